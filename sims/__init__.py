@@ -1,0 +1,1 @@
+"""The random wing of flatmin: generated kernels, measurements, verdicts."""

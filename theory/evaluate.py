@@ -1,0 +1,138 @@
+"""Numeric evaluators of a prediction and its derivatives, vectorised over samples and over points.
+
+One sample's symbols are differentiated once; the data stay numbers, so that n = 10,000 samples cost
+no symbolic work. For the list form (one expression per sample) every expression is differentiated.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from functools import cached_property
+from itertools import combinations_with_replacement, permutations
+
+import numpy as np
+import sympy as sp
+from numpy.typing import NDArray
+
+from .errors import TooLarge
+
+__all__ = ["SampleFunctions"]
+
+Array = NDArray[np.float64]
+
+# Operations of the distinct derivatives that are differentiated and compiled in about ten seconds.
+_MAX_OPERATIONS = 400_000
+
+
+class SampleFunctions:
+    """Predictions f_i(theta), i = 1..n, with derivatives up to the third.
+
+    Parameters
+    ----------
+    parameters : sequence of Symbol
+        theta_1..theta_d.
+    inputs : sequence of Symbol
+        Columns of `x`; empty for the list form.
+    expressions : sequence of Expr
+        One expression for all samples, or one per sample.
+    x : ndarray, shape (n, p)
+        Data; p may be 0.
+    """
+
+    def __init__(
+        self,
+        parameters: Sequence[sp.Symbol],
+        inputs: Sequence[sp.Symbol],
+        expressions: Sequence[sp.Expr],
+        x: Array,
+    ) -> None:
+        self.parameters = tuple(parameters)
+        self.inputs = tuple(inputs)
+        self.expressions = tuple(expressions)
+        self.x = x
+        self.n = x.shape[0]
+        self.d = len(self.parameters)
+
+    def value(self, theta: Array) -> Array:
+        """f_i(theta), shape (..., n) for theta of shape (..., d)."""
+        return self._stacked(self._value, theta, 1)[..., 0]
+
+    def jacobian(self, theta: Array) -> Array:
+        """df_i/dtheta_j, shape (..., n, d)."""
+        return self._stacked(self._gradient, theta, self.d)
+
+    def hessians(self, theta: Array) -> Array:
+        """d2f_i/dtheta_j dtheta_k, shape (..., n, d, d)."""
+        return self._symmetric(self._hessian, theta, 2)
+
+    def thirds(self, theta: Array) -> Array:
+        """d3f_i/dtheta_j dtheta_k dtheta_l, shape (..., n, d, d, d)."""
+        return self._symmetric(self._third, theta, 3)
+
+    @cached_property
+    def _first(self) -> list[list[sp.Expr]]:
+        return [[f.diff(p) for p in self.parameters] for f in self.expressions]
+
+    @cached_property
+    def _value(self) -> Callable[..., list[object]]:
+        return self._compile([[f] for f in self.expressions])
+
+    @cached_property
+    def _gradient(self) -> Callable[..., list[object]]:
+        return self._compile(self._first)
+
+    @cached_property
+    def _hessian(self) -> Callable[..., list[object]]:
+        return self._compile(self._derivatives(2))
+
+    @cached_property
+    def _third(self) -> Callable[..., list[object]]:
+        return self._compile(self._derivatives(3))
+
+    def _derivatives(self, order: int) -> list[list[sp.Expr]]:
+        rows = []
+        for gradient in self._first:
+            row = [
+                gradient[index[0]].diff(*(self.parameters[k] for k in index[1:]))
+                for index in combinations_with_replacement(range(self.d), order)
+            ]
+            rows.append(row)
+        return rows
+
+    def _compile(self, rows: list[list[sp.Expr]]) -> Callable[..., list[object]]:
+        # Common subexpressions first: the count of operations is what compiling costs.
+        flat = [entry for row in rows for entry in row]
+        shared, reduced = sp.cse(flat, order="none")
+        operations = sum(sp.count_ops(e) for _, e in shared) + sum(sp.count_ops(e) for e in reduced)
+        if operations > _MAX_OPERATIONS:
+            raise TooLarge(
+                "model.prediction",
+                f" needs {operations} operations for its derivatives, more than {_MAX_OPERATIONS}; use fewer"
+                " parameters, or the form with `inputs`, in which one sample is differentiated once",
+            )
+        return sp.lambdify((*self.parameters, *self.inputs), flat, modules="numpy", cse=True, dummify=True)
+
+    def _stacked(self, compiled: Callable[..., list[object]], theta: Array, width: int) -> Array:
+        theta = np.asarray(theta, dtype=np.float64)
+        points = theta.shape[:-1]
+        arguments = [theta[..., j, None] for j in range(self.d)] + [self.x[:, c] for c in range(self.x.shape[1])]
+        with np.errstate(all="ignore"):  # a value that is not finite is reported by whoever asked for it
+            entries = compiled(*arguments)
+        out = np.empty((*points, self.n, width))
+        if len(self.expressions) == 1:
+            for k, entry in enumerate(entries):
+                out[..., k] = entry
+        else:
+            for k, entry in enumerate(entries):
+                value = np.asarray(entry)
+                out[..., k // width, k % width] = value[..., 0] if value.ndim else value
+        return out
+
+    def _symmetric(self, compiled: Callable[..., list[object]], theta: Array, order: int) -> Array:
+        indices = list(combinations_with_replacement(range(self.d), order))
+        packed = self._stacked(compiled, theta, len(indices))
+        out = np.empty((*packed.shape[:-1], *(self.d,) * order))
+        for k, index in enumerate(indices):
+            for permuted in set(permutations(index)):
+                out[(..., *permuted)] = packed[..., k]
+        return out
