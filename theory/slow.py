@@ -1,0 +1,281 @@
+"""The theories of the slow motion along the zero-loss set: alternatives with one signature.
+
+Problem: label noise SGD on L = 1/(2n) sum (f_i - y_i)^2, at a point theta of Gamma = {L = 0}.
+Algorithm: theta <- theta - (eta/B) sum_b (f_i - y_i - eps_b) grad f_i, Var(eps) = sigma_i^2.
+Statements, at leading order in lambda = eta sigma^2/B: the fast fluctuation has covariance S(theta); theta drifts
+along Gamma by -(eta/2) P D3L[S] per step; its mean is off Gamma by m with H m = -(1/2) D3L[S].
+References: Damian, Ma, Lee (2021), Theorem 1, Sections 2 and 3; the finite batch: `Derived`.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from functools import cached_property
+
+import numpy as np
+import sympy as sp
+from numpy.typing import NDArray
+
+from .algorithm import Algorithm
+from .claim import Claim
+from .errors import InvalidInput, NotApplicable
+from .geometry import LocalGeometry
+from .model import Model
+
+__all__ = ["Conjecture", "Derived", "Paper", "SlowTheory", "SmallLearningRate", "make_theory"]
+
+Array = NDArray[np.float64]
+
+
+class SlowTheory(ABC):
+    """What a theory says at a point of Gamma. All quantities are at leading order in lambda.
+
+    Parameters
+    ----------
+    model : Model
+    algorithm : Algorithm
+        Its own noise strength is the one at which values are given.
+    """
+
+    name: str = ""
+    needs_equal_sigma = False
+
+    def __init__(self, model: Model, algorithm: Algorithm) -> None:
+        self.model = model
+        self.algorithm = algorithm
+        self.lr = algorithm.lr
+
+    @cached_property
+    def strength(self) -> float:
+        """lambda = eta sigma^2/B."""
+        return self.algorithm.strength(self.model)
+
+    @abstractmethod
+    def covariance(self, local: LocalGeometry) -> Array | None:
+        """S: stationary covariance of theta - Phi(theta), shape (d, d); None when the theory names none."""
+
+    @abstractmethod
+    def regularizer(self, local: LocalGeometry) -> float | None:
+        """R(theta), or None where the drift is no gradient."""
+
+    def regularizer_gradient(self, local: LocalGeometry) -> Array | None:
+        """Grad R along Gamma, (P grad R), shape (d,); None where there is no R."""
+        if self.regularizer(local) is None or not self.strength:
+            return None
+        return -self.drift(local) / (self.lr * self.strength)
+
+    def drift(self, local: LocalGeometry) -> Array:
+        """Change of Phi(theta) per step: -(eta/2) P D3L[S], shape (d,)."""
+        return -0.5 * self.lr * local.project(local.third(self._covariance(local)))
+
+    def normal_offset(self, local: LocalGeometry) -> Array:
+        """E[theta - Phi(theta)]: m in range(H) with H m = -(1/2) D3L[S], shape (d,)."""
+        normal = local.normal
+        return -0.5 * normal @ ((normal.T @ local.third(self._covariance(local))) / local.curvatures)
+
+    def velocity(self, local: LocalGeometry) -> Array:
+        """Drift per unit of slow time eta*lambda*k, shape (d,)."""
+        return self.drift(local) / (self.lr * self.strength)
+
+    def limit(self, local: LocalGeometry) -> float:
+        """How near the theory's stability limit the point is: stable below 1."""
+        return 0.5 * self.lr * float(local.curvatures.max(initial=0.0))
+
+    def _covariance(self, local: LocalGeometry) -> Array:
+        s = self.covariance(local)
+        if s is None:
+            raise InvalidInput("claim.theory", f"={self.name!r} names no covariance S, which this asks for")
+        return s
+
+    def _diagonal(self, local: LocalGeometry, weights: Array) -> Array:
+        return (local.normal * weights) @ local.normal.T
+
+
+class Paper(SlowTheory):
+    """The closed form of the theorem: S = lambda (2 - eta H)^-1 on range(H), R = -(1/(2 eta)) tr log(1 - eta/2 H).
+
+    References
+    ----------
+    Damian, Ma, Lee (2021), Theorem 1 and equation (4).
+    """
+
+    name = "paper"
+    needs_equal_sigma = True
+
+    def covariance(self, local: LocalGeometry) -> Array:
+        self._inside(local)
+        return self._diagonal(local, self.strength / (2 - self.lr * local.curvatures))
+
+    def regularizer(self, local: LocalGeometry) -> float | None:
+        self._inside(local)
+        return float(-np.sum(np.log1p(-0.5 * self.lr * local.curvatures)) / (2 * self.lr))
+
+    def _inside(self, local: LocalGeometry) -> None:
+        if self.limit(local) >= 1:
+            raise NotApplicable("learning rate", f"lr*h_max={2 * self.limit(local):.4g} must be below 2")
+
+
+class SmallLearningRate(SlowTheory):
+    """The limit eta -> 0: S = lambda/2 on range(H), R = tr(H)/4.
+
+    References
+    ----------
+    Damian, Ma, Lee (2021), Section 2; Blanc et al. (2020).
+    """
+
+    name = "small-lr"
+    needs_equal_sigma = True
+
+    def covariance(self, local: LocalGeometry) -> Array:
+        return self._diagonal(local, np.full(local.rank, self.strength / 2))
+
+    def regularizer(self, local: LocalGeometry) -> float | None:
+        return float(np.sum(local.curvatures) / 4)
+
+
+class Derived(SlowTheory):
+    """Second-order averaging for exactly this algorithm: finite batch, sampling, one sigma per sample.
+
+    S solves S = A S A + (eta^2/B) [c ((1/n) sum (g_i^T S g_i) g_i g_i^T - H S H) + (1/n) sum sigma_i^2 g_i g_i^T] on
+    range(H), with A = 1 - eta H and c = 1 with replacement, (n-B)/(n-1) without, 0 for the full batch. It exists
+    while the operator on the right has spectral radius below 1. For c = 0 and equal sigma it is the paper's.
+
+    References
+    ----------
+    Second-order averaging of the update map; agrees with `flatmin.theory.averaging`, which shares no formula with it.
+    """
+
+    name = "derived"
+
+    def covariance(self, local: LocalGeometry) -> Array:
+        operator, fresh = self._second_moment(local)
+        radius = _spectral_radius(operator)
+        if radius >= 1:
+            raise NotApplicable("second-moment limit", f"spectral radius {radius:.6g} must be below 1")
+        s = np.linalg.solve(np.eye(len(operator)) - operator, fresh)
+        return local.normal @ _unpack(s, local.rank) @ local.normal.T
+
+    def regularizer(self, local: LocalGeometry) -> float | None:
+        if not self.has_regularizer:
+            return None
+        return Paper(self.model, self.algorithm).regularizer(local)
+
+    @property
+    def has_regularizer(self) -> bool:
+        """Whether the drift is known to be -eta lambda P grad R with the paper's R."""
+        return self.algorithm.minibatch_factor(self.model) == 0 and self.algorithm.homoscedastic(self.model)
+
+    def limit(self, local: LocalGeometry) -> float:
+        return max(super().limit(local), self.second_moment_radius(local))
+
+    def second_moment_radius(self, local: LocalGeometry) -> float:
+        """Spectral radius of the second-moment operator on range(H); S exists below 1."""
+        return _spectral_radius(self._second_moment(local)[0])
+
+    def _second_moment(self, local: LocalGeometry) -> tuple[Array, Array]:
+        """The operator and the inhomogeneity of the equation for S, in packed symmetric coordinates of range(H)."""
+        h, eta = local.curvatures, self.lr
+        batch, c = self.algorithm.batch(self.model), self.algorithm.minibatch_factor(self.model)
+        rows, columns = np.triu_indices(local.rank)
+        a = 1 - eta * h
+        packed = _pack(local.jacobian @ local.normal)
+        operator = np.diag(a[rows] * a[columns])
+        if c:
+            minibatch = packed.T @ packed / local.n - np.diag(h[rows] * h[columns])
+            operator = operator + (eta**2 * c / batch) * minibatch
+        fresh = (eta**2 / batch) * (self.algorithm.sigmas(self.model) ** 2 @ packed) / local.n
+        return operator, fresh
+
+
+class Conjecture(SlowTheory):
+    """The user's own formula: R(theta) with a strength, or a covariance S(theta).
+
+    Parameters
+    ----------
+    model, algorithm
+        As for every theory.
+    claim : Claim
+        Holds `regularizer` and `strength`, or `covariance`.
+    """
+
+    name = "conjecture"
+
+    def __init__(self, model: Model, algorithm: Algorithm, claim: Claim) -> None:
+        super().__init__(model, algorithm)
+        claim.check(model)
+        sigma_rms = float(np.sqrt(np.mean(algorithm.sigmas(model) ** 2)))
+        self._constants = {
+            "eta": self.lr,
+            "sigma": sigma_rms,
+            "B": algorithm.batch(model),
+            "beta": algorithm.momentum,
+            "n": model.n,
+            "lam": self.strength,
+        }
+        self._own_strength = self.strength if claim.strength is None else float(self._compile(claim.strength)())
+        self._regularizer = self._gradient = self._matrix = None
+        if claim.regularizer is not None:
+            self._regularizer = self._compile(claim.regularizer)
+            self._gradient = self._compile(sp.Matrix([claim.regularizer.diff(p) for p in self._own_symbols(claim.regularizer)]))
+        else:
+            self._matrix = self._compile(claim.covariance)
+
+    def covariance(self, local: LocalGeometry) -> Array | None:
+        if self._matrix is None:
+            return None
+        return self._finite("covariance", np.asarray(self._matrix(*local.theta), dtype=np.float64))
+
+    def regularizer(self, local: LocalGeometry) -> float | None:
+        return None if self._regularizer is None else float(self._regularizer(*local.theta))
+
+    def regularizer_gradient(self, local: LocalGeometry) -> Array | None:
+        if self._gradient is None:
+            return None
+        gradient = np.asarray(self._gradient(*local.theta), dtype=np.float64).reshape(-1)
+        return local.project(self._finite("regularizer", gradient))
+
+    def drift(self, local: LocalGeometry) -> Array:
+        gradient = self.regularizer_gradient(local)
+        return super().drift(local) if gradient is None else -self.lr * self._own_strength * gradient
+
+    def _own_symbols(self, expression: sp.Basic) -> list[sp.Symbol]:
+        # Names decide, not assumptions: the user's Symbol("u") is the model's Symbol("u", real=True).
+        named = {s.name: s for s in expression.free_symbols}
+        return [named.get(p.name, p) for p in self.model.parameters]
+
+    def _compile(self, expression: sp.Basic):  # type: ignore[no-untyped-def]
+        symbols = self._own_symbols(expression)
+        values = {s: sp.Float(self._constants[s.name], 17) for s in expression.free_symbols if s.name in self._constants}
+        fixed = expression.subs(values)
+        arguments = symbols if fixed.free_symbols else []
+        compiled = sp.lambdify(symbols, fixed, modules="numpy", dummify=True)
+        return compiled if arguments else (lambda *_: compiled(*np.zeros(len(symbols))))
+
+    def _finite(self, what: str, value: Array) -> Array:
+        if not np.all(np.isfinite(value)):
+            raise NotApplicable("conjecture", f"its {what} is not finite on the zero-loss set")
+        return value
+
+
+def make_theory(model: Model, algorithm: Algorithm, claim: Claim) -> SlowTheory:
+    """Return the theory that `claim` names."""
+    if claim.theory == "conjecture":
+        return Conjecture(model, algorithm, claim)
+    return {t.name: t for t in (Derived, Paper, SmallLearningRate)}[claim.theory](model, algorithm)
+
+
+def _spectral_radius(symmetric: Array) -> float:
+    return float(np.max(np.abs(np.linalg.eigvalsh(symmetric)), initial=0.0))
+
+
+def _pack(vectors: Array) -> Array:
+    """Rows v v^T in orthonormal coordinates of the symmetric matrices, shape (n, r (r+1)/2)."""
+    rows, columns = np.triu_indices(vectors.shape[1])
+    return vectors[:, rows] * vectors[:, columns] * np.where(rows == columns, 1.0, np.sqrt(2))
+
+
+def _unpack(packed: Array, rank: int) -> Array:
+    rows, columns = np.triu_indices(rank)
+    out = np.zeros((rank, rank))
+    out[rows, columns] = out[columns, rows] = packed * np.where(rows == columns, 1.0, np.sqrt(0.5))
+    return out
