@@ -77,10 +77,6 @@ class SlowTheory(ABC):
         """Drift per unit of slow time eta*lambda*k, shape (d,)."""
         return self.drift(local) / (self.lr * self.strength)
 
-    def limit(self, local: LocalGeometry) -> float:
-        """How near the theory's stability limit the point is: stable below 1."""
-        return 0.5 * self.lr * float(local.curvatures.max(initial=0.0))
-
     def _covariance(self, local: LocalGeometry) -> Array:
         s = self.covariance(local)
         if s is None:
@@ -103,16 +99,12 @@ class Paper(SlowTheory):
     needs_equal_sigma = True
 
     def covariance(self, local: LocalGeometry) -> Array:
-        self._inside(local)
+        _inside(self, local)
         return self._diagonal(local, self.strength / (2 - self.lr * local.curvatures))
 
     def regularizer(self, local: LocalGeometry) -> float | None:
-        self._inside(local)
+        _inside(self, local)
         return float(-np.sum(np.log1p(-0.5 * self.lr * local.curvatures)) / (2 * self.lr))
-
-    def _inside(self, local: LocalGeometry) -> None:
-        if self.limit(local) >= 1:
-            raise NotApplicable("learning rate", f"lr*h_max={2 * self.limit(local):.4g} must be below 2")
 
 
 class SmallLearningRate(SlowTheory):
@@ -148,6 +140,7 @@ class Derived(SlowTheory):
     name = "derived"
 
     def covariance(self, local: LocalGeometry) -> Array:
+        _inside(self, local)
         operator, fresh = self._second_moment(local)
         radius = _spectral_radius(operator)
         if radius >= 1:
@@ -164,9 +157,6 @@ class Derived(SlowTheory):
     def has_regularizer(self) -> bool:
         """Whether the drift is known to be -eta lambda P grad R with the paper's R."""
         return self.algorithm.minibatch_factor(self.model) == 0 and self.algorithm.homoscedastic(self.model)
-
-    def limit(self, local: LocalGeometry) -> float:
-        return max(super().limit(local), self.second_moment_radius(local))
 
     def second_moment_radius(self, local: LocalGeometry) -> float:
         """Spectral radius of the second-moment operator on range(H); S exists below 1."""
@@ -262,6 +252,16 @@ def make_theory(model: Model, algorithm: Algorithm, claim: Claim) -> SlowTheory:
     if claim.theory == "conjecture":
         return Conjecture(model, algorithm, claim)
     return {t.name: t for t in (Derived, Paper, SmallLearningRate)}[claim.theory](model, algorithm)
+
+
+def _inside(theory: SlowTheory, local: LocalGeometry) -> None:
+    product = theory.lr * float(local.curvatures.max(initial=0.0))
+    if product >= 2:
+        raise NotApplicable("learning rate", f"lr*h_max={product:.4g} must be below 2")
+    # Slower than this a direction does not relax in any run: Gamma is about to lose its normal direction.
+    slowest = theory.lr * float(local.curvatures.min(initial=np.inf))
+    if slowest < 1e-9:
+        raise NotApplicable("rank of the Jacobian", f"lr*h_min={slowest:.3g}: the Jacobian loses its rank")
 
 
 def _spectral_radius(symmetric: Array) -> float:

@@ -1,0 +1,116 @@
+"""Extrapolation of a statistic to vanishing noise, with the extrapolation's own uncertainty in the error.
+
+Theory speaks of the limit lambda -> 0. A statistic measured at independent strengths lambda_j has the expansion
+a + b lambda + c lambda^2 + ...; a is what is tested.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .confidence import weighted_chi2_tail
+
+__all__ = ["Estimate", "Rung", "extrapolate", "polynomial_weights"]
+
+Array = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Rung:
+    """A statistic measured at one strength.
+
+    Attributes
+    ----------
+    strength : float
+        lambda.
+    mean : ndarray, shape (D,)
+    covariance : ndarray, shape (D, D)
+        Of the mean.
+    replicas : int
+    """
+
+    strength: float
+    mean: Array
+    covariance: Array
+    replicas: int
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """The limit lambda -> 0 of a statistic.
+
+    Attributes
+    ----------
+    value : ndarray, shape (D,)
+    covariance : ndarray, shape (D, D)
+        Statistical covariance of `value`.
+    truncation : float
+        Bound on the norm of the error by the first term left out of the polynomial.
+    degree : int
+    fit_probability : float
+        Probability of residuals as large as these if the polynomial is right; 1 when there are none.
+    strengths : tuple of float
+    replicas : int
+        At the strength with the fewest.
+    """
+
+    value: Array
+    covariance: Array
+    truncation: float
+    degree: int
+    fit_probability: float
+    strengths: tuple[float, ...]
+    replicas: int
+
+
+def polynomial_weights(strengths: Array, variances: Array, degree: int) -> Array:
+    """Weights of a least squares fit of `degree`, shape (degree + 1, J): row p gives the coefficient of x^p.
+
+    x = strength over the largest strength, so that a coefficient is the size of its term there.
+    """
+    x = np.vander(strengths / strengths.max(), degree + 1, increasing=True)
+    root = 1 / np.sqrt(variances)
+    return np.linalg.pinv(x * root[:, None]) * root
+
+
+def extrapolate(rungs: Sequence[Rung], degree: int) -> Estimate:
+    """Fit a polynomial of `degree` in lambda to independent rungs and return its value at 0.
+
+    The same weights serve every component, so that the covariance of the limit is sum_j w_j^2 C_j whatever the
+    correlation between components. The first term left out is taken to be no larger, at the largest strength, than
+    the last one kept (a series that converges there); it is carried through the same weights.
+    """
+    strengths = np.array([r.strength for r in rungs])
+    means = np.stack([r.mean for r in rungs])
+    covariances = np.stack([r.covariance for r in rungs])
+    # A floor keeps an exact rung (zero variance) from taking all the weight and the fit from dividing by zero.
+    traces = np.trace(covariances, axis1=1, axis2=2)
+    variances = np.maximum(traces, max(float(traces.max()) * 1e-12, 1e-300))
+    weights = polynomial_weights(strengths, variances, degree)
+    coefficients = weights @ means
+    covariance = np.einsum("j,jab->ab", weights[0] ** 2, covariances)
+    last_error = float(np.sqrt(weights[degree] ** 2 @ traces))
+    missing = abs(float(weights[0] @ (strengths / strengths.max()) ** (degree + 1)))
+    truncation = missing * (float(np.linalg.norm(coefficients[degree])) + last_error)
+    fit = _fit_probability(strengths, means, covariances, weights)
+    replicas = min(r.replicas for r in rungs)
+    return Estimate(coefficients[0], covariance, truncation, degree, fit, tuple(strengths.tolist()), replicas)
+
+
+def _fit_probability(strengths: Array, means: Array, covariances: Array, weights: Array) -> float:
+    x = np.vander(strengths / strengths.max(), len(weights), increasing=True)
+    residual_map = np.eye(len(strengths)) - x @ weights
+    residuals = residual_map @ means
+    scales = np.sqrt(np.maximum(np.trace(covariances, axis1=1, axis2=2), 1e-300))
+    # The residuals over their scales are a Gaussian vector; its squared norm is a weighted sum of chi-squares.
+    mapped = residual_map / scales[:, None]
+    spread = np.einsum("ij,kj,jab->iakb", mapped, mapped, covariances)
+    size = spread.shape[0] * spread.shape[1]
+    eigenvalues = np.linalg.eigvalsh(spread.reshape(size, size))
+    kept = eigenvalues[eigenvalues > 1e-10 * max(float(eigenvalues.max(initial=0.0)), 1e-300)]
+    statistic = float(np.sum((residuals / scales[:, None]) ** 2))
+    return weighted_chi2_tail(statistic, kept) if kept.size and len(strengths) > len(weights) else 1.0

@@ -1,0 +1,124 @@
+"""The assumptions of the theorem, each checked and reported with its value; one that fails decides `not-applicable`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import islice
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .algorithm import Algorithm
+from .errors import NotApplicable
+from .geometry import LocalGeometry
+from .model import Model
+from .slow import Derived
+
+__all__ = ["Assumption", "failed_assumption", "point_assumptions"]
+
+Array = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Assumption:
+    """One hypothesis of the theory.
+
+    Attributes
+    ----------
+    name : str
+    holds : bool
+    value : float or None
+        What was computed to decide it.
+    rule : str
+        What `value` must satisfy.
+    """
+
+    name: str
+    holds: bool
+    value: float | None
+    rule: str
+
+
+def failed_assumption(error: NotApplicable) -> Assumption:
+    """The assumption whose failure raised `error`."""
+    return Assumption(error.assumption, False, None, error.reason)
+
+
+def point_assumptions(model: Model, algorithm: Algorithm, visited: Sequence[Array] | Array) -> tuple[Assumption, ...]:
+    """Check the assumptions about the model and the algorithm at the zero-loss points `visited`.
+
+    The list: interpolation; label noise; constant rank of the Jacobian; eta h_max < 2; the second-moment limit; the
+    Polyak-Lojasiewicz constant near the points; Lipschitz constants of f, grad f and hess f.
+
+    References
+    ----------
+    Damian, Ma, Lee (2021), Assumptions 1 and 2 and Theorem 1; the second-moment limit: `Derived`.
+    """
+    points = [np.asarray(v) for v in visited]
+    locals_ = [LocalGeometry.at(model, p) for p in points]
+    theory = Derived(model, algorithm)
+    loss = max(float(model.loss(p)) for p in points)
+    strength = algorithm.strength(model)
+    lr_product = max(algorithm.lr * float(g.curvatures.max(initial=0.0)) for g in locals_)
+    radius = max(theory.second_moment_radius(g) for g in locals_)
+    ratio = min(_rank_ratio(model, g) for g in locals_)
+    pl = min(float(g.curvatures.min(initial=np.inf)) for g in locals_)
+    l_f, rho_f, kappa_f = np.max([_lipschitz(model, g) for g in locals_], axis=0)
+    return (
+        Assumption("interpolation", loss <= 1e-16 * (1 + float(np.max(np.abs(model.y))) ** 2), loss, "min L = 0"),
+        Assumption("label noise", strength > 0, strength, "lambda = eta sigma^2/B must be positive"),
+        Assumption("rank of the Jacobian", ratio > 1e-4, ratio, "its rank must be constant near the points visited"),
+        Assumption("learning rate", lr_product < 2, lr_product, "lr*h_max must be below 2"),
+        Assumption("second-moment limit", radius < 1, radius, "spectral radius must be below 1"),
+        Assumption("Polyak-Lojasiewicz constant", 0 < pl < np.inf, pl, "|grad L|^2 >= 2 mu L near Gamma with mu > 0"),
+        Assumption("Lipschitz constant of f", bool(np.isfinite(l_f)), float(l_f), "must be finite where visited"),
+        Assumption("Lipschitz constant of grad f", bool(np.isfinite(rho_f)), float(rho_f), "must be finite where visited"),
+        Assumption(
+            "Lipschitz constant of hess f", bool(np.isfinite(kappa_f)), float(kappa_f), "must be finite where visited"
+        ),
+    )
+
+
+def _rank_ratio(model: Model, local: LocalGeometry) -> float:
+    """Smallest nonzero singular value of the Jacobian over that at points nearby, 0 when the rank is lower here."""
+    if local.rank == 0:
+        return 0.0
+    here = float(np.sqrt(local.curvatures[-1]))
+    size = 1e-3 * (1 + float(np.linalg.norm(local.theta)))
+    nearby = []
+    for direction in islice(_directions(model.d), 2):
+        jacobian = model.samples.jacobian(local.theta + size * direction)
+        singular = np.linalg.svd(jacobian / np.sqrt(model.n), compute_uv=False)
+        if not np.all(np.isfinite(singular)):
+            return 0.0
+        generic = int(np.sum(singular > 1e-7 * max(singular[0], 1e-300)))
+        if generic > local.rank:
+            return 0.0
+        nearby.append(float(singular[local.rank - 1]))
+    return here / max(*nearby, 1e-300)
+
+
+def _lipschitz(model: Model, local: LocalGeometry) -> tuple[float, float, float]:
+    """l_f, rho_f, kappa_f at a point: the largest |grad f_i|, |hess f_i| and change of hess f_i per distance."""
+    l_f = float(np.max(np.linalg.norm(local.jacobian, axis=1)))
+    rho_f = float(np.max(np.linalg.norm(local.second, ord=2, axis=(1, 2))))
+    h = 1e-4 * (1 + float(np.linalg.norm(local.theta)))
+    scale = max(rho_f, l_f / (1 + float(np.linalg.norm(local.theta))))
+    kappa_f = 0.0
+    for direction in _directions(model.d):
+        # Differences, not third derivatives: they also see a kink close by, as of abs, where grad f jumps.
+        gradient = model.samples.jacobian(local.theta + h * direction) - local.jacobian
+        rest = gradient - h * local.second @ direction
+        change = model.samples.hessians(local.theta + h * direction) - local.second
+        here = float(np.max(np.linalg.norm(change, axis=(1, 2)))) / h
+        kink = not np.isfinite(here) or float(np.max(np.linalg.norm(rest, axis=1))) > 1e-2 * h * scale
+        kappa_f = float("inf") if kink else max(kappa_f, here)
+    return l_f, rho_f, kappa_f
+
+
+def _directions(d: int) -> Iterator[Array]:
+    """Fixed unit vectors of both signs without a symmetry of any model: irrational multiples."""
+    for k in range(min(d, 4)):
+        direction = np.cos(1.0 + k + np.sqrt(2 + k) * np.arange(d))
+        yield from (direction / np.linalg.norm(direction), -direction / np.linalg.norm(direction))

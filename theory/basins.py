@@ -1,0 +1,112 @@
+"""All stationary points of a one-dimensional Gamma: trace the curve, find every zero of the velocity along it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.optimize import brentq
+
+from .errors import NotApplicable
+from .flow import SlowFlow, StationaryPoint
+from .geometry import LocalGeometry, retract
+
+__all__ = ["CurvePoints", "stationary_points_on_curve"]
+
+Array = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class CurvePoints:
+    """Stationary points on the connected piece of a one-dimensional Gamma that holds the start.
+
+    Attributes
+    ----------
+    points : tuple of StationaryPoint
+        In order along the curve.
+    closed : bool
+        Whether the curve closes on itself.
+    ends : tuple of str
+        Why the trace ended on each side.
+    """
+
+    points: tuple[StationaryPoint, ...]
+    closed: bool
+    ends: tuple[str, ...]
+
+    @property
+    def basins(self) -> int:
+        """Number of stable points: more than one says that the end depends on the start."""
+        return sum(p.stability == "stable" for p in self.points)
+
+
+def stationary_points_on_curve(flow: SlowFlow, start: Array, reach: float = 10.0, step: float = 0.02) -> CurvePoints:
+    """Trace Gamma both ways from `start` over `reach` (1 + |start|) of arc length and find every stationary point.
+
+    Raises
+    ------
+    NotApplicable
+        When Gamma is not one-dimensional at the start.
+    """
+    tangent = LocalGeometry.at(flow.model, start).tangent
+    if tangent.shape[1] != 1:
+        raise NotApplicable("one-dimensional zero-loss set", f"it has {tangent.shape[1]} dimensions")
+    size = 1 + float(np.linalg.norm(start))
+    found: list[Array] = []
+    ends, closed = [], False
+    for side in (1.0, -1.0):
+        trace = _Trace(flow, start, side * tangent[:, 0], step * size, reach * size)
+        zeros = list(trace)
+        found = [*reversed(zeros), *found] if side < 0 else [*found, *zeros]
+        ends.append(trace.end)
+        if trace.end == "closed":
+            closed = True
+            break
+    if np.linalg.norm(flow.velocity(start)) <= 1e-12 * size:
+        found.append(start)
+    unique: list[Array] = []
+    for theta in found:
+        if all(np.linalg.norm(theta - other) > 1e-7 * size for other in unique):
+            unique.append(theta)
+    return CurvePoints(tuple(flow.classify(theta) for theta in unique), closed, tuple(ends))
+
+
+class _Trace:
+    """Iterates over the zeros of the velocity on one side of the start."""
+
+    def __init__(self, flow: SlowFlow, start: Array, direction: Array, step: float, reach: float) -> None:
+        self.flow, self.start, self.direction = flow, start, direction
+        self.step, self.reach = step, reach
+        self.end = f"arc length {reach:.3g}"
+
+    def __iter__(self) -> Iterator[Array]:
+        theta, direction, length = self.start, self.direction, 0.0
+        speed = self._speed(theta, direction)
+        while length < self.reach:
+            try:
+                ahead = retract(self.flow.model, theta + self.step * direction)
+                tangent = LocalGeometry.at(self.flow.model, ahead).tangent[:, 0]
+                following = tangent if tangent @ direction > 0 else -tangent
+                next_speed = self._speed(ahead, following)
+            except NotApplicable as error:
+                self.end = str(error)
+                return
+            if speed * next_speed < 0:
+                yield self._zero(theta, direction)
+            length += float(np.linalg.norm(ahead - theta))
+            theta, direction, speed = ahead, following, next_speed
+            if length > 3 * self.step and np.linalg.norm(theta - self.start) < 0.75 * self.step:
+                self.end = "closed"
+                return
+
+    def _speed(self, theta: Array, direction: Array) -> float:
+        return float(self.flow.velocity(theta) @ direction)
+
+    def _zero(self, theta: Array, direction: Array) -> Array:
+        def along(s: float) -> Array:
+            return retract(self.flow.model, theta + s * direction)
+
+        root = brentq(lambda s: self._speed(along(s), direction), 0.0, self.step, xtol=1e-14, rtol=1e-13)
+        return along(float(root))

@@ -1,0 +1,200 @@
+"""The slow flow along Gamma, its stationary points, and how stable they are.
+
+Slow time is t = eta lambda k (k: steps), so that the flow d theta/dt = velocity(theta) does not depend on lambda.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.integrate import solve_ivp
+
+from .errors import NoInterpolation, NotApplicable
+from .geometry import LocalGeometry, retract
+from .slow import SlowTheory
+
+__all__ = ["SlowFlow", "StationaryPoint"]
+
+Array = NDArray[np.float64]
+
+# The flow may take this many units of slow time to come to rest.
+_LONGEST = 1e5
+# Rates below this fraction of the largest count as zero: a family of stationary points, from a symmetry of the model.
+# Finite differences of the velocity carry 1e-7 of it.
+_NEUTRAL = 1e-5
+
+
+@dataclass(frozen=True)
+class StationaryPoint:
+    """A zero of the slow velocity on Gamma.
+
+    Attributes
+    ----------
+    theta : ndarray, shape (d,)
+    rates : ndarray of complex, shape (d - rank,)
+        Eigenvalues of the linearised slow flow along Gamma, per unit of slow time, by real part, descending.
+    stability : {"stable", "neutral", "unstable"}
+        "neutral": some rates are zero and none is positive; the point belongs to a family.
+    settling_time : float
+        Slow time that the flow from the start needs to come within 1e-4 of the way to it; NaN when it was not followed.
+    """
+
+    theta: Array
+    rates: NDArray[np.complex128]
+    stability: Literal["stable", "neutral", "unstable"]
+    settling_time: float = float("nan")
+
+    @property
+    def relaxation_rate(self) -> float:
+        """Slowest nonzero rate at which the flow comes to rest, per unit of slow time; inf without slow directions."""
+        real = -self.rates.real
+        kept = real[real > _NEUTRAL * max(float(np.max(np.abs(self.rates), initial=0.0)), 1e-300)]
+        return float(kept.min()) if kept.size else float("inf")
+
+
+class SlowFlow:
+    """The flow d theta/dt = velocity(theta) of a `SlowTheory`, kept on Gamma.
+
+    Parameters
+    ----------
+    theory : SlowTheory
+    """
+
+    def __init__(self, theory: SlowTheory) -> None:
+        self.theory = theory
+        self.model = theory.model
+
+    def velocity(self, theta: Array) -> Array:
+        """Velocity at the zero-loss point `theta`, shape (d,); raises `NotApplicable` outside the theory's domain."""
+        local = LocalGeometry.at(self.model, theta)
+        return self.theory.velocity(local)
+
+    def path(self, start: Array, times: Array) -> Array:
+        """Positions at the increasing slow `times`, shape (len(times), d), from the zero-loss point `start`.
+
+        Raises
+        ------
+        NotApplicable
+            When the flow leaves the theory's domain: the learning rate's limit, a lost rank, infinity.
+        """
+        times = np.asarray(times, dtype=np.float64)
+        out, theta, now = np.empty((len(times), len(start))), start, 0.0
+        for i, t in enumerate(times):
+            if t > now:
+                theta = self._advance(theta, float(t) - now)
+                now = float(t)
+            out[i] = theta
+        return out
+
+    def stationary_point(self, start: Array) -> StationaryPoint:
+        """The stationary point that the flow from `start` comes to.
+
+        Raises
+        ------
+        NotApplicable
+            When it leaves the theory's domain or comes to no rest.
+        """
+        theta, now, span = start, 0.0, 0.5
+        track = [(0.0, start)]
+        while True:
+            speed = float(np.linalg.norm(self.velocity(theta)))
+            if speed <= 1e-13 * (1 + float(np.linalg.norm(theta))):
+                return self._classified(theta, 0.0)
+            found = self._newton(theta)
+            if found is not None and self._captures(theta, found):
+                break
+            if now > _LONGEST:
+                raise NotApplicable("stationary point", f"the slow flow from the start has not come to rest at t={now:.3g}")
+            theta = self._advance(theta, span)
+            now += span
+            track.append((now, theta))
+            span *= 1.5
+        point = self._classified(found, 0.0)
+        settling = self._settling_time(track, point)
+        return StationaryPoint(point.theta, point.rates, point.stability, settling)
+
+    def classify(self, theta: Array) -> StationaryPoint:
+        """The stationary point at `theta` with its rates."""
+        return self._classified(theta, float("nan"))
+
+    def _advance(self, start: Array, span: float) -> Array:
+        def rhs(_: float, theta: Array) -> Array:
+            # Off Gamma by the integrator's error only; the retraction below takes that away.
+            return self.velocity(theta)
+
+        size = 1 + float(np.linalg.norm(start))
+        solution = solve_ivp(rhs, (0.0, span), start, method="LSODA", rtol=1e-9, atol=1e-11 * size)
+        end = solution.y[:, -1]
+        if not solution.success or not np.all(np.isfinite(end)):
+            raise NotApplicable("stationary point", f"the slow flow cannot be followed: {solution.message}")
+        if np.linalg.norm(end) > 1e6 * size:
+            raise NotApplicable("stationary point", "the slow flow runs to infinity")
+        try:
+            return retract(self.model, end)
+        except NoInterpolation as error:
+            raise NotApplicable("rank of the Jacobian", f"the slow flow reaches a singular point: {error}") from None
+
+    def _chart(self, theta: Array) -> tuple[Array, Array, Array]:
+        """Tangent basis T, T^T velocity and its derivative along T by central differences."""
+        local = LocalGeometry.at(self.model, theta)
+        tangent = local.tangent
+        here = tangent.T @ self.theory.velocity(local)
+        h = 1e-5 * (1 + float(np.linalg.norm(theta)))
+        columns = []
+        for direction in tangent.T:
+            ahead, behind = (tangent.T @ self.velocity(retract(self.model, theta + s * h * direction)) for s in (1, -1))
+            columns.append((ahead - behind) / (2 * h))
+        derivative = np.array(columns).T if columns else np.zeros((0, 0))
+        return tangent, here, derivative
+
+    def _newton(self, theta: Array) -> Array | None:
+        """Newton steps on the velocity; None when they do not converge close by."""
+        size = 1 + float(np.linalg.norm(theta))
+        try:
+            for _ in range(25):
+                tangent, value, derivative = self._chart(theta)
+                # Directions of a symmetry have no restoring rate: the least-norm step leaves them alone.
+                step = -tangent @ np.linalg.lstsq(derivative, value, rcond=_NEUTRAL)[0]
+                if np.linalg.norm(step) > 0.2 * size:
+                    return None
+                theta = retract(self.model, theta + step)
+                if np.linalg.norm(step) <= 1e-11 * size:
+                    return theta
+        except (NotApplicable, np.linalg.LinAlgError):
+            return None
+        return None
+
+    def _captures(self, theta: Array, found: Array) -> bool:
+        """Whether the flow from `theta` goes to `found`: near, and moving straight towards it or away from it slowly."""
+        gap = found - theta
+        distance = float(np.linalg.norm(gap))
+        if distance > 1e-3 * (1 + float(np.linalg.norm(found))):
+            return False
+        if distance <= 1e-12 * (1 + float(np.linalg.norm(found))):
+            return True
+        return self._classified(found, 0.0).stability != "unstable"
+
+    def _classified(self, theta: Array, settling: float) -> StationaryPoint:
+        _, _, derivative = self._chart(theta)
+        rates = np.linalg.eigvals(derivative) if derivative.size else np.zeros(0)
+        rates = np.asarray(sorted(rates, key=lambda z: -z.real), dtype=np.complex128)
+        scale = max(float(np.max(np.abs(rates), initial=0.0)), 1e-300)
+        largest = float(rates.real.max(initial=-np.inf))
+        if largest > _NEUTRAL * scale:
+            stability: Literal["stable", "neutral", "unstable"] = "unstable"
+        else:
+            stability = "neutral" if largest > -_NEUTRAL * scale else "stable"
+        return StationaryPoint(theta, rates, stability, settling)
+
+    def _settling_time(self, track: list[tuple[float, Array]], point: StationaryPoint) -> float:
+        """Slow time to come within 1e-4 of the distance that the flow started from."""
+        whole = float(np.linalg.norm(track[0][1] - point.theta))
+        if whole == 0:
+            return 0.0
+        # From the last point that was followed on, the linearised flow decays at the slowest rate.
+        last_time, last = track[-1]
+        remaining = float(np.linalg.norm(last - point.theta)) / whole
+        return last_time + max(0.0, float(np.log(max(remaining, 1e-300) / 1e-4))) / point.relaxation_rate

@@ -1,0 +1,81 @@
+"""How fast and how strongly nonlinear a problem is: what a measurement must know to choose its horizon and its noise.
+
+These are properties of the model and the algorithm near the points visited, not predictions under test: a wrong one
+costs time or gives an inconclusive verdict, never a wrong one.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .algorithm import Algorithm
+from .geometry import LocalGeometry
+from .model import Model
+from .slow import Derived
+
+__all__ = ["Timescales", "timescales"]
+
+Array = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Timescales:
+    """Scales of the fast and slow motion.
+
+    Attributes
+    ----------
+    contraction : float
+        Largest |1 - eta h| over the nonzero curvatures: the factor per step of the slowest noise-free decay.
+    second_moment : float
+        Spectral radius of the second-moment operator: the factor per step at which fluctuations become stationary.
+    nonlinearity : float
+        Per unit of lambda: the mean square of the second-order part of f over that of its first-order part, and of
+        the normal offset over the fluctuation, whichever is larger. lambda times it should be well below 1.
+    minibatch : bool
+        Whether minibatch noise is present, so that the drift needs a burn-in.
+    """
+
+    contraction: float
+    second_moment: float
+    nonlinearity: float
+    minibatch: bool
+
+    @property
+    def relaxation_steps(self) -> float:
+        """Steps in which the slowest fast mode decays by a factor e."""
+        slowest = max(self.contraction, self.second_moment, 1e-6)
+        return -1.0 / float(np.log(slowest))
+
+
+def timescales(model: Model, algorithm: Algorithm, visited: Array) -> Timescales:
+    """The slowest and most nonlinear scales over the zero-loss points `visited`, shape (k, d).
+
+    Raises
+    ------
+    NotApplicable
+        Where a point has no stationary covariance.
+    """
+    theory = Derived(model, algorithm)
+    rows = []
+    for theta in np.atleast_2d(visited):
+        local = LocalGeometry.at(model, theta)
+        contraction = float(np.max(np.abs(1 - algorithm.lr * local.curvatures), initial=0.0))
+        rows.append((contraction, theory.second_moment_radius(local), _nonlinearity(theory, local)))
+    worst = np.max(np.array(rows), axis=0)
+    minibatch = algorithm.minibatch_factor(model) > 0 and model.n > 1
+    return Timescales(*(float(w) for w in worst), minibatch=minibatch)
+
+
+def _nonlinearity(theory: Derived, local: LocalGeometry) -> float:
+    s = theory.covariance(local) / theory.strength
+    fs = local.second @ s
+    first = float(np.einsum("ia,ab,ib->", local.jacobian, s, local.jacobian))
+    second = float(0.5 * np.einsum("iab,iba->", fs, fs) + 0.25 * np.sum(np.einsum("iaa->i", fs) ** 2))
+    offset = theory.normal_offset(local) / theory.strength
+    along = local.normal.T @ offset
+    spread = np.einsum("ar,ab,br->r", local.normal, s, local.normal)
+    kept = spread > 1e-12 * max(spread.max(initial=0.0), 1e-300)
+    return max(second / max(first, 1e-300), float(np.max(along[kept] ** 2 / spread[kept], initial=0.0)))
