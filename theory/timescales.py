@@ -34,6 +34,10 @@ class Timescales:
     nonlinearity : float
         Per unit of lambda: the mean square of the second-order part of f over that of its first-order part, and of
         the normal offset over the fluctuation, whichever is larger. lambda times it should be well below 1.
+    slow_rate : float
+        Speed along Gamma per unit of slow time, over the size of theta.
+    spread : float
+        Per unit of lambda: tr S over the squared size of theta.
     minibatch : bool
         Whether minibatch noise is present, so that the drift needs a burn-in.
     """
@@ -41,6 +45,8 @@ class Timescales:
     contraction: float
     second_moment: float
     nonlinearity: float
+    slow_rate: float
+    spread: float
     minibatch: bool
 
     @property
@@ -63,7 +69,10 @@ def timescales(model: Model, algorithm: Algorithm, visited: Array) -> Timescales
     for theta in np.atleast_2d(visited):
         local = LocalGeometry.at(model, theta)
         contraction = float(np.max(np.abs(1 - algorithm.lr * local.curvatures), initial=0.0))
-        rows.append((contraction, theory.second_moment_radius(local), _nonlinearity(theory, local)))
+        size = max(float(np.linalg.norm(theta)), 1e-300)
+        speed = float(np.linalg.norm(theory.velocity(local))) / size
+        spread = float(np.trace(theory.covariance(local))) / theory.strength / size**2
+        rows.append((contraction, theory.second_moment_radius(local), _nonlinearity(theory, local), speed, spread))
     worst = np.max(np.array(rows), axis=0)
     minibatch = algorithm.minibatch_factor(model) > 0 and model.n > 1
     return Timescales(*(float(w) for w in worst), minibatch=minibatch)

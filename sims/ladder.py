@@ -1,0 +1,278 @@
+"""One measurement over a ladder of noise strengths: pilot, then a fixed sample size, then the limit lambda -> 0.
+
+Horizon and sample sizes are fixed by the pilot run, whose data are thrown away, before any datum that decides is drawn.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from flatmin.theory import Algorithm, Model
+
+from .confidence import noise_radius
+from .engine import Kernel, simulate
+from .ensemble import Ensemble
+from .extrapolate import Estimate, Rung, extrapolate, polynomial_weights
+from .measure import Measurement
+from .progress import Progress
+from .random import claim_key
+
+__all__ = ["Ladder", "Measured"]
+
+Array = NDArray[np.float64]
+
+# Four strengths over a decade: one more than the largest number of coefficients that is fitted.
+_RELATIVE_STRENGTHS = np.geomspace(0.1, 1.0, 4)
+_PILOT_REPLICAS = 512
+_FEWEST = 256
+# Replicas per call: bounds the memory of recorded points.
+_CHUNK = 1 << 15
+# The half width of the interval that is planned, over the margin. An estimate is then within the rest of the margin
+# with probability above 0.99, and a theory that is wrong by twice the margin is refuted as often.
+_PLANNED_WIDTH = 0.5
+# Sample kurtosis over the number of replicas: above this, a few replicas carry the mean, and the normal
+# approximation of its error at four or five standard errors is not to be trusted.
+_TAIL_LIMIT = 0.02
+# Shares of the sample size that a strength gets at least, so that the fit can be checked.
+_LEAST_SHARE = 0.1
+
+
+@dataclass(frozen=True)
+class Measured:
+    """The outcome of a measurement.
+
+    Attributes
+    ----------
+    estimate : Estimate or None
+        At the study's own noise strength; None when nothing could be measured.
+    residual : float
+        How much the statistic still moved, less its own error; 0 when it has settled.
+    trouble : str
+        Why the data cannot carry a verdict; empty when they can.
+    needed_seconds : float
+        Wall time that the planned sample size takes in all.
+    replica_steps : int
+    seconds : float
+    """
+
+    estimate: Estimate | None
+    residual: float
+    trouble: str
+    needed_seconds: float
+    replica_steps: int
+    seconds: float
+
+
+@dataclass
+class _Spent:
+    steps: int = 0
+    started: float = 0.0
+
+    @property
+    def seconds(self) -> float:
+        return time.perf_counter() - self.started
+
+
+@dataclass(frozen=True)
+class _Pilot:
+    """What the pilot run at the largest strength showed."""
+
+    largest: float
+    covariance: Array
+    kurtosis: float
+    seconds_per_replica: float
+
+
+class Ladder:
+    """Measures one statistic of one model under one algorithm.
+
+    Parameters
+    ----------
+    model, algorithm
+    kernel : Kernel
+    measurement : Measurement
+    seed : int
+    threads : int or None
+    progress : Progress
+    """
+
+    def __init__(
+        self,
+        model: Model,
+        algorithm: Algorithm,
+        kernel: Kernel,
+        measurement: Measurement,
+        *,
+        seed: int,
+        threads: int | None,
+        progress: Progress,
+    ) -> None:
+        self.model, self.algorithm, self.kernel = model, algorithm, kernel
+        self.measurement = measurement
+        self.seed, self.threads, self.progress = seed, threads, progress
+        self.own_strength = algorithm.strength(model)
+        self._spent = _Spent()
+
+    def run(self, target: float, level: float, budget: float) -> Measured:
+        """Measure until the error of the limit is planned to be half of `target`.
+
+        Parameters
+        ----------
+        target : float
+            Margin times scale, in the units of the statistic at the study's own strength.
+        level : float
+            Error rate of one interval.
+        budget : float
+            Seconds.
+        """
+        self._spent = _Spent(started=time.perf_counter())
+        pilot = self._pilot(budget)
+        if isinstance(pilot, Measured):
+            return pilot
+        strengths = pilot.largest * _RELATIVE_STRENGTHS
+        sizes, seconds = self._sizes(pilot, strengths, target, level)
+        left = 0.9 * budget - self._spent.seconds
+        needed = self._spent.seconds + seconds
+        if seconds > left:
+            sizes = np.floor(sizes * max(left, 0.0) / seconds).astype(np.int64)
+            if sizes.min() < _FEWEST // 4:
+                return self._nothing(f"the budget of {budget:g} s is too small", needed / 0.9)
+        return self._decide(strengths, sizes, needed / 0.9)
+
+    def _pilot(self, budget: float) -> _Pilot | Measured:
+        """Find a strength at which every replica stays and settles, and how widely the statistic spreads there."""
+        largest = self.measurement.largest_strength()
+        steps = float(self.measurement.schedule(largest)[-1])
+        probe = self._simulate(largest, 64, ("probe",), np.array([min(2000, int(steps))]), settle=False)
+        estimate = _PILOT_REPLICAS * steps * probe.seconds / max(probe.replica_steps, 1)
+        if estimate > budget:
+            return self._nothing(f"the pilot run alone takes longer than the budget of {budget:g} s", 20 * estimate)
+        for attempt in range(5):
+            ensemble = self._simulate(largest, _PILOT_REPLICAS, ("pilot", attempt))
+            if not ensemble.failed.any():
+                rows = self._rows(ensemble, largest)
+                centred = rows - rows.mean(axis=0)
+                covariance = centred.T @ centred / (len(rows) - 1)
+                return _Pilot(largest, covariance, _kurtosis(centred), ensemble.seconds / _PILOT_REPLICAS)
+            largest /= 4
+        count = int(ensemble.failed.sum())
+        return self._nothing(f"{count} of {_PILOT_REPLICAS} replicas diverge even at lambda={4 * largest:.3g}", 0.0)
+
+    def _sizes(
+        self, pilot: _Pilot, strengths: Array, target: float, level: float
+    ) -> tuple[NDArray[np.int64], float]:
+        """Replicas per strength for the planned error at the least time, and that time."""
+        measurement = self.measurement
+        relative = strengths / pilot.largest
+        variances = relative**measurement.variance_power
+        longest = float(measurement.schedule(pilot.largest)[-1])
+        lengths = [float(measurement.schedule(s)[-1]) / longest for s in strengths]
+        costs = pilot.seconds_per_replica * np.array(lengths)
+        shares = np.ones(len(strengths))
+        for _ in range(10):
+            weights = np.abs(polynomial_weights(strengths, variances / shares, measurement.degree)[0])
+            weights = np.maximum(weights, _LEAST_SHARE * weights.max())
+            shares = weights * np.sqrt(variances / costs)
+        weights = polynomial_weights(strengths, variances / shares, measurement.degree)[0]
+        values = len(pilot.covariance) - measurement.residual_columns
+        # One half of the level for the part along the prediction, one for the rest; the latter's radius covers both.
+        radius = noise_radius(pilot.covariance[:values, :values], level / 2, _PILOT_REPLICAS)
+        wanted = _PLANNED_WIDTH * target / float(measurement.in_units(np.array(1.0), self.own_strength))
+        factor = float(np.sum(weights**2 * variances / shares)) * (radius / wanted) ** 2
+        fewest = max(_FEWEST, 2 * pilot.kurtosis / _TAIL_LIMIT)
+        sizes = np.minimum(np.maximum(np.ceil(factor * shares), fewest), 1e9).astype(np.int64)
+        return sizes, float(costs @ sizes)
+
+    def _decide(self, strengths: Array, sizes: NDArray[np.int64], needed: float) -> Measured:
+        """Draw the data that decide."""
+        rungs, tails = [], 0.0
+        for j, (strength, size) in enumerate(zip(strengths, sizes)):
+            steps = float(self.measurement.schedule(strength)[-1]) * int(size)
+            self.progress.phase(f"lambda={strength:.2e} ({j + 1}/{len(strengths)})", steps)
+            rows = []
+            for chunk, first in enumerate(range(0, int(size), _CHUNK)):
+                count = min(_CHUNK, int(size) - first)
+                ensemble = self._simulate(strength, count, ("main", j, chunk), announce=False)
+                if ensemble.failed.any():
+                    failed = int(ensemble.failed.sum())
+                    return self._nothing(f"{failed} replicas diverged or did not settle at lambda={strength:.3g}", 0.0)
+                rows.append(self._rows(ensemble, strength))
+            table = np.concatenate(rows)
+            mean = table.mean(axis=0)
+            centred = table - mean
+            covariance = centred.T @ centred / (len(table) - 1) / len(table)
+            tails = max(tails, _kurtosis(centred) / len(table))
+            rungs.append(Rung(float(strength), mean, covariance, len(table)))
+        estimate, residual = self._in_units(extrapolate(rungs, self.measurement.degree))
+        trouble = ""
+        if tails > _TAIL_LIMIT:
+            trouble = f"heavy tails: single replicas carry the mean (kurtosis over replicas {tails:.2g})"
+        elif estimate.fit_probability < 1e-6:
+            trouble = f"the extrapolation to lambda=0 does not fit (probability {estimate.fit_probability:.1g})"
+        return Measured(estimate, residual, trouble, needed, self._spent.steps, self._spent.seconds)
+
+    def _in_units(self, raw: Estimate) -> tuple[Estimate, float]:
+        """The estimate at the study's own strength, without the columns that tell whether it settled."""
+        unit = float(self.measurement.in_units(np.array(1.0), self.own_strength))
+        values = len(raw.value) - self.measurement.residual_columns
+        estimate = replace(
+            raw,
+            value=raw.value[:values] * unit,
+            covariance=raw.covariance[:values, :values] * unit**2,
+            truncation=raw.truncation * unit,
+        )
+        moved = float(np.linalg.norm(raw.value[values:]))
+        # Three times the root mean square error: a settled ensemble stays below it.
+        noise = 3 * float(np.sqrt(np.trace(raw.covariance[values:, values:])))
+        return estimate, max(0.0, moved - noise) * unit
+
+    def _rows(self, ensemble: Ensemble, strength: float) -> Array:
+        return self.measurement.reduce(ensemble.points, ensemble.schedule, strength)
+
+    def _simulate(
+        self,
+        strength: float,
+        replicas: int,
+        key: tuple[str | int, ...],
+        schedule: NDArray[np.int64] | None = None,
+        settle: bool | None = None,
+        announce: bool = True,
+    ) -> Ensemble:
+        measurement = self.measurement
+        steps = measurement.schedule(strength) if schedule is None else schedule
+        if announce:
+            self.progress.phase(str(key[0]), float(steps[-1]) * replicas)
+        # Keyed by claim and strength, so that the numbers do not depend on what else runs, or when.
+        words = (claim_key(measurement.problem.kind), *(claim_key(k) if isinstance(k, str) else k for k in key))
+        ensemble = simulate(
+            self.kernel,
+            self.algorithm,
+            self.algorithm.sigmas(self.model) * np.sqrt(strength / self.own_strength),
+            measurement.problem.start,
+            replicas,
+            steps,
+            key=words,
+            seed=self.seed,
+            threads=self.threads,
+            settle=measurement.settle if settle is None else settle,
+            on_progress=self.progress.advance,
+        )
+        self._spent.steps += ensemble.replica_steps
+        return ensemble
+
+    def _nothing(self, trouble: str, needed: float) -> Measured:
+        return Measured(None, 0.0, trouble, needed, self._spent.steps, self._spent.seconds)
+
+
+def _kurtosis(centred: Array) -> float:
+    """Largest kurtosis: of the components that carry most of the variance, and of the norm."""
+    variances = np.mean(centred**2, axis=0)
+    if not variances.max(initial=0.0) > 0:
+        return 3.0
+    main = centred[:, variances > 0.01 * variances.max()]
+    return float(np.max(np.mean(main**4, axis=0) / np.mean(main**2, axis=0) ** 2))

@@ -1,0 +1,184 @@
+"""From replicas to one statistic per replica: drift, covariance, trajectory, fixed point.
+
+Each measurement is a schedule of recorded steps and a reduction. None sees a prediction: they know the model, the
+algorithm, the start and how fast things move.
+"""
+
+from __future__ import annotations
+
+import math
+from abc import ABC, abstractmethod
+
+import numpy as np
+from numpy.typing import NDArray
+
+from flatmin.theory.prediction import SLOW_TIMES, Problem
+
+__all__ = ["Measurement", "measurement"]
+
+Array = NDArray[np.float64]
+
+# Transients have decayed to this part.
+_DECAYED = 1e-4
+
+
+class Measurement(ABC):
+    """How one statistic is measured at a strength lambda.
+
+    Parameters
+    ----------
+    problem : Problem
+    lr : float
+    """
+
+    # Points are replaced by Phi, where the noise-free iteration from them ends.
+    settle = False
+    # Degree of the extrapolation in lambda.
+    degree = 1
+    # Exponent of lambda in the variance of one replica.
+    variance_power = 0
+    # The last columns of a row that hold no value but how far the replica still moved: 0 when it has settled.
+    residual_columns = 0
+
+    def __init__(self, problem: Problem, lr: float) -> None:
+        self.problem = problem
+        self.lr = lr
+
+    @abstractmethod
+    def schedule(self, strength: float) -> NDArray[np.int64]:
+        """Steps at which the replicas are recorded, increasing."""
+
+    @abstractmethod
+    def reduce(self, points: Array, schedule: NDArray[np.int64], strength: float) -> Array:
+        """One row per replica from recorded points of shape (M, d, N): shape (N, D)."""
+
+    def in_units(self, value: Array, strength: float) -> Array:
+        """The extrapolated rows, or their errors, at the study's own strength."""
+        return value
+
+    @abstractmethod
+    def largest_strength(self) -> float:
+        """Largest lambda of the ladder."""
+
+
+class _Local(Measurement):
+    """A statistic around the start, per lambda: its relative error per replica does not depend on lambda.
+
+    lambda can therefore be small, and a first-degree extrapolation over a decade is enough.
+    """
+
+    @property
+    def relaxation(self) -> float:
+        """Steps in which the slowest fast mode decays by e, at least 1."""
+        return max(self.problem.scales.relaxation_steps, 1.0)
+
+    @property
+    def burn_in(self) -> int:
+        """Steps until the fluctuations are stationary."""
+        return math.ceil(-math.log(_DECAYED) * self.relaxation)
+
+    def in_units(self, value: Array, strength: float) -> Array:
+        return value * strength
+
+    def largest_strength(self) -> float:
+        # The mean square nonlinearity is at most 1e-4, the slow motion during the run and the mean square spread, over
+        # the size of theta, 1e-3: these are of the size of the bias at the top of the ladder.
+        scales = self.problem.scales
+        steps = int(self.schedule(1.0)[-1])
+        moved = steps * self.lr * max(scales.slow_rate, 1e-12)
+        return min(1e-4 / max(scales.nonlinearity, 1e-12), 1e-3 / moved, 1e-3 / max(scales.spread, 1e-12))
+
+
+class _Drift(_Local):
+    """Mean of P (Phi(theta_K) - Phi(theta_k)) / (K - k) / lambda.
+
+    Without minibatch noise k = 0 has no bias; otherwise k is a burn-in, since the minibatch part of the noise grows
+    with the fluctuation.
+    """
+
+    settle = True
+
+    def schedule(self, strength: float) -> NDArray[np.int64]:
+        first = self.burn_in if self.problem.scales.minibatch else 0
+        # The noise-free iteration to Phi takes some 30 relaxation times: a window as long wastes neither.
+        return np.array([first, first + max(64, math.ceil(40 * self.relaxation))])
+
+    def reduce(self, points: Array, schedule: NDArray[np.int64], strength: float) -> Array:
+        moved = (points[1] - points[0]).T / float(schedule[1] - schedule[0]) / strength
+        tangent = self.problem.tangent
+        return (moved @ tangent) @ tangent.T
+
+
+class _Covariance(_Local):
+    """Mean of (theta - theta*)(theta - theta*)^T / lambda after the burn-in, averaged over a window."""
+
+    def schedule(self, strength: float) -> NDArray[np.int64]:
+        spacing = max(1, math.ceil(self.relaxation))
+        return self.burn_in + spacing * np.arange(12)
+
+    def reduce(self, points: Array, schedule: NDArray[np.int64], strength: float) -> Array:
+        deviation = points - self.problem.start[:, None]
+        products = np.einsum("mar,mbr->rab", deviation, deviation, optimize=True)
+        return products.reshape(len(products), -1) / len(schedule) / strength
+
+
+class _Slow(Measurement):
+    """A statistic of the slow motion: a run takes 1/(eta lambda) steps and spreads as sqrt(lambda)."""
+
+    degree = 2
+    variance_power = 1
+
+    def steps(self, slow_times: Array, strength: float) -> NDArray[np.int64]:
+        """Steps at which slow times eta lambda k are reached."""
+        return np.maximum(1, np.rint(slow_times / (self.lr * strength))).astype(np.int64)
+
+    def largest_strength(self) -> float:
+        # Nonlinearity and spread are small, and the shortest run is long beside the fast relaxation, whose transient is
+        # a bias of the size of the ratio.
+        scales = self.problem.scales
+        times = self.problem.horizon / (self.lr * 50 * max(scales.relaxation_steps, 1.0))
+        return min(2e-3 / max(scales.nonlinearity, 1e-12), 1e-2 / max(scales.spread, 1e-12), times)
+
+
+class _Trajectory(_Slow):
+    """Mean of theta at eight slow times up to one."""
+
+    def schedule(self, strength: float) -> NDArray[np.int64]:
+        return self.steps(SLOW_TIMES, strength)
+
+    def reduce(self, points: Array, schedule: NDArray[np.int64], strength: float) -> Array:
+        return np.moveaxis(points, -1, 0).reshape(points.shape[-1], -1)
+
+
+class _FixedPoint(_Slow):
+    """Mean of Phi(theta) over a window of slow time that opens when the flow has settled."""
+
+    settle = True
+    # Snapshots half a relaxation time apart, over six.
+    snapshots = 13
+
+    @property
+    def residual_columns(self) -> int:  # type: ignore[override]
+        """One for each parameter."""
+        return len(self.problem.start)
+
+    def schedule(self, strength: float) -> NDArray[np.int64]:
+        problem = self.problem
+        times = problem.horizon + 0.5 * problem.relaxation * np.arange(self.snapshots)
+        return self.steps(times, strength)
+
+    def reduce(self, points: Array, schedule: NDArray[np.int64], strength: float) -> Array:
+        half = len(points) // 2
+        late, early = points[-half:].mean(axis=0), points[:half].mean(axis=0)
+        return np.concatenate([points.mean(axis=0), late - early]).T
+
+
+def measurement(problem: Problem, lr: float) -> Measurement:
+    """The measurement of the statistic `problem.kind`."""
+    kinds: dict[str, type[Measurement]] = {
+        "drift": _Drift,
+        "covariance": _Covariance,
+        "trajectory": _Trajectory,
+        "fixed-point": _FixedPoint,
+    }
+    return kinds[problem.kind](problem, lr)

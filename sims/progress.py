@@ -1,0 +1,33 @@
+"""What a running study tells its caller."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+__all__ = ["Progress", "Silent"]
+
+
+class Progress(Protocol):
+    """Receives news of a study. All calls come from the thread that called `verify`."""
+
+    def claim(self, title: str, index: int, count: int) -> None:
+        """Claim `index` of `count` begins."""
+
+    def phase(self, text: str, replica_steps: float) -> None:
+        """A phase of the claim begins that will take so many replica-steps."""
+
+    def advance(self, replica_steps: int) -> None:
+        """So many more replica-steps are done."""
+
+
+class Silent:
+    """Tells nobody."""
+
+    def claim(self, title: str, index: int, count: int) -> None:
+        """Ignore it."""
+
+    def phase(self, text: str, replica_steps: float) -> None:
+        """Ignore it."""
+
+    def advance(self, replica_steps: int) -> None:
+        """Ignore it."""
