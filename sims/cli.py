@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sys
 import time
 from collections.abc import Callable
@@ -18,7 +19,7 @@ from flatmin.theory.study import Study, read_study
 
 from . import catalogue
 from .display import progress_display, verdict_table
-from .report import ResultFile, study_json
+from .jsonfile import ResultFile
 from .results import Verdict
 from .verify import verify_each
 
@@ -119,7 +120,15 @@ def derive(study: str, form: str) -> None:
     """Print what the theory predicts for the model of STUDY, derived with SymPy."""
     from .report import derivation_text
 
-    click.echo(derivation_text(_named(study), form))
+    from flatmin.theory.derivation import derive as derivation
+    from flatmin.theory.report import as_json, as_latex, as_text
+
+    one = _named(study)
+    derived = derivation(one.model, one.algorithm, one.start)
+    if form == "json":
+        click.echo(json.dumps(as_json(derived), indent=1, allow_nan=False))
+    else:
+        click.echo(as_latex(derived) if form == "latex" else as_text(derived))
 
 
 @main.command()

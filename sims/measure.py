@@ -137,7 +137,7 @@ class _Slow(Measurement):
         # a bias of the size of the ratio.
         scales = self.problem.scales
         times = self.problem.horizon / (self.lr * 50 * max(scales.relaxation_steps, 1.0))
-        return min(2e-3 / max(scales.nonlinearity, 1e-12), 1e-2 / max(scales.spread, 1e-12), times)
+        return min(5e-3 / max(scales.nonlinearity, 1e-12), 1e-2 / max(scales.spread, 1e-12), times)
 
 
 class _Trajectory(_Slow):

@@ -104,17 +104,21 @@ def _lipschitz(model: Model, local: LocalGeometry) -> tuple[float, float, float]
     l_f = float(np.max(np.linalg.norm(local.jacobian, axis=1)))
     rho_f = float(np.max(np.linalg.norm(local.second, ord=2, axis=(1, 2))))
     h = 1e-4 * (1 + float(np.linalg.norm(local.theta)))
-    scale = max(rho_f, l_f / (1 + float(np.linalg.norm(local.theta))))
     kappa_f = 0.0
     for direction in _directions(model.d):
-        # Differences, not third derivatives: they also see a kink close by, as of abs, where grad f jumps.
-        gradient = model.samples.jacobian(local.theta + h * direction) - local.jacobian
-        rest = gradient - h * local.second @ direction
-        change = model.samples.hessians(local.theta + h * direction) - local.second
-        here = float(np.max(np.linalg.norm(change, axis=(1, 2)))) / h
-        kink = not np.isfinite(here) or float(np.max(np.linalg.norm(rest, axis=1))) > 1e-2 * h * scale
-        kappa_f = float("inf") if kink else max(kappa_f, here)
+        # Differences, not third derivatives: they also see a kink, as of abs, where grad f jumps.
+        far, near = (_taylor_rest(model, local, step * direction) / step for step in (h, h / 10))
+        change = np.linalg.norm(model.samples.hessians(local.theta + h * direction) - local.second, axis=(1, 2)) / h
+        # Of a smooth gradient the rest per distance falls by ten; at a kink it stays. Below 1e-9 it is rounding.
+        kink = not np.isfinite(far) or near > max(0.5 * far, 1e-9 * (1 + l_f + rho_f) / h)
+        kappa_f = float("inf") if kink else max(kappa_f, float(np.max(change)))
     return l_f, rho_f, kappa_f
+
+
+def _taylor_rest(model: Model, local: LocalGeometry, step: Array) -> float:
+    """|grad f(theta + step) - grad f(theta) - hess f(theta) step|, the largest over the samples."""
+    rest = model.samples.jacobian(local.theta + step) - local.jacobian - local.second @ step
+    return float(np.max(np.linalg.norm(rest, axis=1)))
 
 
 def _directions(d: int) -> Iterator[Array]:

@@ -22,9 +22,9 @@ Array = NDArray[np.float64]
 
 
 def enumerated_drift(
-    model: Model, algorithm: Algorithm, theta: Array, covariance: Array, scale: float = 0.02, levels: int = 4
+    model: Model, algorithm: Algorithm, theta: Array, covariance: Array, kick: float = 0.03, levels: int = 4
 ) -> Array:
-    """Drift per step at a zero-loss point, by enumeration at label noise `scale` / 2^k and Richardson extrapolation.
+    """Drift per step at a zero-loss point, by enumeration at falling label noise and Richardson extrapolation.
 
     Parameters
     ----------
@@ -35,16 +35,16 @@ def enumerated_drift(
         A zero-loss point.
     covariance : ndarray, shape (d, d)
         Of the fluctuation at the algorithm's own strength; it matters only through the minibatch noise.
-    scale : float
-        Largest root mean square sigma that is enumerated.
+    kick : float
+        Largest step eta sigma |grad f_i| that is enumerated; halved at every level.
     levels : int
         Number of strengths.
     """
     sigmas = algorithm.sigmas(model)
-    own = float(np.sqrt(np.mean(sigmas**2)))
+    own = algorithm.lr * float(np.max(sigmas * np.linalg.norm(model.samples.jacobian(theta), axis=1)))
     rows = []
     for level in range(levels):
-        factor = scale / own / 2**level
+        factor = kick / own / 2**level
         noisy = replace(algorithm, noise=replace(algorithm.noise, sigma=tuple(sigmas * factor)))
         update = UpdateMap(model, noisy)
         points = theta + factor * _cubature(covariance)

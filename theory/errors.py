@@ -13,13 +13,13 @@ class InvalidInput(ValueError):
     field : str
         Where the value stands, as the user wrote it, for example ``algorithm.lr``.
     problem : str
-        ``=value`` and the rule that it breaks, and what to do.
+        ``=value`` or `` is missing``, the rule that it breaks, and what to do.
     """
 
     def __init__(self, field: str, problem: str) -> None:
         self.field = field
         self.problem = problem
-        super().__init__(f"{field}{problem}" if problem.startswith("=") else f"{field}: {problem}")
+        super().__init__(f"{field}{problem}" if problem.startswith(("=", " ")) else f"{field}: {problem}")
 
 
 class TooLarge(InvalidInput):

@@ -93,7 +93,7 @@ class SampleFunctions:
         rows = []
         for gradient in self._first:
             row = [
-                gradient[index[0]].diff(*(self.parameters[k] for k in index[1:]))
+                _without_deltas(gradient[index[0]].diff(*(self.parameters[k] for k in index[1:])))
                 for index in combinations_with_replacement(range(self.d), order)
             ]
             rows.append(row)
@@ -136,3 +136,8 @@ class SampleFunctions:
             for permuted in set(permutations(index)):
                 out[(..., *permuted)] = packed[..., k]
         return out
+
+
+def _without_deltas(derivative: sp.Expr) -> sp.Expr:
+    # The second derivative of abs is zero away from the kink; the delta there has no number.
+    return derivative.replace(sp.DiracDelta, lambda *_: sp.Integer(0)) if derivative.has(sp.DiracDelta) else derivative

@@ -110,6 +110,9 @@ def retract(model: Model, theta: Array, steps: int = 30) -> Array:
         scale = 1 + float(np.linalg.norm(theta))
         # Quadratic convergence: this small, the next step is rounding.
         if size <= 1e-11 * scale or (size >= 0.5 * before and size <= 1e-9 * scale):
+            # The step vanishes too where the Jacobian does (exp far to the left) and at a least-squares minimum.
+            if np.max(np.abs(model.residuals(theta))) > 1e-6 * (1 + float(np.max(np.abs(model.y)))):
+                break
             return theta
         before = size
     raise NoInterpolation(f"no zero-loss point near theta={np.round(theta, 6).tolist()}")
@@ -154,13 +157,19 @@ def noise_free_limit(model: Model, lr: float, theta: Array, max_steps: int = 200
         When the iteration has not settled after `max_steps`.
     """
     theta = np.array(theta, dtype=np.float64)
+    before = np.inf
     for step in range(max_steps):
         change = lr * model.gradient(theta)
         theta -= change
-        if step % 8 == 0 and np.max(np.abs(change)) <= 1e-16 * (1 + np.max(np.abs(theta))):
+        if step % 16:
+            continue
+        size, scale = float(np.max(np.abs(change))), 1 + float(np.max(np.abs(theta)))
+        # At rest, or as still as rounding lets it be: the change is tiny and no longer falls.
+        if size <= 1e-16 * scale or (size <= 1e-12 * scale and size > 0.999 * before):
             return theta
-        if not np.all(np.isfinite(change)):
+        if not np.isfinite(size):
             break
+        before = size
     raise NotApplicable("noise-free convergence", f"gradient descent at lr={lr} does not settle on the zero-loss set")
 
 

@@ -80,6 +80,7 @@ class Model:
             raise InvalidInput("data.y", "=[] is empty; give at least one sample")
         self.x = self._data(x)
         self.prediction = self._expressions(prediction)
+        self._refuse_huge_powers()
         self.samples = SampleFunctions(self.parameters, self.inputs, self.prediction, self.x)
 
     def _data(self, x: Any) -> Array:
@@ -111,6 +112,16 @@ class Model:
         if not any(e.free_symbols & set(self.parameters) for e in expressions):
             raise InvalidInput("model.prediction", f"={expressions[0]} depends on no parameter")
         return expressions
+
+    def _refuse_huge_powers(self) -> None:
+        # With the data put in, SymPy would compute 3**(10**9) to the last digit.
+        known = set(self.inputs)
+        for power in self.prediction[0].atoms(sp.Pow, sp.exp) if np.max(np.abs(self.x), initial=0.0) > 1e4 else ():
+            base, exponent = power.as_base_exp()
+            if exponent.free_symbols & known and (base.is_number or base.free_symbols & known):
+                if base is sp.S.Exp1 and not exponent.has(sp.log):
+                    continue
+                raise TooLarge("data.x", f" has entries above 10**4, too large for {power}; rescale the inputs")
 
     @property
     def d(self) -> int:

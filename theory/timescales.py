@@ -32,8 +32,9 @@ class Timescales:
     second_moment : float
         Spectral radius of the second-moment operator: the factor per step at which fluctuations become stationary.
     nonlinearity : float
-        Per unit of lambda: the mean square of the second-order part of f over that of its first-order part, and of
-        the normal offset over the fluctuation, whichever is larger. lambda times it should be well below 1.
+        Per unit of lambda, the largest of: the mean square of the second-order part of f over that of its first-order
+        part; the mean square relative change of a curvature by the fluctuations; its relative change by the normal
+        offset. lambda times it should be well below 1.
     slow_rate : float
         Speed along Gamma per unit of slow time, over the size of theta.
     spread : float
@@ -84,7 +85,8 @@ def _nonlinearity(theory: Derived, local: LocalGeometry) -> float:
     first = float(np.einsum("ia,ab,ib->", local.jacobian, s, local.jacobian))
     second = float(0.5 * np.einsum("iab,iba->", fs, fs) + 0.25 * np.sum(np.einsum("iaa->i", fs) ** 2))
     offset = theory.normal_offset(local) / theory.strength
-    along = local.normal.T @ offset
-    spread = np.einsum("ar,ab,br->r", local.normal, s, local.normal)
-    kept = spread > 1e-12 * max(spread.max(initial=0.0), 1e-300)
-    return max(second / max(first, 1e-300), float(np.max(along[kept] ** 2 / spread[kept], initial=0.0)))
+    worst = second / max(first, 1e-300)
+    for h, q in zip(local.curvatures, local.normal.T):
+        slope = local.third(np.outer(q, q)) / h
+        worst = max(worst, float(slope @ s @ slope), abs(float(slope @ offset)))
+    return worst

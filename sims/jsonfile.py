@@ -12,7 +12,7 @@ from typing import Any
 
 from .results import Verdict
 
-__all__ = ["ResultFile", "study_json", "write_whole"]
+__all__ = ["ResultFile", "check_writable", "study_json", "write_whole"]
 
 
 def study_json(study: str, seed: int, seconds: float, rows: Sequence[tuple[str, Verdict]]) -> dict[str, Any]:
@@ -26,6 +26,15 @@ def study_json(study: str, seed: int, seconds: float, rows: Sequence[tuple[str, 
         "seconds": round(seconds, 3),
         "claims": claims,
     }
+
+
+def check_writable(path: Path) -> None:
+    """Raise `OSError` when `path` cannot be written; what stands there stays."""
+    if path.is_dir():
+        raise IsADirectoryError(f"{path} is a folder")
+    handle, probe = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    os.close(handle)
+    os.unlink(probe)
 
 
 def write_whole(path: Path, data: bytes) -> None:
@@ -60,12 +69,7 @@ class ResultFile:
     def __init__(self, path: Path | None, study: str, seed: int) -> None:
         self.path, self.study, self.seed = path, study, seed
         if path is not None:
-            if path.is_dir():
-                raise IsADirectoryError(f"{path} is a folder")
-            # A probe beside the file: an earlier result stays until there is a new one.
-            handle, probe = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-            os.close(handle)
-            os.unlink(probe)
+            check_writable(path)
 
     def write(self, rows: Sequence[tuple[str, Verdict]], seconds: float) -> None:
         """Write all finished claims."""

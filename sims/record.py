@@ -1,0 +1,134 @@
+"""`flatmin simulate`: moments and paths of a study's own algorithm, with a record of how they were made."""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+from importlib.metadata import version
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from flatmin.theory import InvalidInput
+from flatmin.theory.geometry import nearest_zero_loss_point
+from flatmin.theory.errors import NoInterpolation
+from flatmin.theory.study import Study
+
+from .engine import Kernel, simulate
+from .ensemble import Ensemble
+from .jsonfile import check_writable, write_whole
+from .progress import Progress
+from .random import claim_key
+
+__all__ = ["simulate_study"]
+
+Array = NDArray[np.float64]
+
+
+def simulate_study(
+    study: Study,
+    label: str,
+    out: Path,
+    progress: Progress,
+    *,
+    replicas: int,
+    steps: int,
+    records: int,
+    paths: int,
+    threads: int | None,
+    seed: int | None,
+) -> Ensemble:
+    """Simulate a study at its own noise strength and write `out` (.npz) and its .json.
+
+    The .npz holds `steps` (M,), `mean` (M, d) and `covariance` (M, d, d) over the replicas that stayed in bounds,
+    `paths` (M, d, p) of the first p replicas, and `status` (N,): -1, or the step at which a replica left.
+
+    Parameters
+    ----------
+    study : Study
+    label : str
+        How the caller names the study.
+    out : Path
+    progress : Progress
+    replicas, steps, records, paths : int
+        Replicas, steps of each, how many steps are recorded, how many replicas are kept whole.
+    threads, seed : int or None
+        None: all cores; the study's seed.
+
+    Raises
+    ------
+    OSError
+        When the files cannot be written; found out before anything runs.
+    """
+    if out.suffix != ".npz":
+        raise InvalidInput("--out", f"={str(out)!r} must end in .npz")
+    check_writable(out)
+    model, algorithm = study.model, study.algorithm
+    try:
+        start = nearest_zero_loss_point(model, study.start)
+    except NoInterpolation:
+        # A simulation needs no theorem: without a zero-loss point it starts where the study says.
+        start = study.start
+    schedule = np.unique(np.rint(np.linspace(0, steps, min(records, steps) + 1)).astype(np.int64))
+    used_seed = study.run.seed if seed is None else seed
+    progress.claim(label, 0, 1)
+    progress.phase("compiling", 0)
+    kernel = Kernel.for_model(model)
+    progress.phase("simulating", float(steps) * replicas)
+    ensemble = simulate(
+        kernel,
+        algorithm,
+        algorithm.sigmas(model),
+        start,
+        replicas,
+        schedule,
+        key=(claim_key("simulate"),),
+        seed=used_seed,
+        threads=threads,
+        on_progress=progress.advance,
+    )
+    stayed = ensemble.points[:, :, ~ensemble.failed]
+    mean, covariance = _moments(stayed)
+    buffer = io.BytesIO()
+    np.savez_compressed(
+        buffer,
+        steps=schedule,
+        mean=mean,
+        covariance=covariance,
+        paths=ensemble.points[:, :, :paths],
+        status=ensemble.status,
+    )
+    write_whole(out, buffer.getvalue())
+    made = {
+        "flatmin": version("flatmin"),
+        "study": label,
+        "file": os.path.basename(out),
+        "parameters": [p.name for p in model.parameters],
+        "prediction": [str(e) for e in model.prediction],
+        "lr": algorithm.lr,
+        "batch_size": algorithm.batch_size,
+        "sampling": algorithm.sampling,
+        "noise": {"law": algorithm.noise.law, "sigma": algorithm.sigmas(model).tolist()},
+        "start": start.tolist(),
+        "replicas": replicas,
+        "out_of_bounds": int(ensemble.failed.sum()),
+        "steps": steps,
+        "seed": used_seed,
+        "key": list(ensemble.key),
+        "replica_steps": ensemble.replica_steps,
+        "seconds": round(ensemble.seconds, 3),
+    }
+    write_whole(out.with_suffix(".json"), (json.dumps(made, indent=1, allow_nan=False) + "\n").encode())
+    return ensemble
+
+
+def _moments(points: Array) -> tuple[Array, Array]:
+    """Mean (M, d) and covariance (M, d, d) over replicas of points (M, d, N); NaN without replicas."""
+    records, d, replicas = points.shape
+    if replicas == 0:
+        return np.full((records, d), np.nan), np.full((records, d, d), np.nan)
+    mean = points.mean(axis=2)
+    centred = points - mean[:, :, None]
+    return mean, np.einsum("mar,mbr->mab", centred, centred) / max(replicas - 1, 1)

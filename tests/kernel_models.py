@@ -1,0 +1,36 @@
+"""Models that the tests of the simulation engine share."""
+
+from __future__ import annotations
+
+import numpy as np
+import sympy as sp
+from flatmin.theory import Model
+
+
+def uv_model(y=1.0):
+    u, v = sp.symbols("u v", real=True)
+    return Model((u, v), [u * v], y=[y])
+
+
+def pair_model():
+    """f = (uv, uw): two samples in one expression list."""
+    u, v, w = sp.symbols("u v w", real=True)
+    return Model((u, v, w), [u * v, u * w], y=[1.0, -0.5])
+
+
+def tanh_model(x=((1.0,), (3.0,)), y=(1.0, 0.5)):
+    w, a, b, s = sp.symbols("w a b x", real=True)
+    x = np.asarray(x)
+    return Model((w, a, b), a * sp.tanh(w * s) + b * s, inputs=(s,), x=x, y=np.asarray(y))
+
+
+def on_gamma():
+    """A zero-loss point of `tanh_model`, for data that `interpolated` made."""
+    return np.array([2.0, 1.3, -0.27])
+
+
+def interpolated(n, seed=0):
+    """`tanh_model` with n samples and targets that it meets at `on_gamma`."""
+    x = np.random.default_rng(seed).uniform(-2, 2, (n, 1))
+    y = 1.3 * np.tanh(2.0 * x[:, 0]) - 0.27 * x[:, 0]
+    return tanh_model(x, y)

@@ -1,0 +1,96 @@
+"""The kernels' own elementary functions, against 50 digits."""
+
+from __future__ import annotations
+
+import platform
+
+import mpmath
+import numpy as np
+import pytest
+from flatmin.sims import kernel_math
+from numba import njit
+
+
+@njit(nogil=True, error_model="numpy", fastmath={"contract"})
+def apply(function, x, out):
+    for k in range(x.size):
+        out[k] = function(x[k])
+
+
+def evaluate(function, x):
+    out = np.empty_like(x)
+    apply(function, x, out)
+    return out
+
+
+def worst_ulp(got, exact, x):
+    """Largest error in units in the last place of the exact value."""
+    worst = 0.0
+    with mpmath.workdps(50):
+        for value, at in zip(got, x, strict=True):
+            right = exact(mpmath.mpf(float(at)))
+            unit = np.spacing(abs(float(right)))
+            worst = max(worst, float(abs(mpmath.mpf(float(value)) - right) / mpmath.mpf(float(unit))))
+    return worst
+
+
+def arguments(low, high, seed=0):
+    rng = np.random.default_rng(seed)
+    near = rng.uniform(-2, 2, 2000)
+    whole = rng.uniform(low, high, 2000)
+    tiny = np.exp(rng.uniform(-740, 0, 500)) * rng.choice([-1.0, 1.0], 500)
+    halves = np.log(2) / 2 * np.arange(-60, 61, dtype=float)  # where the reduction changes its integer
+    return np.concatenate([near, whole, tiny, np.nextafter(halves, -np.inf), halves, np.nextafter(halves, np.inf)])
+
+
+@pytest.mark.parametrize(
+    ("function", "exact", "low", "high"),
+    [(kernel_math.tanh, mpmath.tanh, -25.0, 25.0), (kernel_math.exp, mpmath.exp, -745.0, 709.7)],
+    ids=["tanh", "exp"],
+)
+def test_error_is_below_4_ulp(function, exact, low, high):
+    x = arguments(low, high)
+    assert worst_ulp(evaluate(function, x), exact, x) < 4
+
+
+def test_log_error_is_below_4_ulp():
+    rng = np.random.default_rng(0)
+    near = 1 + rng.uniform(-0.3, 0.5, 2000)
+    x = np.concatenate([near, np.exp(rng.uniform(-744, 709, 3000)), 1 + np.exp(rng.uniform(-36, 0, 500)), [5e-324]])
+    assert worst_ulp(evaluate(kernel_math.log, x), mpmath.log, x) < 4
+
+
+def test_cos_turns_is_right_to_a_few_ulp_of_1():
+    v = np.linspace(-0.5, 0.5, 2001)
+    got = evaluate(kernel_math.cos_turns, v)
+    exact = [mpmath.cospi(2 * mpmath.mpf(float(t))) for t in v]
+    assert (
+        max(abs(mpmath.mpf(float(g)) - e) for g, e in zip(got, exact, strict=True)) < 1.5e-15
+    )  # the square doubles the error of the sine, and so does the factor 2
+
+
+def test_ulp_measure_sees_an_error():
+    x = np.array([0.3, 0.7])
+    assert worst_ulp(np.tanh(x) * (1 + 2e-15), mpmath.tanh, x) > 4
+
+
+def test_ends_of_the_range():
+    x = np.array([0.0, -0.0, np.inf, -np.inf, np.nan, 1e308, -1e308, 5e-324, -5e-324])
+    tanh, exp = evaluate(kernel_math.tanh, x), evaluate(kernel_math.exp, x)
+    np.testing.assert_array_equal(tanh, [0.0, -0.0, 1, -1, np.nan, 1, -1, 5e-324, -5e-324])
+    assert np.array_equal(np.signbit(tanh[:2]), [False, True])
+    np.testing.assert_array_equal(exp, [1, 1, np.inf, 0, np.nan, np.inf, 0, 1, 1])
+    special = np.array([0.0, -0.0, np.inf, np.nan, -1.0, -np.inf, 1.0])
+    np.testing.assert_array_equal(
+        evaluate(kernel_math.log, special), [-np.inf, -np.inf, np.inf, np.nan, np.nan, np.nan, 0]
+    )
+    np.testing.assert_array_equal(evaluate(kernel_math.sign, x[:4]), [0, 0, 1, -1])
+
+
+@pytest.mark.skipif(platform.machine() != "x86_64", reason="looks for x86 instructions")
+@pytest.mark.parametrize("function", [kernel_math.tanh, kernel_math.exp, kernel_math.log], ids=["tanh", "exp", "log"])
+def test_a_loop_over_replicas_becomes_vector_code(function):
+    evaluate(function, np.zeros(64))
+    (code,) = [c for signature, c in apply.inspect_asm().items() if str(function.__name__) in str(signature)]
+    packed = sum(code.count(op) for op in ("vfmadd213pd", "vfmadd231pd", "vfmadd132pd", "mulpd"))
+    assert packed >= 10, "the polynomial is not evaluated for several replicas at a time"

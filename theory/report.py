@@ -1,0 +1,289 @@
+"""A derivation as text, as a LaTeX document and as a dictionary for JSON."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import sympy as sp
+
+from .certify import CertifiedRoot
+from .derivation import Derivation
+from .typeset import display, escape, latex, shown, wrapped
+
+__all__ = ["as_json", "as_latex", "as_text"]
+
+
+@dataclass(frozen=True)
+class _Line:
+    # `name` = `value`; an Eq has its own two sides and no name.
+    name: str
+    latex: str
+    value: sp.Basic
+
+
+_Entry = _Line | str
+_Section = tuple[str, list[_Entry]]
+
+
+def as_text(derivation: Derivation) -> str:
+    """Readable text in 100 columns; an expression of more than a few lines is cut, with a note.
+
+    Parameters
+    ----------
+    derivation : Derivation
+    """
+    out: list[str] = []
+    for title, entries in _sections(derivation):
+        out += ["", title, "-" * len(title)]
+        for entry in entries:
+            if isinstance(entry, str):
+                out += wrapped(entry)
+            elif isinstance(entry.value, sp.Equality):
+                out += wrapped(f"{shown(entry.value.lhs)} = {shown(entry.value.rhs)}")
+            else:
+                out += wrapped(f"{entry.name} = {shown(entry.value)}")
+    return "\n".join(out[1:]) + "\n"
+
+
+def as_latex(derivation: Derivation) -> str:
+    """A complete document for pdflatex (article, amsmath); an expression of more than a page is cut, with a note.
+
+    Parameters
+    ----------
+    derivation : Derivation
+    """
+    names = _latex_names(derivation)
+    body: list[str] = []
+    for title, entries in _sections(derivation):
+        body.append(rf"\section*{{{escape(title)}}}")
+        for entry in entries:
+            if isinstance(entry, str):
+                body.append(escape(entry) + r"\par")
+            elif isinstance(entry.value, sp.Equality):
+                body.append(display(latex(entry.value.rhs, names), entry.value.lhs, names, reverse=True))
+            else:
+                body.append(display(entry.latex, entry.value, names))
+    return "\n".join(
+        [
+            r"\documentclass{article}",
+            r"\usepackage{amsmath}",
+            r"\usepackage[margin=2.2cm]{geometry}",
+            r"\setlength{\parindent}{0pt}",
+            r"\allowdisplaybreaks",
+            r"\begin{document}",
+            *body,
+            r"\end{document}",
+            "",
+        ]
+    )
+
+
+def as_json(derivation: Derivation) -> dict[str, Any]:
+    """Strings (SymPy's own form, nothing cut) and plain numbers; what was not derived is null or empty.
+
+    Parameters
+    ----------
+    derivation : Derivation
+    """
+    d, chart = derivation, derivation.reduction
+    return {
+        "parameters": [p.name for p in d.parameters],
+        "n": d.n,
+        "batch_size": d.batch,
+        "lr": float(d.eta),
+        "homoscedastic": d.homoscedastic,
+        "predictions": _strings(d.predictions),
+        "loss": str(d.loss),
+        "loss_gradient": _strings(d.gradient),
+        "sample_gradient": _strings(d.sample_gradient),
+        "hessian": None if d.gauss_newton is None else [_strings(row) for row in d.gauss_newton.tolist()],
+        "gram": None if d.gram is None else [_strings(row) for row in d.gram.tolist()],
+        "elementary": _strings(d.elementary),
+        "eigenvalues": _strings(d.eigenvalues),
+        "strength": str(d.strength),
+        "determinant": None if d.determinant is None else str(d.determinant),
+        "regularizer": None if d.regularizer is None else str(d.regularizer),
+        "series": _strings(d.series),
+        "regularizer_gradient": _strings(d.regularizer_gradient),
+        "stationarity": [f"{e.lhs} = {e.rhs}" for e in d.stationarity],
+        "on_zero_loss_set": [f"{e.lhs} = {e.rhs}" for e in d.on_gamma],
+        "reduction": None
+        if chart is None
+        else {
+            "chart": {str(k): str(v) for k, v in chart.chart.items()},
+            "coordinates": _strings(chart.free),
+            "nonzero": _strings(chart.pivots),
+            "determinant": str(chart.determinant),
+            "gradient": _strings(chart.gradient),
+            "metric": [_strings(row) for row in chart.metric.tolist()],
+            "flow": None if chart.flow is None else _strings(chart.flow),
+            "equations": _strings(chart.equations),
+        },
+        "conserved": [
+            {"name": str(c.symbol), "expression": str(c.expression), "rate": None if c.rate is None else str(c.rate)}
+            for c in d.conserved
+        ],
+        "solutions": [
+            {
+                "theta": _strings(s.point),
+                "trace": str(s.trace),
+                "domain": s.domain,
+                "checked": s.checked,
+                "root": None if s.root is None else _root(s.root),
+            }
+            for s in d.solutions
+        ],
+        "unsolved": _strings(d.unsolved),
+        "roots": [_root(r) for r in d.roots],
+        "notes": list(d.notes),
+    }
+
+
+def _strings(values: Sequence[Any]) -> list[str]:
+    return [str(v) for v in values]
+
+
+def _root(root: CertifiedRoot) -> dict[str, Any]:
+    return {
+        "theta": [float(v) for v in root.theta],
+        "radius": root.radius,
+        "certified": root.certified,
+        "reason": root.reason,
+        "stable": root.stable,
+    }
+
+
+def _latex_names(d: Derivation) -> dict[sp.Symbol, str]:
+    names = {d.symbols.lam: r"\lambda" if d.symbols.lam.name == "lam" else r"\lambda'"}
+    odd = [p for p in d.parameters if not p.name.isidentifier()]
+    return names | {p: rf"\mathrm{{{escape(p.name)}}}" for p in odd}
+
+
+def _sections(d: Derivation) -> Iterator[_Section]:
+    yield "Problem", list(_problem(d))
+    yield "Hessian on the zero-loss set (Gauss-Newton form; the residual part drops there)", list(_hessian(d))
+    yield "Noise strength and regularizer", list(_regularizer(d))
+    if d.stationarity:
+        yield "Stationary points of L + lambda R: grad L + lambda grad R = 0", [_equation(e) for e in d.stationarity]
+        limit = "As lambda -> 0: on the zero-loss set, with grad R normal to it (mu_i: multipliers)"
+        yield limit, [_equation(e) for e in d.on_gamma]
+    if d.reduction is not None:
+        yield "Reduced problem on the zero-loss set", list(_reduced(d))
+    if d.conserved:
+        yield "Conserved by gradient flow, changed slowly by label noise", list(_conserved(d))
+    yield "Stationary points", list(_points(d))
+    if d.notes:
+        yield "Notes", [f"- {note}" for note in d.notes]
+
+
+def _equation(equation: sp.Eq) -> _Line:
+    return _Line("", "", equation)
+
+
+def _problem(d: Derivation) -> Iterator[_Entry]:
+    size = "full batch" if d.full else f"batch size {d.batch}"
+    yield f"Label noise SGD, n = {d.n} samples, d = {len(d.parameters)} parameters, {size}, square loss."
+    for i, f in enumerate(d.predictions[:12], 1):
+        many = len(d.predictions) > 1 or d.n == 1
+        yield _Line(f"f_{i}" if many else "f", f"f_{{{i}}}" if many else "f", f)
+    yield _Line("L", "L", d.loss)
+    for p, g in zip(d.parameters, d.gradient):
+        yield _Line(f"dL/d{p}", rf"\partial_{{{sp.latex(p)}}} L", g)
+    for p, g in zip(d.parameters[:12], d.sample_gradient):
+        yield _Line(f"df/d{p}", rf"\partial_{{{sp.latex(p)}}} f", g)
+
+
+def _hessian(d: Derivation) -> Iterator[_Entry]:
+    yield "H = (1/n) sum_i grad f_i grad f_i^T; its nonzero spectrum is that of G = J J^T / n, J = (grad f_i)."
+    if d.gauss_newton is not None:
+        yield from _entries("H", d.gauss_newton, d.parameters)
+    if d.gram is not None and d.n <= len(d.parameters):
+        yield from _entries("G", d.gram, list(range(1, d.n + 1)))
+    for symbol, e in zip(d.symbols.elementary, d.elementary):
+        name = f"{symbol} = tr H" if symbol == d.symbols.trace else str(symbol)
+        yield _Line(name, sp.latex(symbol) + (r" = \operatorname{tr} H" if symbol == d.symbols.trace else ""), e)
+    if len(d.elementary) > 1:
+        yield "(e_k: sum of the products of k eigenvalues)"
+        for k, value in enumerate(d.eigenvalues, 1):
+            yield _Line(f"h_{k}", f"h_{{{k}}}", value)
+
+
+def _entries(name: str, matrix: Any, labels: Sequence[Any]) -> Iterator[_Entry]:
+    for i, a in enumerate(labels):
+        for j, b in list(enumerate(labels))[i:]:
+            yield _Line(f"{name}[{a},{b}]", rf"{name}_{{{sp.latex(a)},{sp.latex(b)}}}", matrix[i, j])
+
+
+def _regularizer(d: Derivation) -> Iterator[_Entry]:
+    yield _Line("lambda = eta sigma^2/B", r"\lambda = \eta\sigma^2/B", d.strength)
+    if d.determinant is None:
+        yield "R = -(1/(2 eta)) tr log(1 - (eta/2) H), where eta h_max < 2; as eta -> 0, R -> (1/4) tr H."
+        return
+    big = sp.latex(d.symbols.determinant)
+    yield _Line(f"{d.symbols.determinant} = det(1 - (eta/2) H)", rf"{big} = \det(1 - (\eta/2) H)", d.determinant)
+    value = -sp.log(d.symbols.determinant) / (2 * d.symbols.eta)
+    yield _Line("R = -(1/(2 eta)) tr log(1 - (eta/2) H)", r"R", value)
+    yield "where eta h_max < 2 (h_max: the largest eigenvalue of H)."
+    yield "Small learning rate: R = (1/4) tr H + (eta/16) tr H^2 + (eta^2/48) tr H^3 + O(eta^3), with"
+    for k, (weight, term) in enumerate(zip((4, 16, 48), d.series), 1):
+        yield _Line(
+            f"(tr H{'^' + str(k) if k > 1 else ''})/{weight}",
+            rf"\tfrac{{1}}{{{weight}}} \operatorname{{tr}} H^{k}",
+            term,
+        )
+    for p, r in zip(d.parameters, d.regularizer_gradient):
+        yield _Line(f"dR/d{p}", rf"\partial_{{{sp.latex(p)}}} R", r)
+
+
+def _reduced(d: Derivation) -> Iterator[_Entry]:
+    r = d.reduction
+    if r is None:
+        return
+    free = ", ".join(s.name for s in r.free)
+    yield f"Coordinates: {free}" + (f"; valid where {', '.join(shown(p) for p in r.pivots)} != 0." if r.pivots else ".")
+    for p, value in r.chart.items():
+        yield _Line(p.name, sp.latex(p), value)
+    big = d.symbols.determinant
+    yield _Line(big.name, sp.latex(big), r.determinant)
+    for s, g in zip(r.free, r.gradient):
+        yield _Line(f"dR/d{s}", rf"\frac{{dR}}{{d{sp.latex(s)}}}", g)
+    yield "Metric g = (dtheta/ds)^T (dtheta/ds):"
+    yield from _entries("g", r.metric, r.free)
+    yield (
+        "Slow flow per step, s' = -eta lambda g^-1 dR/ds:"
+        if r.flow
+        else "Slow flow per step: g s' = -eta lambda dR/ds."
+    )
+    for s, v in zip(r.free, r.flow or ()):
+        yield _Line(f"{s}'", f"{sp.latex(s)}'", v)
+
+
+def _conserved(d: Derivation) -> Iterator[_Entry]:
+    yield "grad q . grad f_i = 0 for every sample, so q' = -eta lambda grad q . grad R per step (to leading order):"
+    for c in d.conserved:
+        yield _Line(c.symbol.name, sp.latex(c.symbol), c.expression)
+        if c.rate is not None:
+            yield _Line(f"{c.symbol}'", f"{sp.latex(c.symbol)}'", c.rate)
+
+
+def _points(d: Derivation) -> Iterator[_Entry]:
+    for s in d.solutions:
+        point = ", ".join(f"{p} = {shown(v)}" for p, v in zip(d.parameters, s.point))
+        kind = "" if s.root is None or s.root.stable is None else (
+            "; minimum of R" if s.root.stable else "; not a minimum of R")  # fmt: skip
+        proof = f"; {s.root.reason}" if s.root is not None else ""
+        yield f"{point}: tr H = {shown(s.trace)}, domain {s.domain}; checked {s.checked}{kind}{proof}."
+    if d.unsolved:
+        yield "SymPy finds no closed form for the zeros of"
+        for k, e in enumerate(d.unsolved, 1):
+            yield _Line(f"F_{k}", f"F_{{{k}}}", e)
+    if d.roots:
+        yield f"Numeric, at eta = {float(d.eta):g} (found from fixed starts; the list need not be complete):"
+    for r in d.roots:
+        point = ", ".join(f"{p} = {v:.12g}" for p, v in zip(d.parameters, r.theta))
+        kind = {True: "minimum of R", False: "not a minimum of R", None: "degenerate"}[r.stable]
+        yield f"- {point}: {kind}; {r.reason}."
+    if not d.solutions and not d.roots:
+        yield "None was found."

@@ -1,0 +1,159 @@
+"""The keys of a study file and their types, and what is wrong with a file in its own words."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Sequence
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from .claim import RunOptions
+from .errors import InvalidInput
+from .syntax import quote
+
+__all__ = ["AlgorithmTable", "ClaimTable", "StudyTable", "checked", "short"]
+
+_MAX_MESSAGE = 400
+
+
+class _Table(BaseModel):
+    model_config = ConfigDict(strict=True, extra="forbid", frozen=True)
+
+
+class _ModelTable(_Table):
+    parameters: list[Any] = Field(min_length=1)
+    inputs: list[Any] = []
+    prediction: Any
+    loss: Literal["square", "logistic", "exponential"] = "square"
+
+
+class _DataTable(_Table):
+    x: Any = None
+    y: Any = None
+    file: str | None = None
+
+
+class _NoiseTable(_Table):
+    kind: Literal["label", "label-gaussian", "flip", "gradient", "none"]
+    sigma: Any = None
+    flip: Any = None
+    covariance: Any = None
+    strength: Any = None
+
+
+class AlgorithmTable(_Table):
+    """`[algorithm]`."""
+
+    lr: Any
+    batch_size: Any
+    sampling: Any = "with-replacement"
+    momentum: Any = 0.0
+    noise: _NoiseTable
+
+
+class _RunTable(_Table):
+    margin: Any = RunOptions.margin
+    confidence: Any = RunOptions.confidence
+    budget: Any = RunOptions.budget
+    seed: Any = RunOptions.seed
+
+
+class ClaimTable(_Table):
+    """One `[[claim]]`; its values are checked by `Claim`."""
+
+    kind: Any
+    theory: Any = "derived"
+    name: str = ""
+    regularizer: str | None = None
+    strength: str | None = None
+    covariance: list[list[str]] | None = None
+
+
+class StudyTable(_Table):
+    """A whole file."""
+
+    model: _ModelTable
+    data: _DataTable
+    algorithm: AlgorithmTable
+    start: dict[str, Any]
+    run: _RunTable = _RunTable()
+    claim: list[ClaimTable] = Field(min_length=1)
+
+
+_TABLES: dict[str, type[_Table]] = {
+    "": StudyTable,
+    "model": _ModelTable,
+    "data": _DataTable,
+    "algorithm": AlgorithmTable,
+    "algorithm.noise": _NoiseTable,
+    "run": _RunTable,
+    "claim": ClaimTable,
+}
+
+
+def checked(raw: dict[str, Any]) -> StudyTable:
+    """Return the tables of a study, or raise `InvalidInput` with everything that is wrong with their keys."""
+    _check_integers(raw)
+    try:
+        return StudyTable.model_validate(raw)
+    except ValidationError as error:
+        raise _translated(error) from None
+
+
+def short(text: str, limit: int = _MAX_MESSAGE) -> str:
+    """Return text with its middle left out when it is long."""
+    return text if len(text) <= limit else f"{text[: limit // 2]} ... {text[-limit // 2 :]}"
+
+
+def _check_integers(raw: dict[str, Any]) -> None:
+    # TOML's integers have 64 bits; Python's reader takes any, and cannot even print one of 5,000 digits.
+    todo: list[tuple[tuple[int | str, ...], Any]] = [((), raw)]
+    while todo:
+        location, value = todo.pop()
+        if isinstance(value, dict):
+            todo.extend(((*location, key), entry) for key, entry in value.items())
+        elif isinstance(value, list):
+            todo.extend(((*location, i), entry) for i, entry in enumerate(value) if not isinstance(entry, float))
+        elif isinstance(value, int) and value.bit_length() > 63:
+            raise InvalidInput(_written(location), f" is an integer of {value.bit_length()} bits; TOML allows 64")
+
+
+def _translated(error: ValidationError) -> InvalidInput:
+    """All that pydantic found, in the words of the file; the field is that of the first."""
+    found = [_problem(entry["loc"], entry["type"], entry["input"], entry["msg"]) for entry in error.errors()[:20]]
+    rest = "".join(f"\n{other}" for other in found[1:])
+    return InvalidInput(found[0].field, short(found[0].problem) + rest)
+
+
+def _problem(location: Sequence[int | str], kind: str, value: Any, message: str) -> InvalidInput:
+    field = _written(location)
+    if kind == "missing":
+        return InvalidInput(field, " is missing; add it")
+    if kind == "extra_forbidden":
+        table = _TABLES[".".join(part for part in location[:-1] if isinstance(part, str))]
+        known = list(table.model_fields)
+        nearest = difflib.get_close_matches(str(location[-1]), known, 1, cutoff=0.5)
+        hint = f"did you mean {quote(nearest[0])}?" if nearest else f"known are {known}"
+        return InvalidInput(field, f" is not a known key; {hint}")
+    if kind == "too_short":
+        return InvalidInput(field, f"=[] is empty; give at least one {'[[claim]]' if field == 'claim' else 'entry'}")
+    rules = {
+        "string_type": "must be text",
+        "list_type": "must be a list" if field != "claim" else "must be a list; write [[claim]]",
+        "dict_type": "must be a table",
+        "model_type": "must be a table",
+        "literal_error": f"must be one of {message.removeprefix('Input should be ')}",
+    }
+    return InvalidInput(field, f"={short(repr(value), 60)} {rules.get(kind, message)}")
+
+
+def _written(location: Sequence[int | str]) -> str:
+    field = ""
+    for part in location:
+        if isinstance(part, int):
+            field += f"[{part}]"
+        else:
+            plain = part.isascii() and part.replace("-", "_").isidentifier() and len(part) <= 60
+            field += ("." if field else "") + (part if plain else quote(part))
+    return field

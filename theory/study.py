@@ -1,0 +1,207 @@
+"""Study files: TOML to `Model`, `Algorithm`, start and `Claim`s.
+
+What values may stand in it is decided by the classes that own them.
+"""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from os import PathLike
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import sympy as sp
+from numpy.typing import NDArray
+
+from .algorithm import Algorithm, LabelNoise
+from .checks import real_number
+from .claim import CONJECTURE_NAMES, Claim, RunOptions
+from .errors import InvalidInput
+from .expressions import declared_symbols, parse_expression
+from .files import read_table, read_text
+from .model import Model
+from .schema import AlgorithmTable, ClaimTable, StudyTable, checked, short
+from .syntax import quote
+
+__all__ = ["Study", "read_study"]
+
+# Python's TOML reader takes a time that grows as the square of the number of parts of a dotted key.
+_LONG_KEY = re.compile(r"""(?<![\w-])(?:(?:[\w-]++|"[^"\n]*+"|'[^'\n]*+')[ \t]*+\.[ \t]*+){64}""")
+# The values that each kind of noise takes: all of them, and no others.
+_NOISE_KEYS = {
+    "none": (),
+    "label": ("sigma",),
+    "label-gaussian": ("sigma",),
+    "flip": ("flip",),
+    "gradient": ("covariance", "strength"),
+}
+
+
+@dataclass(frozen=True, eq=False)
+class Study:
+    """One model, one algorithm, a start and the claims about them.
+
+    Parameters
+    ----------
+    name : str
+        File name, for reports.
+    model : Model
+        The model with its data.
+    algorithm : Algorithm
+        What runs on it.
+    start : ndarray, shape (d,)
+        Where it starts, as written in the file.
+    claims : tuple of Claim
+        What is to be tested.
+    run : RunOptions
+        How it is to be decided.
+    """
+
+    name: str
+    model: Model
+    algorithm: Algorithm
+    start: NDArray[np.float64]
+    claims: tuple[Claim, ...]
+    run: RunOptions
+
+
+def read_study(path: str | PathLike[str]) -> Study:
+    """Read a study file; the whole file is checked before anything is returned.
+
+    Parameters
+    ----------
+    path : path-like
+        A TOML file. A data file that it names is looked up beside it.
+
+    Raises
+    ------
+    InvalidInput
+        When the file cannot be read or a value breaks a rule; the message names the value as written in the file.
+    """
+    path = Path(path)
+    text = read_text("study", path)
+    if _LONG_KEY.search(text):
+        raise InvalidInput(
+            "study", f"={quote(str(path))} holds a key of more than 64 parts; study files have at most 3"
+        )
+    try:
+        raw = tomllib.loads(text)
+    except (ValueError, RecursionError) as error:  # ValueError: also an integer of more digits than Python reads
+        raise InvalidInput("study", f"={quote(str(path))} is not valid TOML: {short(str(error))}") from None
+    try:
+        return _study(path, checked(raw))
+    except InvalidInput as error:
+        raise type(error)(error.field, short(error.problem)) from None
+    except RecursionError:
+        raise InvalidInput("study", f"={quote(str(path))} is nested too deeply; write it flatter") from None
+
+
+def _study(path: Path, table: StudyTable) -> Study:
+    parameters = declared_symbols("model.parameters", table.model.parameters)
+    model = _model(path.parent, table, parameters)
+    algorithm = _algorithm(table.algorithm, parameters)
+    if table.model.loss != "square":
+        raise InvalidInput("model.loss", f'="{table.model.loss}" is not supported yet; use "square"')
+    algorithm.check(model)
+    start = model.point(table.start)
+    claims = []
+    for i, entry in enumerate(table.claim):
+        with _prefixed("claim", f"claim[{i}]"):
+            claim = _claim(entry, parameters)
+            claim.check(model)
+            claims.append(claim)
+    return Study(path.name, model, algorithm, start, tuple(claims), RunOptions(**dict(table.run)))
+
+
+def _model(folder: Path, table: StudyTable, parameters: Mapping[str, sp.Symbol]) -> Model:
+    inputs = declared_symbols("model.inputs", table.model.inputs)
+    names = {**inputs, **parameters}
+    prediction = table.model.prediction
+    expressions: sp.Expr | list[sp.Expr]
+    if isinstance(prediction, list):
+        expressions = [parse_expression(f"model.prediction[{i}]", e, names) for i, e in enumerate(prediction)]
+        if not expressions:
+            raise InvalidInput("model.prediction", "=[] is empty; give one expression per sample")
+    else:
+        expressions = parse_expression("model.prediction", prediction, names)
+    data = table.data
+    x, y = data.x, data.y
+    if data.file is not None:
+        if x is not None or y is not None:
+            raise InvalidInput("data.file", f"={quote(data.file)} is given beside x or y; give either")
+        x, y = read_table("data.file", folder / data.file, list(inputs))
+        x = x if inputs else None
+    elif y is None:
+        raise InvalidInput("data.y", " is missing; give y, or file")
+    # The other losses are refused after their own values have been checked.
+    return Model(tuple(parameters.values()), expressions, inputs=tuple(inputs.values()), x=x, y=y)
+
+
+def _algorithm(table: AlgorithmTable, parameters: Mapping[str, sp.Symbol]) -> Algorithm:
+    noise = table.noise
+    field = "algorithm.noise"
+    wanted = _NOISE_KEYS[noise.kind]
+    for key in ("sigma", "flip", "covariance", "strength"):
+        given = getattr(noise, key) is not None
+        if given and key not in wanted:
+            raise InvalidInput(f"{field}.{key}", f' is not for kind="{noise.kind}"; remove it')
+        if not given and key in wanted:
+            raise InvalidInput(f"{field}.{key}", f' is missing; kind="{noise.kind}" needs it')
+    if noise.kind == "flip":
+        flip = real_number(f"{field}.flip", noise.flip)
+        if not 0 < flip < 0.5:
+            raise InvalidInput(f"{field}.flip", f"={flip} must be above 0 and below 1/2")
+    if noise.kind == "gradient":
+        _matrix(f"{field}.covariance", noise.covariance, parameters)
+        strength = real_number(f"{field}.strength", noise.strength)
+        if strength < 0:
+            raise InvalidInput(f"{field}.strength", f"={strength} must not be negative")
+    law: Literal["rademacher", "gaussian"] = "gaussian" if noise.kind == "label-gaussian" else "rademacher"
+    label = LabelNoise(noise.sigma if noise.kind.startswith("label") else 0.0, law)
+    algorithm = Algorithm(table.lr, table.batch_size, label, table.sampling, table.momentum)
+    if noise.kind in ("flip", "gradient"):
+        raise InvalidInput(f"{field}.kind", f'="{noise.kind}" is not supported yet; use "label", "label-gaussian"')
+    return algorithm
+
+
+def _matrix(field: str, rows: Any, names: Mapping[str, sp.Symbol]) -> sp.ImmutableMatrix:
+    if not isinstance(rows, list) or not all(isinstance(row, list) for row in rows):
+        raise InvalidInput(field, " must be a list of rows, each a list of expressions")
+    if not rows or len({len(row) for row in rows} | {len(rows)}) > 1:
+        raise InvalidInput(field, f" has rows of {[len(row) for row in rows]} entries; it must be square")
+    entries = [
+        [parse_expression(f"{field}[{i}][{j}]", text, names) for j, text in enumerate(row)]
+        for i, row in enumerate(rows)
+    ]
+    return sp.ImmutableMatrix(entries)
+
+
+def _claim(table: ClaimTable, parameters: Mapping[str, sp.Symbol]) -> Claim:
+    constants = {name: sp.Symbol(name, real=True) for name in CONJECTURE_NAMES}
+    names = {**constants, **parameters}
+    regularizer, strength, covariance = table.regularizer, table.strength, table.covariance
+    return Claim(
+        table.kind,
+        table.theory,
+        table.name,
+        None if regularizer is None else parse_expression("claim.regularizer", regularizer, names),
+        None if strength is None else parse_expression("claim.strength", strength, constants),
+        None
+        if covariance is None
+        else _matrix("claim.covariance", covariance, {**names, "lam": sp.Symbol("lam", real=True)}),
+    )
+
+
+@contextmanager
+def _prefixed(old: str, new: str) -> Iterator[None]:
+    try:
+        yield
+    except InvalidInput as error:
+        if error.field != old and not error.field.startswith(f"{old}."):
+            raise
+        raise type(error)(new + error.field.removeprefix(old), error.problem) from None
