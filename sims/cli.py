@@ -11,11 +11,10 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 import click
-from rich.console import Console
-from rich.markup import escape
-
 from flatmin.theory import InvalidInput
 from flatmin.theory.study import Study, read_study
+from rich.console import Console
+from rich.markup import escape
 
 from . import catalogue
 from .display import progress_display, verdict_table
@@ -60,8 +59,12 @@ def _run_options(command: Callable[..., Any]) -> Callable[..., Any]:
     """The options that override a study's [run] table."""
     for option in (
         click.option("--quiet", is_flag=True, help="Print nothing but errors."),
-        click.option("--json", "json_path", type=click.Path(path_type=Path, dir_okay=False), help="Write results here."),
-        click.option("--threads", type=click.IntRange(1, 1024), help="Default: all cores; results do not depend on it."),
+        click.option(
+            "--json", "json_path", type=click.Path(path_type=Path, dir_okay=False), help="Write results here."
+        ),
+        click.option(
+            "--threads", type=click.IntRange(1, 1024), help="Default: all cores; results do not depend on it."
+        ),
         click.option("--budget", type=float, help="Seconds of wall time a claim may use."),
         click.option("--confidence", type=float, help="Of each verdict, after correction for how many there are."),
         click.option("--margin", type=float, help="Equivalence margin, relative."),
@@ -118,13 +121,12 @@ def verify(study: str | None, json_path: Path | None, threads: int | None, quiet
 @click.option("--text", "form", flag_value="text", default="text", help="Print text (default).")
 def derive(study: str, form: str) -> None:
     """Print what the theory predicts for the model of STUDY, derived with SymPy."""
-    from .report import derivation_text
 
     from flatmin.theory.derivation import derive as derivation
     from flatmin.theory.report import as_json, as_latex, as_text
 
     one = _named(study)
-    derived = derivation(one.model, one.algorithm, one.start)
+    derived = derivation(one.model, one.algorithm, one.start.tolist())
     if form == "json":
         click.echo(json.dumps(as_json(derived), indent=1, allow_nan=False))
     else:
@@ -156,8 +158,11 @@ def claims() -> None:
     """List the built-in catalogue."""
     for name in catalogue.names():
         one = catalogue.load(name)
-        _out.print(f"[bold]{name}[/bold]  {escape(repr(one.model))}, lr = {one.algorithm.lr:g}, "
-                   f"batch_size = {one.algorithm.batch_size}", highlight=False)
+        _out.print(
+            f"[bold]{name}[/bold]  {escape(repr(one.model))}, lr = {one.algorithm.lr:g}, "
+            f"batch_size = {one.algorithm.batch_size}",
+            highlight=False,
+        )
         for claim in one.claims:
             _out.print(f"  {claim.kind:<12} {claim.theory:<11} {escape(claim.name)}", highlight=False)
 

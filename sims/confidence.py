@@ -54,7 +54,7 @@ def noise_radius(covariance: Array, level: float, replicas: int) -> float:
     largest = float(eigenvalues.max(initial=0.0))
     if largest <= 0:
         return 0.0
-    kept = eigenvalues[eigenvalues > 1e-12 * largest] / largest
+    kept = np.asarray(eigenvalues[eigenvalues > 1e-12 * largest] / largest, dtype=np.float64)
 
     def excess(value: float) -> float:
         return float(np.log(max(weighted_chi2_tail(value, kept), 1e-300) / level))

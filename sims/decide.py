@@ -7,6 +7,7 @@ Supported: both lie inside the margin. Refuted: one lies outside. A truncation b
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Literal
 
@@ -69,7 +70,7 @@ def compare(
     if norm > 1e-12 * scale:
         unit = direction / norm
         along = float(unit @ error)
-        half = student_quantile(level / 4, estimate.replicas) * float(np.sqrt(max(unit @ covariance @ unit, 0.0)))
+        half = student_quantile(level / 4, estimate.replicas) * math.sqrt(max(float(unit @ covariance @ unit), 0.0))
         intervals.append((along - half - slack, along + half + slack))
         across = np.eye(len(unit)) - np.outer(unit, unit)
         rest, rest_covariance = across @ error, across @ covariance @ across

@@ -5,10 +5,13 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from itertools import groupby
 
 import numpy as np
+from rich.box import SIMPLE
 from rich.console import Console
 from rich.live import Live
+from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
@@ -98,26 +101,23 @@ def progress_display(console: Console, quiet: bool) -> Iterator[Progress]:
 
 
 def verdict_table(rows: Sequence[tuple[str, Verdict]], title: str) -> Table:
-    """The verdicts of (study, verdict) pairs as a table."""
-    table = Table(title=title, title_justify="left")
-    table.add_column("study", overflow="fold")
+    """The verdicts of (study, verdict) pairs as a table, a section for each study."""
+    table = Table(title=title, title_justify="left", box=SIMPLE)
     table.add_column("claim", overflow="fold")
-    table.add_column("theory")
-    table.add_column("verdict")
-    table.add_column("error %, interval", justify="right")
-    table.add_column("refuted rivals", overflow="fold")
-    last = None
-    for study, verdict in rows:
-        table.add_row(
-            study if study != last else "",
-            verdict.claim.name or verdict.claim.kind,
-            verdict.claim.theory,
-            Text(verdict.verdict, style=_COLOURS[verdict.verdict]),
-            _interval(verdict),
-            _rivals(verdict),
-            end_section=False,
-        )
-        last = study
+    table.add_column("verdict", no_wrap=True)
+    table.add_column("error, %", justify="right", no_wrap=True)
+    table.add_column("rivals refuted", overflow="fold")
+    for study, group in groupby(rows, key=lambda row: row[0]):
+        table.add_section()
+        table.add_row(Text(study, style="bold"))
+        for _, verdict in group:
+            claim = verdict.claim
+            table.add_row(
+                f"  {escape(claim.name) if claim.name else f'{claim.kind}, {claim.theory}'}",
+                Text(verdict.verdict, style=_COLOURS[verdict.verdict]),
+                _interval(verdict),
+                escape(_rivals(verdict)),
+            )
     return table
 
 
@@ -132,7 +132,7 @@ def _interval(verdict: Verdict) -> str:
 
 
 def _rivals(verdict: Verdict) -> str:
-    refuted = [r.theory for r in verdict.rivals if r.verdict == "refuted"]
+    refuted = [r.theory for r in verdict.rivals if r.verdict == "refuted" and r.distinguishable]
     same = list(verdict.indistinguishable)
-    text = ", ".join(refuted) or "-"
+    text = ", ".join(refuted) or ("-" if verdict.rivals else "")
     return f"{text} (same here: {', '.join(same)})" if same else text

@@ -6,13 +6,11 @@ Horizon and sample sizes are fixed by the pilot run, whose data are thrown away,
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import numpy as np
-from numpy.typing import NDArray
-
 from flatmin.theory import Algorithm, Model
+from numpy.typing import NDArray
 
 from .confidence import noise_radius
 from .engine import Kernel, simulate
@@ -163,9 +161,7 @@ class Ladder:
         count = int(ensemble.failed.sum())
         return self._nothing(f"{count} of {_PILOT_REPLICAS} replicas diverge even at lambda={4 * largest:.3g}", 0.0)
 
-    def _sizes(
-        self, pilot: _Pilot, strengths: Array, target: float, level: float
-    ) -> tuple[NDArray[np.int64], float]:
+    def _sizes(self, pilot: _Pilot, strengths: Array, target: float, level: float) -> tuple[NDArray[np.int64], float]:
         """Replicas per strength for the planned error at the least time, and that time."""
         measurement = self.measurement
         relative = strengths / pilot.largest

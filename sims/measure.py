@@ -10,9 +10,8 @@ import math
 from abc import ABC, abstractmethod
 
 import numpy as np
-from numpy.typing import NDArray
-
 from flatmin.theory.prediction import SLOW_TIMES, Problem
+from numpy.typing import NDArray
 
 __all__ = ["Measurement", "measurement"]
 
@@ -37,12 +36,15 @@ class Measurement(ABC):
     degree = 1
     # Exponent of lambda in the variance of one replica.
     variance_power = 0
-    # The last columns of a row that hold no value but how far the replica still moved: 0 when it has settled.
-    residual_columns = 0
 
     def __init__(self, problem: Problem, lr: float) -> None:
         self.problem = problem
         self.lr = lr
+
+    @property
+    def residual_columns(self) -> int:
+        """How many last columns of a row hold no value but how far the replica still moved: 0 when it has settled."""
+        return 0
 
     @abstractmethod
     def schedule(self, strength: float) -> NDArray[np.int64]:
@@ -158,13 +160,13 @@ class _FixedPoint(_Slow):
     snapshots = 13
 
     @property
-    def residual_columns(self) -> int:  # type: ignore[override]
+    def residual_columns(self) -> int:
         """One for each parameter."""
         return len(self.problem.start)
 
     def schedule(self, strength: float) -> NDArray[np.int64]:
         problem = self.problem
-        times = problem.horizon + 0.5 * problem.relaxation * np.arange(self.snapshots)
+        times = problem.horizon + 0.5 * problem.relaxation * np.arange(self.snapshots, dtype=np.float64)
         return self.steps(times, strength)
 
     def reduce(self, points: Array, schedule: NDArray[np.int64], strength: float) -> Array:

@@ -9,12 +9,11 @@ from importlib.metadata import version
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
-
 from flatmin.theory import InvalidInput
-from flatmin.theory.geometry import nearest_zero_loss_point
 from flatmin.theory.errors import NoInterpolation
+from flatmin.theory.geometry import nearest_zero_loss_point
 from flatmin.theory.study import Study
+from numpy.typing import NDArray
 
 from .engine import Kernel, simulate
 from .ensemble import Ensemble

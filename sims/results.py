@@ -7,10 +7,9 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
-
 from flatmin.theory.assumptions import Assumption
 from flatmin.theory.claim import Claim
+from numpy.typing import NDArray
 
 from .decide import VerdictName
 
@@ -101,13 +100,16 @@ class Verdict:
             text += f": {self._values()}"
         if self.interval is not None:
             low, high = (100 * v for v in self.interval)
-            text += f"; error in [{low:+.2f}, {high:+.2f}] % at confidence {self.confidence:g}, margin {100 * self.margin:g} %"
+            text += f"; error in [{low:+.3g}, {high:+.3g}] % at confidence {self.confidence:g}"
+            text += f", margin {100 * self.margin:g} %"
         return f"{text}; {self.reason}" if self.reason else text
 
     __repr__ = __str__
 
     def _values(self) -> str:
-        assert self.predicted is not None and self.measured is not None and self.standard_error is not None
+        assert self.predicted is not None
+        assert self.measured is not None
+        assert self.standard_error is not None
         if self.claim.kind in ("fixed-point", "drift"):
             rows = zip(self.parameters, self.predicted, self.measured, self.standard_error)
             return ", ".join(f"{n} = {p:.4g} predicted, {m:.4g} +- {e:.1g} measured" for n, p, m, e in rows)

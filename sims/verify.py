@@ -8,10 +8,9 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
-
 from flatmin.theory import Algorithm, Claim, InvalidInput, Model, RunOptions
 from flatmin.theory.prediction import Prediction, Rival, predict
+from numpy.typing import NDArray
 
 from .decide import Comparison, compare
 from .engine import Kernel
@@ -204,7 +203,8 @@ class _Study:
 
     def _compare(self, prediction: Prediction, value: Array, measured: Measured) -> Comparison:
         """Hold `value` against the data, by the claim's scale also where it is a rival's."""
-        assert measured.estimate is not None and prediction.problem is not None
+        assert measured.estimate is not None
+        assert prediction.problem is not None
         from_start = prediction.claim.kind == "fixed-point"
         origin = prediction.problem.start if from_start else np.zeros(value.size)
         return compare(
@@ -246,6 +246,8 @@ def _what_would_decide(comparison: Comparison, measured: Measured, margin: float
     if gap <= 0:
         return text
     needed = max(measured.needed_seconds, measured.seconds * (1.3 * half / gap) ** 2)
-    return f"{text}; a budget of about {max(needed, 1.0):.0f} s would decide it" if needed > budget else (
-        f"{text}; a smaller error (about {needed:.0f} s) or another margin would decide it"
+    return (
+        f"{text}; a budget of about {max(needed, 1.0):.0f} s would decide it"
+        if needed > budget
+        else (f"{text}; a smaller error (about {needed:.0f} s) or another margin would decide it")
     )

@@ -1,4 +1,4 @@
-"""The exact wing of flatmin: models, algorithms, claims, and what the theory predicts. No random number is drawn here."""
+"""The exact wing of flatmin: models, algorithms, claims and what the theory predicts. It draws no random number."""
 
 from .algorithm import Algorithm, LabelNoise
 from .claim import Claim, RunOptions

@@ -73,7 +73,9 @@ def point_assumptions(model: Model, algorithm: Algorithm, visited: Sequence[Arra
         Assumption("second-moment limit", radius < 1, radius, "spectral radius must be below 1"),
         Assumption("Polyak-Lojasiewicz constant", 0 < pl < np.inf, pl, "|grad L|^2 >= 2 mu L near Gamma with mu > 0"),
         Assumption("Lipschitz constant of f", bool(np.isfinite(l_f)), float(l_f), "must be finite where visited"),
-        Assumption("Lipschitz constant of grad f", bool(np.isfinite(rho_f)), float(rho_f), "must be finite where visited"),
+        Assumption(
+            "Lipschitz constant of grad f", bool(np.isfinite(rho_f)), float(rho_f), "must be finite where visited"
+        ),
         Assumption(
             "Lipschitz constant of hess f", bool(np.isfinite(kappa_f)), float(kappa_f), "must be finite where visited"
         ),

@@ -1,8 +1,8 @@
 """Second-order averaging of any random update map: the second route to every formula.
 
 Given theta' = U(theta, w) with finitely supported w and a fixed point set: A = E DU, the left and right null vectors
-of A - 1, S from S = E[DU_w S DU_w^T] + Cov(U) on the stable subspace, drift = the slow part of (1/2) D2(E U)[S]. Nothing
-here knows of a loss, its Hessian, R or lambda: SymPy differentiates the update map itself.
+of A - 1, S from S = E[DU_w S DU_w^T] + Cov(U) on the stable subspace, drift = the slow part of (1/2) D2(E U)[S].
+Nothing here knows of a loss, its Hessian, R or lambda: SymPy differentiates the update map itself.
 """
 
 from __future__ import annotations
@@ -141,7 +141,8 @@ def average(update: UpdateMap, theta: Array, tolerance: float = 1e-8) -> Average
     # On the stable subspace only: the projected operator acts there and vanishes on its complement.
     both = np.kron(stable, stable)
     operator = operator @ both
-    covariance = np.linalg.solve(np.eye(d * d) - operator, both @ fresh.reshape(-1)).reshape(d, d) / _NOISE**2
+    solved = np.linalg.solve(np.eye(d * d) - operator, both @ fresh.reshape(-1))
+    covariance: Array = np.asarray(solved.reshape(d, d) / _NOISE**2, dtype=np.float64)
     curvature = update.mean(update.derivative(2, theta, _NOISE))
     drift = slow @ (0.5 * np.einsum("abc,bc->a", curvature, covariance))
     radius = float(np.max(np.abs(np.linalg.eigvals(operator))))

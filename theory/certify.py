@@ -80,7 +80,10 @@ class _Numeric:
 
     def multipliers(self, theta: Array) -> Array:
         """The mu of least squares of grad R + J^T mu = 0."""
-        return np.linalg.lstsq(self.model.samples.jacobian(theta).T, -self.gradient(theta), rcond=1e-10)[0]
+        return np.asarray(
+            np.linalg.lstsq(self.model.samples.jacobian(theta).T, -self.gradient(theta), rcond=1e-10)[0],
+            dtype=np.float64,
+        )
 
     def kkt(self, theta: Array, mu: Array) -> KktSystem:
         samples = self.model.samples

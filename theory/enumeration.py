@@ -7,6 +7,7 @@ of given covariance, extrapolated to vanishing noise. Phi is the noise-free limi
 from __future__ import annotations
 
 from dataclasses import replace
+from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
@@ -53,7 +54,7 @@ def enumerated_drift(
         rows.append(np.einsum("m,kma->a", update.probabilities, moved) / len(points) / factor**2)
     # Only even powers of sigma appear: every halving removes one power of sigma^2.
     for order in range(1, levels):
-        rows = [b + (b - a) / (4**order - 1) for a, b in zip(rows[:-1], rows[1:])]
+        rows = [b + (b - a) / (4**order - 1) for a, b in pairwise(rows)]
     return rows[0]
 
 

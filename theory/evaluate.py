@@ -133,8 +133,9 @@ class SampleFunctions:
         packed = self._stacked(compiled, theta, len(indices))
         out = np.empty((*packed.shape[:-1], *(self.d,) * order))
         for k, index in enumerate(indices):
+            permuted: tuple[int, ...]
             for permuted in set(permutations(index)):
-                out[(..., *permuted)] = packed[..., k]
+                out[(Ellipsis, *permuted)] = packed[..., k]
         return out
 
 

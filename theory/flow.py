@@ -107,7 +107,9 @@ class SlowFlow:
             if found is not None and self._captures(theta, found):
                 break
             if now > _LONGEST:
-                raise NotApplicable("stationary point", f"the slow flow from the start has not come to rest at t={now:.3g}")
+                raise NotApplicable(
+                    "stationary point", f"the slow flow from the start has not come to rest at t={now:.3g}"
+                )
             theta = self._advance(theta, span)
             now += span
             track.append((now, theta))
@@ -168,7 +170,7 @@ class SlowFlow:
         return None
 
     def _captures(self, theta: Array, found: Array) -> bool:
-        """Whether the flow from `theta` goes to `found`: near, and moving straight towards it or away from it slowly."""
+        """Whether the flow from `theta` ends in `found`: it is near, and not unstable unless already there."""
         gap = found - theta
         distance = float(np.linalg.norm(gap))
         if distance > 1e-3 * (1 + float(np.linalg.norm(found))):

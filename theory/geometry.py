@@ -177,7 +177,7 @@ def _gauss_newton(model: Model, theta: Array) -> Array:
     residual, jacobian = model.residuals(theta), model.samples.jacobian(theta)
     if not (np.all(np.isfinite(residual)) and np.all(np.isfinite(jacobian))):
         return np.full(model.d, np.nan)
-    return np.linalg.lstsq(jacobian, residual, rcond=_RANK_TOLERANCE)[0]
+    return np.asarray(np.linalg.lstsq(jacobian, residual, rcond=_RANK_TOLERANCE)[0], dtype=np.float64)
 
 
 def _descend_residual(model: Model, start: Array) -> Array:

@@ -235,7 +235,9 @@ class _Case:
             return norm
         if natural == 0:
             raise NotApplicable("nonzero prediction", "the predicted and the natural scale are zero: nothing moves")
-        self.notes.append(f"the prediction is zero; the error is relative to {natural:.3g}, the scale of the derived theory")
+        self.notes.append(
+            f"the prediction is zero; the error is relative to {natural:.3g}, the scale of the derived theory"
+        )
         return natural
 
     def _natural_scale(self) -> float:
@@ -270,4 +272,6 @@ class _Case:
         return tuple(rivals)
 
     def _stays(self, value: Array) -> Array:
-        return np.broadcast_to(self.theta, value.shape) if self.claim.kind in ("trajectory", "fixed-point") else 0 * value
+        return (
+            np.broadcast_to(self.theta, value.shape) if self.claim.kind in ("trajectory", "fixed-point") else 0 * value
+        )

@@ -99,10 +99,12 @@ class Paper(SlowTheory):
     needs_equal_sigma = True
 
     def covariance(self, local: LocalGeometry) -> Array:
+        """S, shape (d, d)."""
         _inside(self, local)
         return self._diagonal(local, self.strength / (2 - self.lr * local.curvatures))
 
     def regularizer(self, local: LocalGeometry) -> float | None:
+        """R, or None."""
         _inside(self, local)
         return float(-np.sum(np.log1p(-0.5 * self.lr * local.curvatures)) / (2 * self.lr))
 
@@ -119,9 +121,11 @@ class SmallLearningRate(SlowTheory):
     needs_equal_sigma = True
 
     def covariance(self, local: LocalGeometry) -> Array:
+        """S, shape (d, d)."""
         return self._diagonal(local, np.full(local.rank, self.strength / 2))
 
     def regularizer(self, local: LocalGeometry) -> float | None:
+        """R, or None."""
         return float(np.sum(local.curvatures) / 4)
 
 
@@ -140,15 +144,16 @@ class Derived(SlowTheory):
     name = "derived"
 
     def covariance(self, local: LocalGeometry) -> Array:
+        """S, shape (d, d)."""
         _inside(self, local)
         operator, fresh = self._second_moment(local)
         radius = _spectral_radius(operator)
         if radius >= 1:
             raise NotApplicable("second-moment limit", f"spectral radius {radius:.6g} must be below 1")
-        s = np.linalg.solve(np.eye(len(operator)) - operator, fresh)
-        return local.normal @ _unpack(s, local.rank) @ local.normal.T
+    XX local.normal @ _unpack(s, local.rank) @ local.normal.T
 
     def regularizer(self, local: LocalGeometry) -> float | None:
+        """R, or None."""
         if not self.has_regularizer:
             return None
         return Paper(self.model, self.algorithm).regularizer(local)
@@ -206,25 +211,31 @@ class Conjecture(SlowTheory):
         self._regularizer = self._gradient = self._matrix = None
         if claim.regularizer is not None:
             self._regularizer = self._compile(claim.regularizer)
-            self._gradient = self._compile(sp.Matrix([claim.regularizer.diff(p) for p in self._own_symbols(claim.regularizer)]))
+            self._gradient = self._compile(
+                sp.Matrix([claim.regularizer.diff(p) for p in self._own_symbols(claim.regularizer)])
+            )
         else:
             self._matrix = self._compile(claim.covariance)
 
     def covariance(self, local: LocalGeometry) -> Array | None:
+        """S, shape (d, d)."""
         if self._matrix is None:
             return None
         return self._finite("covariance", np.asarray(self._matrix(*local.theta), dtype=np.float64))
 
     def regularizer(self, local: LocalGeometry) -> float | None:
+        """R, or None."""
         return None if self._regularizer is None else float(self._regularizer(*local.theta))
 
     def regularizer_gradient(self, local: LocalGeometry) -> Array | None:
+        """P grad R, shape (d,), or None."""
         if self._gradient is None:
             return None
         gradient = np.asarray(self._gradient(*local.theta), dtype=np.float64).reshape(-1)
         return local.project(self._finite("regularizer", gradient))
 
     def drift(self, local: LocalGeometry) -> Array:
+        """Change of Phi(theta) per step, shape (d,)."""
         gradient = self.regularizer_gradient(local)
         return super().drift(local) if gradient is None else -self.lr * self._own_strength * gradient
 
@@ -235,7 +246,9 @@ class Conjecture(SlowTheory):
 
     def _compile(self, expression: sp.Basic):  # type: ignore[no-untyped-def]
         symbols = self._own_symbols(expression)
-        values = {s: sp.Float(self._constants[s.name], 17) for s in expression.free_symbols if s.name in self._constants}
+        values = {
+            s: sp.Float(self._constants[s.name], 17) for s in expression.free_symbols if s.name in self._constants
+        }
         fixed = expression.subs(values)
         arguments = symbols if fixed.free_symbols else []
         compiled = sp.lambdify(symbols, fixed, modules="numpy", dummify=True)

@@ -115,7 +115,7 @@ def _study(path: Path, table: StudyTable) -> Study:
             claim = _claim(entry, parameters)
             claim.check(model)
             claims.append(claim)
-    return Study(path.name, model, algorithm, start, tuple(claims), RunOptions(**dict(table.run)))
+    return Study(path.stem, model, algorithm, start, tuple(claims), RunOptions(**dict(table.run)))
 
 
 def _model(folder: Path, table: StudyTable, parameters: Mapping[str, sp.Symbol]) -> Model:

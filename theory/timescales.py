@@ -76,7 +76,8 @@ def timescales(model: Model, algorithm: Algorithm, visited: Array) -> Timescales
         rows.append((contraction, theory.second_moment_radius(local), _nonlinearity(theory, local), speed, spread))
     worst = np.max(np.array(rows), axis=0)
     minibatch = algorithm.minibatch_factor(model) > 0 and model.n > 1
-    return Timescales(*(float(w) for w in worst), minibatch=minibatch)
+    contraction, second_moment, nonlinearity, slow_rate, spread = worst.tolist()
+    return Timescales(contraction, second_moment, nonlinearity, slow_rate, spread, minibatch)
 
 
 def _nonlinearity(theory: Derived, local: LocalGeometry) -> float:

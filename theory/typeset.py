@@ -109,7 +109,8 @@ def display(name: str, value: sp.Basic, names: Mapping[sp.Symbol, str], reverse:
 
 def _terms_in_lines(value: sp.Expr, names: Mapping[sp.Symbol, str]) -> list[str] | None:
     terms = value if value.is_Add else sp.expand_mul(value)
-    lines, line = [], ""
+    lines: list[str] = []
+    line = ""
     for term in terms.as_ordered_terms():
         printed = latex(term, names)
         if _glyphs(printed) > 1.1 * _MAX_GLYPHS:

@@ -5,16 +5,14 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import sympy as sp
-from hypothesis import given, settings
-from scipy.optimize import brentq
-
 from flatmin.theory import Algorithm, LabelNoise, Model
 from flatmin.theory.averaging import UpdateMap, average
 from flatmin.theory.enumeration import enumerated_drift
 from flatmin.theory.geometry import LocalGeometry, retract
 from flatmin.theory.slow import Derived, Paper, SmallLearningRate
-
+from hypothesis import given, settings
 from random_models import stable_cases
+from scipy.optimize import brentq
 
 # 1e-8 of the scale on which the drift is a difference: that of D3L[S] before its projection on the tangent space.
 AGREE = 1e-8

@@ -31,7 +31,7 @@ kind = "drift"
 
 
 def study(folder: Path, text: str) -> Study:
-    path = folder / "study.toml"
+    path = folder / "study"
     path.write_text(text, encoding="utf-8")
     return read_study(path)
 
@@ -50,7 +50,7 @@ def changed(old: str, new: str) -> str:
 def test_all_keys(tmp_path: Path) -> None:
     read = study(tmp_path, GOOD_STUDY)
     w, a, b, x = sp.symbols("w a b x", real=True)
-    assert read.name == "study.toml"
+    assert read.name == "study"
     assert read.model.parameters == (w, a, b)
     assert read.model.inputs == (x,)
     assert read.model.prediction == (a * sp.tanh(w * x) + b * x,)
