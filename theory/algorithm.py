@@ -93,7 +93,7 @@ class Algorithm:
             raise InvalidInput("algorithm.lr", f"={lr} must be positive")
         object.__setattr__(self, "lr", lr)
         size = self.batch_size
-        if size != "full":
+        if not (isinstance(size, str) and size == "full"):
             if isinstance(size, (bool, np.bool_)) or not isinstance(size, (int, np.integer)):
                 raise InvalidInput("algorithm.batch_size", f"={size!r} must be a whole number or 'full'")
             if not 1 <= size <= _MAX_BATCH:

@@ -22,6 +22,8 @@ Array = NDArray[np.float64]
 
 # The flow may take this many units of slow time to come to rest.
 _LONGEST = 1e5
+# Farther than this from the start, in units of its size, counts as infinity.
+_FARTHEST = 1e6
 # Rates below this fraction of the largest count as zero: a family of stationary points, from a symmetry of the model.
 # Finite differences of the velocity carry 1e-7 of it.
 _NEUTRAL = 1e-5
@@ -111,6 +113,8 @@ class SlowFlow:
                     "stationary point", f"the slow flow from the start has not come to rest at t={now:.3g}"
                 )
             theta = self._advance(theta, span)
+            if np.linalg.norm(theta) > _FARTHEST * (1 + np.linalg.norm(start)):
+                raise NotApplicable("stationary point", "the slow flow runs to infinity")
             now += span
             track.append((now, theta))
             span *= 1.5
@@ -132,7 +136,7 @@ class SlowFlow:
         end = solution.y[:, -1]
         if not solution.success or not np.all(np.isfinite(end)):
             raise NotApplicable("stationary point", f"the slow flow cannot be followed: {solution.message}")
-        if np.linalg.norm(end) > 1e6 * size:
+        if np.linalg.norm(end) > _FARTHEST * size:
             raise NotApplicable("stationary point", "the slow flow runs to infinity")
         try:
             return retract(self.model, end)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from functools import cached_property
 from typing import Any
 
@@ -61,8 +61,8 @@ class Model:
         y: Any,
         loss: str = "square",
     ) -> None:
-        self.parameters = _symbols("model.parameters", parameters)
-        self.inputs = _symbols("model.inputs", inputs)
+        given = _symbols("model.parameters", parameters), _symbols("model.inputs", inputs)
+        self.parameters, self.inputs = (tuple(_real(s) for s in symbols) for symbols in given)
         if not self.parameters:
             raise InvalidInput("model.parameters", "=[] is empty; give at least one parameter")
         if len(self.parameters) > _MAX_PARAMETERS:
@@ -98,7 +98,16 @@ class Model:
 
     def _expressions(self, prediction: Any) -> tuple[sp.Expr, ...]:
         single = isinstance(prediction, (sp.Basic, int, float))
-        expressions = tuple(sp.sympify(e, strict=True) for e in ([prediction] if single else prediction))
+        try:
+            expressions = tuple(sp.sympify(e, strict=True) for e in ([prediction] if single else prediction))
+        except (sp.SympifyError, TypeError):
+            rule = f" must be a SymPy expression or a list of them, not {type(prediction).__name__}"
+            raise InvalidInput("model.prediction", rule) from None
+        for expression in expressions:
+            if not isinstance(expression, sp.Expr) or expression.has(sp.I, sp.zoo, sp.nan, sp.oo, -sp.oo):
+                raise InvalidInput("model.prediction", f"={expression} must be a finite real expression")
+        # SymPy has no derivative of abs(u) for a u that may be complex.
+        expressions = tuple(e.xreplace({s: _real(s) for s in e.free_symbols}) for e in expressions)
         if not single:
             if self.inputs:
                 raise InvalidInput("model.prediction", " is a list, one expression per sample; it takes no inputs")
@@ -199,7 +208,13 @@ class Model:
         return f"$f(\\theta) = {sp.latex(shown)}$"
 
 
+def _real(symbol: sp.Symbol) -> sp.Symbol:
+    return symbol if symbol.is_real else sp.Symbol(symbol.name, real=True)
+
+
 def _symbols(field: str, symbols: Sequence[sp.Symbol]) -> tuple[sp.Symbol, ...]:
+    if not isinstance(symbols, Iterable):
+        raise InvalidInput(field, f"={symbols!r} must be a list of sympy.Symbol")
     for s in symbols:
         if not isinstance(s, sp.Symbol):
             raise InvalidInput(field, f"={s!r} must be a sympy.Symbol")

@@ -150,7 +150,9 @@ class Derived(SlowTheory):
         radius = _spectral_radius(operator)
         if radius >= 1:
             raise NotApplicable("second-moment limit", f"spectral radius {radius:.6g} must be below 1")
-    XX local.normal @ _unpack(s, local.rank) @ local.normal.T
+        packed = np.asarray(np.linalg.solve(np.eye(len(operator)) - operator, fresh), dtype=np.float64)
+        s: Array = local.normal @ _unpack(packed, local.rank) @ local.normal.T
+        return s
 
     def regularizer(self, local: LocalGeometry) -> float | None:
         """R, or None."""
@@ -211,9 +213,8 @@ class Conjecture(SlowTheory):
         self._regularizer = self._gradient = self._matrix = None
         if claim.regularizer is not None:
             self._regularizer = self._compile(claim.regularizer)
-            self._gradient = self._compile(
-                sp.Matrix([claim.regularizer.diff(p) for p in self._own_symbols(claim.regularizer)])
-            )
+            regularizer = self._renamed(claim.regularizer)
+            self._gradient = self._compile(sp.Matrix([regularizer.diff(p) for p in model.parameters]))
         else:
             self._matrix = self._compile(claim.covariance)
 
@@ -239,13 +240,13 @@ class Conjecture(SlowTheory):
         gradient = self.regularizer_gradient(local)
         return super().drift(local) if gradient is None else -self.lr * self._own_strength * gradient
 
-    def _own_symbols(self, expression: sp.Basic) -> list[sp.Symbol]:
+    def _renamed(self, expression: sp.Basic) -> sp.Basic:
         # Names decide, not assumptions: the user's Symbol("u") is the model's Symbol("u", real=True).
-        named = {s.name: s for s in expression.free_symbols}
-        return [named.get(p.name, p) for p in self.model.parameters]
+        own = {p.name: p for p in self.model.parameters}
+        return expression.xreplace({s: own.get(s.name, sp.Symbol(s.name, real=True)) for s in expression.free_symbols})
 
     def _compile(self, expression: sp.Basic):  # type: ignore[no-untyped-def]
-        symbols = self._own_symbols(expression)
+        expression, symbols = self._renamed(expression), self.model.parameters
         values = {
             s: sp.Float(self._constants[s.name], 17) for s in expression.free_symbols if s.name in self._constants
         }
