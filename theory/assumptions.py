@@ -67,7 +67,9 @@ def point_assumptions(model: Model, algorithm: Algorithm, visited: Sequence[Arra
     l_f, rho_f, kappa_f = np.max([_lipschitz(model, g) for g in locals_], axis=0)
     return (
         Assumption("interpolation", loss <= 1e-16 * (1 + float(np.max(np.abs(model.y))) ** 2), loss, "min L = 0"),
-        Assumption("label noise", 0 < strength < np.inf, strength, "lambda = eta sigma^2/B must be positive and finite"),
+        Assumption(
+            "label noise", 0 < strength < np.inf, strength, "lambda = eta sigma^2/B must be positive and finite"
+        ),
         Assumption("rank of the Jacobian", ratio > 1e-4, ratio, "its rank must be constant near the points visited"),
         Assumption("learning rate", lr_product < 2, lr_product, "lr*h_max must be below 2"),
         Assumption("second-moment limit", radius < 1, radius, "spectral radius must be below 1"),

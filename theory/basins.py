@@ -59,13 +59,11 @@ def stationary_points_on_curve(flow: SlowFlow, start: Array, reach: float = 10.0
     for side in (1.0, -1.0):
         trace = _Trace(flow, start, side * tangent[:, 0], step * size, reach * size)
         zeros = list(trace)
-        found = [*reversed(zeros), *found] if side < 0 else [*found, *zeros]
+        found = [*reversed(zeros), *found] if side < 0 else zeros
         ends.append(trace.end)
         if trace.end == "closed":
             closed = True
             break
-    if np.linalg.norm(flow.velocity(start)) <= 1e-12 * size:
-        found.append(start)
     unique: list[Array] = []
     for theta in found:
         if all(np.linalg.norm(theta - other) > 1e-7 * size for other in unique):
@@ -84,6 +82,8 @@ class _Trace:
     def __iter__(self) -> Iterator[Array]:
         theta, direction, length = self.start, self.direction, 0.0
         speed = self._speed(theta, direction)
+        if speed == 0:
+            yield theta
         while length < self.reach:
             try:
                 ahead = retract(self.flow.model, theta + self.step * direction)
@@ -93,20 +93,26 @@ class _Trace:
             except NotApplicable as error:
                 self.end = str(error)
                 return
-            if speed * next_speed < 0:
-                yield self._zero(theta, direction)
+            if next_speed == 0:
+                yield ahead
+            elif speed * next_speed < 0:
+                yield self._zero(theta, ahead, direction)
             length += float(np.linalg.norm(ahead - theta))
             theta, direction, speed = ahead, following, next_speed
             if length > 3 * self.step and np.linalg.norm(theta - self.start) < 0.75 * self.step:
+                # The last gap, up to the start, may hold one more.
+                if speed * self._speed(self.start, direction) < 0:
+                    yield self._zero(theta, self.start, direction)
                 self.end = "closed"
                 return
 
     def _speed(self, theta: Array, direction: Array) -> float:
-        return float(self.flow.velocity(theta) @ direction)
+        speed = float(self.flow.velocity(theta) @ direction)
+        return 0.0 if abs(speed) <= 1e-12 * (1 + float(np.linalg.norm(theta))) else speed
 
-    def _zero(self, theta: Array, direction: Array) -> Array:
-        def along(s: float) -> Array:
-            return retract(self.flow.model, theta + s * direction)
+    def _zero(self, theta: Array, ahead: Array, direction: Array) -> Array:
+        def between(s: float) -> Array:
+            return retract(self.flow.model, theta + s * (ahead - theta))
 
-        root = brentq(lambda s: self._speed(along(s), direction), 0.0, self.step, xtol=1e-14, rtol=1e-13)
-        return along(float(root))
+        root = brentq(lambda s: self._speed(between(s), direction), 0.0, 1.0, xtol=1e-14, rtol=1e-13)
+        return between(float(root))

@@ -132,10 +132,12 @@ class SampleFunctions:
         indices = list(combinations_with_replacement(range(self.d), order))
         packed = self._stacked(compiled, theta, len(indices))
         out = np.empty((*packed.shape[:-1], *(self.d,) * order))
+        # Derivative indices first, so that a tuple of them picks an array over points and samples.
+        front = packed.ndim - 1
+        axes = (*range(front, front + order), *range(front))
         for k, index in enumerate(indices):
-            permuted: tuple[int, ...]
             for permuted in set(permutations(index)):
-                out[(Ellipsis, *permuted)] = packed[..., k]
+                out.transpose(axes)[permuted] = packed[..., k]
         return out
 
 
