@@ -1,0 +1,138 @@
+"""`Algorithm` and `LabelNoise`: every limit with its message, lambda, the minibatch weight and the update rule."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import sympy as sp
+
+from flatmin.theory import Algorithm, InvalidInput, LabelNoise, Model
+from flatmin.theory.algorithm import sgd_update
+
+U, V = sp.symbols("u v", real=True)
+THREE = Model((U, V), [U * V, U + V, U - V], y=[1.0, 2.0, 0.0])
+NOISE = LabelNoise(0.1)
+
+
+@pytest.mark.parametrize(
+    ("changes", "field", "says"),
+    [
+        ({"lr": 0.0}, "algorithm.lr", "=0.0 must be positive"),
+        ({"lr": -0.1}, "algorithm.lr", "=-0.1 must be positive"),
+        ({"lr": float("nan")}, "algorithm.lr", "=nan must be finite"),
+        ({"lr": float("inf")}, "algorithm.lr", "=inf must be finite"),
+        ({"lr": True}, "algorithm.lr", "=True must be a number"),
+        ({"lr": "0.1"}, "algorithm.lr", "='0.1' must be a number"),
+        ({"batch_size": 0}, "algorithm.batch_size", "=0 must be between 1 and 1000000"),
+        ({"batch_size": 10**6 + 1}, "algorithm.batch_size", "must be between 1 and 1000000"),
+        ({"batch_size": 2.0}, "algorithm.batch_size", "=2.0 must be a whole number or 'full'"),
+        ({"batch_size": True}, "algorithm.batch_size", "=True must be a whole number"),
+        ({"batch_size": None}, "algorithm.batch_size", "must be a whole number"),
+        ({"batch_size": "all"}, "algorithm.batch_size", "='all' must be a whole number or 'full'"),
+        ({"batch_size": np.array([1, 2])}, "algorithm.batch_size", "must be a whole number"),
+        ({"sampling": "shuffled"}, "algorithm.sampling", "='shuffled' must be one of"),
+        ({"momentum": -0.1}, "algorithm.momentum", "=-0.1 must be at least 0 and below 1"),
+        ({"momentum": 1.0}, "algorithm.momentum", "=1.0 must be at least 0 and below 1"),
+        ({"momentum": False}, "algorithm.momentum", "=False must be a number"),
+        # Refused in words, not silently run without it.
+        ({"momentum": 0.9}, "algorithm.momentum", "=0.9 is not supported yet; use 0"),
+        ({"noise": 0.1}, "algorithm.noise", "=0.1 must be a LabelNoise"),
+        ({"noise": None}, "algorithm.noise", "=None must be a LabelNoise"),
+    ],
+)
+def test_limits_of_the_algorithm(changes, field, says):
+    arguments = {"lr": 0.1, "batch_size": 2, "noise": NOISE}
+    assert Algorithm(**arguments).momentum == 0
+    with pytest.raises(InvalidInput) as error:
+        Algorithm(**{**arguments, **changes})
+    assert error.value.field == field
+    assert says in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("sigma", "field", "says"),
+    [
+        (-0.1, "algorithm.noise.sigma", "=-0.1 must not be negative"),
+        ([0.1, -0.1], "algorithm.noise.sigma", "must not be negative"),
+        (float("nan"), "algorithm.noise.sigma", "=nan must be finite"),
+        ([0.1, float("inf")], "algorithm.noise.sigma[1]", "=inf must be finite"),
+        (np.array([0.1, np.nan]), "algorithm.noise.sigma[1]", "=nan must be finite"),
+        (True, "algorithm.noise.sigma", "=True must be a number"),
+        ([0.1, True], "algorithm.noise.sigma[1]", "=True must be a number"),
+        ("0.1", "algorithm.noise.sigma", "='0.1' must be a number"),
+        (None, "algorithm.noise.sigma", "=None must be a number"),
+        ([[0.1]], "algorithm.noise.sigma[0]", "must be a number"),
+        (np.ones((2, 2)), "algorithm.noise.sigma", "has 2 dimensions; it must have 1"),
+    ],
+)
+def test_limits_of_the_noise(sigma, field, says):
+    with pytest.raises(InvalidInput) as error:
+        LabelNoise(sigma)
+    assert error.value.field == field
+    assert says in str(error.value)
+
+
+def test_accepted_values():
+    assert LabelNoise(0).sigma == 0.0
+    assert LabelNoise([1, 2]).sigma == LabelNoise((1.0, 2.0)).sigma == LabelNoise(np.array([1, 2])).sigma == (1.0, 2.0)
+    assert LabelNoise(0.1, "gaussian").law == "gaussian"
+    with pytest.raises(InvalidInput, match=r"algorithm\.noise\.law='cauchy' must be one of"):
+        LabelNoise(0.1, "cauchy")  # type: ignore[arg-type]
+    for size in (1, 10**6, np.int64(7)):
+        algorithm = Algorithm(1, size, NOISE)
+        assert algorithm.batch(THREE) == size
+        assert type(algorithm.batch_size) is int
+    assert isinstance(Algorithm(1, 1, NOISE).lr, float)
+    assert Algorithm(0.1, "full", NOISE).batch(THREE) == 3
+
+
+def test_fits_the_model_or_not():
+    """B <= n without replacement; one sigma per sample or one for all."""
+    for sampling, size, fits in (
+        ("with-replacement", 4, True),
+        ("without-replacement", 3, True),
+        ("without-replacement", "full", True),
+        ("without-replacement", 4, False),
+    ):
+        algorithm = Algorithm(0.1, size, NOISE, sampling)
+        if fits:
+            algorithm.check(THREE)
+        else:
+            with pytest.raises(InvalidInput, match=r"batch_size=4 must be at most n=3 .*; draw with replacement"):
+                algorithm.check(THREE)
+    Algorithm(0.1, 1, LabelNoise((0.1, 0.2, 0.3))).check(THREE)
+    for sigma in ((0.1, 0.2), ()):
+        with pytest.raises(InvalidInput, match=rf"sigma has {len(sigma)} entries for 3 samples"):
+            Algorithm(0.1, 1, LabelNoise(sigma)).check(THREE)
+
+
+def test_strength():
+    # eta sigma^2/B: 0.3 * 0.04/4; one product and one quotient, so a rounding or two.
+    assert Algorithm(0.3, 4, LabelNoise(0.2)).strength(THREE) == pytest.approx(0.003, rel=1e-14)
+    assert Algorithm(0.3, "full", LabelNoise(0.2)).strength(THREE) == pytest.approx(0.004, rel=1e-14)
+    # One sigma per sample: their mean square, (1 + 4 + 4)/3 = 3.
+    assert Algorithm(0.3, 3, LabelNoise((1, 2, 2))).strength(THREE) == pytest.approx(0.3, rel=1e-14)
+    assert Algorithm(0.3, 4, LabelNoise(0)).strength(THREE) == 0.0
+    np.testing.assert_array_equal(Algorithm(0.3, 4, LabelNoise(0.2)).sigmas(THREE), [0.2] * 3)
+
+
+def test_equal_and_unequal_noise():
+    for sigma, equal in ((0.1, True), ((0.1, 0.1, 0.1), True), ((0.1, 0.1, 0.2), False)):
+        assert Algorithm(0.1, 1, LabelNoise(sigma)).homoscedastic(THREE) is equal
+
+
+def test_minibatch_factor():
+    def factor(size, sampling="with-replacement", model=THREE):
+        return Algorithm(0.1, size, NOISE, sampling).minibatch_factor(model)
+
+    assert factor(1) == factor(3) == factor(100) == 1.0
+    assert factor("full") == factor("full", "without-replacement") == 0.0
+    assert [factor(b, "without-replacement") for b in (1, 2, 3)] == [1.0, 0.5, 0.0]
+    assert factor(5, model=Model((U, V), U * V, y=[1.0])) == 0.0  # one sample: every batch is the same
+
+
+def test_update_rule():
+    eta, g = sp.symbols("eta g")
+    assert sgd_update([U, V], [g, 2 * U], eta) == [U - eta * g, V - 2 * eta * U]
+    with pytest.raises(ValueError, match="shorter"):
+        sgd_update([U, V], [g], eta)
