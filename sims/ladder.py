@@ -36,6 +36,10 @@ _PLANNED_WIDTH = 0.5
 # Sample kurtosis over the number of replicas: above this, a few replicas carry the mean, and the normal
 # approximation of its error at four or five standard errors is not to be trusted.
 _TAIL_LIMIT = 0.02
+# Probability of residuals as large as these: below it the polynomial does not describe the data.
+_LEAST_FIT = 1e-6
+# How often the strengths are lowered.
+_ATTEMPTS = 4
 # Shares of the sample size that a strength gets at least, so that the fit can be checked.
 _LEAST_SHARE = 0.1
 
@@ -129,7 +133,19 @@ class Ladder:
             Seconds.
         """
         self._spent = _Spent(started=time.perf_counter())
-        pilot = self._pilot(budget)
+        largest = self.measurement.largest_strength()
+        for attempt in range(_ATTEMPTS):
+            measured = self._attempt(attempt, largest, target, level, budget)
+            if measured.estimate is None or self._spent.seconds > 0.3 * budget:
+                break
+            # A bias too large to extrapolate at these strengths: what was drawn was one more pilot.
+            if measured.estimate.truncation < 0.2 * target and measured.estimate.fit_probability > _LEAST_FIT:
+                break
+            largest = max(measured.estimate.strengths) / 8
+        return measured
+
+    def _attempt(self, attempt: int, largest: float, target: float, level: float, budget: float) -> Measured:
+        pilot = self._pilot(attempt, largest, budget)
         if isinstance(pilot, Measured):
             return pilot
         strengths = pilot.largest * _RELATIVE_STRENGTHS
@@ -140,18 +156,17 @@ class Ladder:
             sizes = np.floor(sizes * max(left, 0.0) / seconds).astype(np.int64)
             if sizes.min() < _FEWEST // 4:
                 return self._nothing(f"the budget of {budget:g} s is too small", needed / 0.9)
-        return self._decide(strengths, sizes, needed / 0.9)
+        return self._decide(attempt, strengths, sizes, needed / 0.9)
 
-    def _pilot(self, budget: float) -> _Pilot | Measured:
+    def _pilot(self, attempt: int, largest: float, budget: float) -> _Pilot | Measured:
         """Find a strength at which every replica stays and settles, and how widely the statistic spreads there."""
-        largest = self.measurement.largest_strength()
         steps = float(self.measurement.schedule(largest)[-1])
-        probe = self._simulate(largest, 64, ("probe",), np.array([min(2000, int(steps))]), settle=False)
+        probe = self._simulate(largest, 64, ("probe", attempt), np.array([min(2000, int(steps))]), settle=False)
         estimate = _PILOT_REPLICAS * steps * probe.seconds / max(probe.replica_steps, 1)
-        if estimate > budget:
+        if estimate > budget - self._spent.seconds:
             return self._nothing(f"the pilot run alone takes longer than the budget of {budget:g} s", 20 * estimate)
-        for attempt in range(5):
-            ensemble = self._simulate(largest, _PILOT_REPLICAS, ("pilot", attempt))
+        for retry in range(5):
+            ensemble = self._simulate(largest, _PILOT_REPLICAS, ("pilot", attempt, retry))
             if not ensemble.failed.any():
                 rows = self._rows(ensemble, largest)
                 centred = rows - rows.mean(axis=0)
@@ -184,7 +199,7 @@ class Ladder:
         sizes = np.minimum(np.maximum(np.ceil(factor * shares), fewest), 1e9).astype(np.int64)
         return sizes, float(costs @ sizes)
 
-    def _decide(self, strengths: Array, sizes: NDArray[np.int64], needed: float) -> Measured:
+    def _decide(self, attempt: int, strengths: Array, sizes: NDArray[np.int64], needed: float) -> Measured:
         """Draw the data that decide."""
         rungs, tails = [], 0.0
         for j, (strength, size) in enumerate(zip(strengths, sizes)):
@@ -193,7 +208,7 @@ class Ladder:
             rows = []
             for chunk, first in enumerate(range(0, int(size), _CHUNK)):
                 count = min(_CHUNK, int(size) - first)
-                ensemble = self._simulate(strength, count, ("main", j, chunk), announce=False)
+                ensemble = self._simulate(strength, count, ("main", attempt, j, chunk), announce=False)
                 if ensemble.failed.any():
                     failed = int(ensemble.failed.sum())
                     return self._nothing(f"{failed} replicas diverged or did not settle at lambda={strength:.3g}", 0.0)
@@ -202,13 +217,14 @@ class Ladder:
             mean = table.mean(axis=0)
             centred = table - mean
             covariance = centred.T @ centred / (len(table) - 1) / len(table)
+            covariance += self.measurement.resolution(strength) ** 2 * np.eye(len(mean))
             tails = max(tails, _kurtosis(centred) / len(table))
             rungs.append(Rung(float(strength), mean, covariance, len(table)))
         estimate, residual = self._in_units(extrapolate(rungs, self.measurement.degree))
         trouble = ""
         if tails > _TAIL_LIMIT:
             trouble = f"heavy tails: single replicas carry the mean (kurtosis over replicas {tails:.2g})"
-        elif estimate.fit_probability < 1e-6:
+        elif estimate.fit_probability < _LEAST_FIT:
             trouble = f"the extrapolation to lambda=0 does not fit (probability {estimate.fit_probability:.1g})"
         return Measured(estimate, residual, trouble, needed, self._spent.steps, self._spent.seconds)
 

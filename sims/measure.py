@@ -58,6 +58,16 @@ class Measurement(ABC):
         """The extrapolated rows, or their errors, at the study's own strength."""
         return value
 
+    def resolution(self, strength: float) -> float:
+        """Rounding error of an entry of a row: Phi is found to this, and a small noise can be smaller."""
+        return self._rest
+
+    @property
+    def _rest(self) -> float:
+        # The noise-free iteration ends at steps of 1e-13 of the size of theta, with this many of them left to go.
+        size = 1 + float(np.max(np.abs(self.problem.start)))
+        return 1e-13 * size * (10 + 2 * max(self.problem.scales.relaxation_steps, 1.0))
+
     @abstractmethod
     def largest_strength(self) -> float:
         """Largest lambda of the ladder."""
@@ -111,6 +121,11 @@ class _Drift(_Local):
         return (moved @ tangent) @ tangent.T
 
 
+    def resolution(self, strength: float) -> float:
+        first, last = self.schedule(strength)
+        return self._rest / float(last - first) / strength
+
+
 class _Covariance(_Local):
     """Mean of (theta - theta*)(theta - theta*)^T / lambda after the burn-in, averaged over a window."""
 
@@ -122,6 +137,10 @@ class _Covariance(_Local):
         deviation = points - self.problem.start[:, None]
         products = np.einsum("mar,mbr->rab", deviation, deviation, optimize=True)
         return products.reshape(len(products), -1) / len(schedule) / strength
+
+    def resolution(self, strength: float) -> float:
+        # Squares of deviations of size sqrt(lambda) from a start that is known to 1e-15.
+        return 1e-14 / float(np.sqrt(strength))
 
 
 class _Slow(Measurement):

@@ -148,6 +148,7 @@ def nearest_zero_loss_point(model: Model, start: Array) -> Array:
     return theta
 
 
+@np.errstate(over="ignore", invalid="ignore")  # a divergence ends in the exception, not in warnings
 def noise_free_limit(model: Model, lr: float, theta: Array, max_steps: int = 200_000) -> Array:
     """Phi(theta): where theta <- theta - lr grad L ends; shape (..., d) for theta of shape (..., d).
 

@@ -169,6 +169,16 @@ class Derived(SlowTheory):
         """Spectral radius of the second-moment operator on range(H); S exists below 1."""
         return _spectral_radius(self._second_moment(local)[0])
 
+    def stability_margins(self, local: LocalGeometry) -> Array:
+        """How much each curvature may change before its variance grows without bound, shape (rank,).
+
+        (1 - a)/(2 eta), a the factor per step of the mode's own variance: h for small eta h, less near the limits.
+        """
+        operator, _ = self._second_moment(local)
+        rows, columns = np.triu_indices(local.rank)
+        factors = np.diag(operator)[rows == columns]
+        return np.asarray((1 - factors) / (2 * self.lr), dtype=np.float64)
+
     def _second_moment(self, local: LocalGeometry) -> tuple[Array, Array]:
         """The operator and the inhomogeneity of the equation for S, in packed symmetric coordinates of range(H)."""
         h, eta = local.curvatures, self.lr

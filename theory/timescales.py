@@ -33,8 +33,8 @@ class Timescales:
         Spectral radius of the second-moment operator: the factor per step at which fluctuations become stationary.
     nonlinearity : float
         Per unit of lambda, the largest of: the mean square of the second-order part of f over that of its first-order
-        part; the mean square relative change of a curvature by the fluctuations; its relative change by the normal
-        offset. lambda times it should be well below 1.
+        part; the mean square change of a curvature by the fluctuations, over its distance from where the mode is no
+        longer stable; its change by the normal offset, over the same. lambda times it should be well below 1.
     slow_rate : float
         Speed along Gamma per unit of slow time, over the size of theta.
     spread : float
@@ -87,7 +87,7 @@ def _nonlinearity(theory: Derived, local: LocalGeometry) -> float:
     second = float(0.5 * np.einsum("iab,iba->", fs, fs) + 0.25 * np.sum(np.einsum("iaa->i", fs) ** 2))
     offset = theory.normal_offset(local) / theory.strength
     worst = second / max(first, 1e-300)
-    for h, q in zip(local.curvatures, local.normal.T):
-        slope = local.third(np.outer(q, q)) / h
+    for margin, q in zip(theory.stability_margins(local), local.normal.T):
+        slope = local.third(np.outer(q, q)) / margin
         worst = max(worst, float(slope @ s @ slope), abs(float(slope @ offset)))
     return worst

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+
 import numpy as np
 import pytest
 import sympy as sp
@@ -96,7 +98,7 @@ def test_third_derivative_contracted(on_gamma):
     # Without the residual part the two disagree off Gamma, and only there.
     g, f = model.samples.jacobian(POINT), model.samples.hessians(POINT)
     bare = (2 * np.einsum("iab,bc,ic->a", f, s, g) + np.einsum("iab,ab->i", f, s) @ g) / 3
-    assert (np.max(np.abs(bare - by_differences)) < 100 * DIFFERENCE) is on_gamma
+    assert bool(np.max(np.abs(bare - by_differences)) < 100 * DIFFERENCE) is on_gamma
 
 
 def test_symbolic_work_does_not_grow_with_the_samples(monkeypatch):
@@ -104,7 +106,8 @@ def test_symbolic_work_does_not_grow_with_the_samples(monkeypatch):
     diff, lambdify = sp.Expr.diff, sp.lambdify
 
     def counted_diff(self, *args, **kwargs):
-        calls["diff"] += 1
+        # SymPy's own rules call diff too, more or less often as its cache is cold or warm.
+        calls["diff"] += sys._getframe(1).f_code.co_filename == evaluate_module.__file__
         return diff(self, *args, **kwargs)
 
     def counted_lambdify(*args, **kwargs):
@@ -277,7 +280,7 @@ def test_too_large_models():
 
 
 def test_too_many_operations_to_compile(monkeypatch):
-    monkeypatch.setattr(evaluate_module, "_MAX_OPERATIONS", 20)
+    monkeypatch.setattr(evaluate_module, "_MAX_OPERATIONS", 8)
     model = tanh_model()
     assert model.samples.value(POINT).shape == (3,)
     with pytest.raises(TooLarge, match=r"model\.prediction needs \d+ operations"):

@@ -1,0 +1,202 @@
+"""Claims decided by simulation: true ones supported, mutants refuted, and every way in which data can fail to decide."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import sympy as sp
+from flatmin.sims import verify
+from flatmin.sims import verify as verify_function
+from flatmin.sims.ladder import Ladder, Measured
+from flatmin.sims.measure import measurement
+from flatmin.theory import Algorithm, Claim, InvalidInput, LabelNoise, Model
+from flatmin.theory.prediction import predict
+
+U, V, W = sp.symbols("u v w", real=True)
+ETA, SIGMA, B, LAM = sp.symbols("eta sigma B lam")
+UV = Model((U, V), U * V, y=[1.0])
+SGD = Algorithm(0.2, 1, LabelNoise(0.1))
+START = {U: 2.0, V: 0.5}
+KINDS = ("drift", "covariance", "trajectory", "fixed-point")
+R = -sp.log(1 - ETA * (U**2 + V**2) / 2) / (2 * ETA)
+
+
+@pytest.fixture(scope="module")
+def true_verdicts():
+    return verify(UV, SGD, start=START, claims=[Claim(k) for k in KINDS], seed=1)
+
+
+def test_true_claims_are_supported(true_verdicts):
+    assert [v.verdict for v in true_verdicts] == ["supported"] * 4
+    for verdict in true_verdicts:
+        assert verdict.measured.shape == verdict.predicted.shape == verdict.standard_error.shape
+        assert len(verdict.strengths) == 4
+        # "over a decade", as the fixed-point check asks.
+        assert max(verdict.strengths) == pytest.approx(10 * min(verdict.strengths))
+
+
+def test_rivals_are_refuted_by_the_same_data(true_verdicts):
+    drift, covariance, trajectory, fixed = true_verdicts
+    for verdict in (drift, covariance, trajectory):
+        rivals = {r.theory: r.verdict for r in verdict.rivals}
+        assert rivals == {"small-lr": "refuted", "lambda x 2": "refuted", "stays at start": "refuted"}
+        assert verdict.indistinguishable == ()
+    # The end does not depend on lambda: no data can tell, and the verdict says so.
+    assert "lambda x 2" in fixed.indistinguishable
+    assert any("indistinguishable" in note for note in fixed.notes)
+    assert {r.theory: r.verdict for r in fixed.rivals}["stays at start"] == "refuted"
+
+
+def test_same_seed_same_numbers_and_threads_do_not_matter(true_verdicts):
+    again = verify(UV, SGD, start=START, claims=[Claim("drift")], seed=1, threads=1)
+    other = verify(UV, SGD, start=START, claims=[Claim("drift")], seed=2)
+    # One claim instead of four changes the level and so the sample size: compare like with like.
+    twice = verify(UV, SGD, start=START, claims=[Claim("drift")], seed=1, threads=2)
+    np.testing.assert_array_equal(again[0].measured, twice[0].measured)
+    assert not np.array_equal(again[0].measured, other[0].measured)
+
+
+MUTANTS = {
+    "sign of R": Claim("drift", "conjecture", regularizer=-R),
+    "factor 2 in lambda": Claim("drift", "conjecture", regularizer=R, strength=2 * ETA * SIGMA**2 / B),
+    "tr H/4 for R": Claim("drift", "conjecture", regularizer=(U**2 + V**2) / 4),
+    "S without projection": Claim(
+        "covariance", "conjecture", covariance=LAM * (2 * sp.eye(2) - ETA * sp.Matrix([[V**2, 1], [1, U**2]])).inv()
+    ),
+    "zero covariance": Claim("covariance", "conjecture", covariance=sp.zeros(2)),
+    "tr H/4 for R along the path": Claim("trajectory", "conjecture", regularizer=(U**2 + V**2) / 4),
+    "another end": Claim("fixed-point", "conjecture", regularizer=(U - 2 * V) ** 2),
+}
+
+
+def test_mutants_of_the_theory_are_refuted():
+    verdicts = verify(UV, SGD, start=START, claims=[Claim("drift", "paper"), *MUTANTS.values()], seed=3)
+    assert verdicts[0].verdict == "supported"
+    assert {name: v.verdict for name, v in zip(MUTANTS, verdicts[1:])} == dict.fromkeys(MUTANTS, "refuted")
+
+
+def test_the_closed_form_is_refuted_where_the_batch_is_finite():
+    model = Model((U, V, W), [U * V, U * W], y=[1.0, -0.5])
+    algorithm = Algorithm(0.3, 1, LabelNoise(0.1))
+    claims = [Claim(k, t) for k in ("drift", "covariance") for t in ("derived", "paper", "small-lr")]
+    verdicts = verify(model, algorithm, start=[2.0, 0.5, -0.25], claims=claims, seed=4)
+    assert [v.verdict for v in verdicts] == ["supported", "refuted", "refuted"] * 2
+
+
+def test_one_sigma_per_sample_without_replacement_and_gaussian():
+    model = Model((U, V, W), [U * V, U * W], y=[1.0, -0.5])
+    noise = LabelNoise((0.05, 0.3), "gaussian")
+    for algorithm in (Algorithm(0.3, "full", noise), Algorithm(0.2, 1, noise, "without-replacement")):
+        claims = [Claim("drift"), Claim("covariance"), Claim("drift", "paper")]
+        verdicts = verify(model, algorithm, start=[2.0, 0.5, -0.25], claims=claims, seed=5)
+        assert [v.verdict for v in verdicts] == ["supported", "supported", "not-applicable"]
+        assert "equal label noise" in verdicts[2].reason
+
+
+@pytest.mark.parametrize(
+    ("algorithm", "start", "reason"),
+    [
+        (Algorithm(0.5, 1, LabelNoise(0.1)), [2.0, 0.5], "learning rate"),
+        (Algorithm(0.2, 1, LabelNoise(0.0)), [2.0, 0.5], "label noise"),
+    ],
+)
+def test_not_applicable_names_the_assumption(algorithm, start, reason):
+    (verdict,) = verify(UV, algorithm, start=start, claims=[Claim("drift")])
+    assert verdict.verdict == "not-applicable"
+    assert reason in verdict.reason
+    assert verdict.measured is None
+    assert any(a.name == reason and not a.holds for a in verdict.assumptions)
+
+
+def test_too_small_a_budget_is_inconclusive_and_says_what_it_needs():
+    (verdict,) = verify(UV, SGD, start=START, claims=[Claim("fixed-point")], budget=1e-3)
+    assert verdict.verdict == "inconclusive"
+    assert "budget" in verdict.reason
+    assert "would decide it" in verdict.reason
+
+
+def test_divergence_gives_no_verdict(monkeypatch):
+    """Replicas that leave are neither averaged nor dropped."""
+    monkeypatch.setattr("flatmin.sims.measure._Local.largest_strength", lambda self: 1e6)
+    (verdict,) = verify(UV, SGD, start=START, claims=[Claim("covariance")], seed=6)
+    assert verdict.verdict == "inconclusive"
+    assert "diverge" in verdict.reason
+
+
+def test_an_unsettled_ensemble_gives_no_verdict():
+    """A horizon that is far too short is noticed in the data."""
+    prediction = predict(UV, SGD, Claim("fixed-point"), np.array([2.0, 0.5]))
+    short = replace(prediction.problem, horizon=0.2, relaxation=0.2)
+    from flatmin.sims.engine import Kernel
+    from flatmin.sims.progress import Silent
+
+    def residual(problem):
+        ladder = Ladder(
+            UV, SGD, Kernel.for_model(UV), measurement(problem, SGD.lr), seed=7, threads=None, progress=Silent()
+        )
+        return ladder.run(0.02 * prediction.scale, 1e-3, 30.0).residual
+
+    assert residual(short) > 0.1 * prediction.scale
+    assert residual(prediction.problem) < 0.005 * prediction.scale
+
+
+def test_heavy_tails_give_no_verdict(monkeypatch):
+    """A few replicas that carry the mean make any normal interval a lie."""
+    original = Ladder._rows
+
+    def poisoned(self, ensemble, strength):
+        rows = original(self, ensemble, strength)
+        # The pilot, of 512 replicas, must not see it: it would plan for it.
+        if ensemble.replicas > 512:
+            rows[0] *= 1e3
+        return rows
+
+    monkeypatch.setattr(Ladder, "_rows", poisoned)
+    (verdict,) = verify(UV, SGD, start=START, claims=[Claim("covariance")], seed=8)
+    assert verdict.verdict == "inconclusive"
+    assert "heavy tails" in verdict.reason
+
+
+def test_a_bias_that_is_no_polynomial_gives_no_verdict(monkeypatch):
+    original = Ladder._rows
+    monkeypatch.setattr(
+        Ladder, "_rows", lambda self, ensemble, strength: original(self, ensemble, strength) * (1 + 20 * strength**0.5)
+    )
+    (verdict,) = verify(UV, SGD, start=START, claims=[Claim("covariance")], margin=0.005, seed=9)
+    assert verdict.verdict == "inconclusive"
+
+
+def test_a_rival_shares_the_trouble_of_its_claim(monkeypatch):
+    trouble = Measured(None, 0.0, "nothing could be measured", 1.0, 0, 0.0)
+    monkeypatch.setattr(Ladder, "run", lambda self, *_: trouble)
+    (verdict,) = verify(UV, SGD, start=START, claims=[Claim("drift")])
+    assert verdict.verdict == "inconclusive"
+    assert {r.verdict for r in verdict.rivals} == {"inconclusive"}
+
+
+def test_zero_prediction_at_a_stationary_start():
+    (drift, fixed) = verify(UV, SGD, start=[1.0, 1.0], claims=[Claim("drift"), Claim("fixed-point")], seed=10)
+    assert (drift.verdict, fixed.verdict) == ("supported", "supported")
+    assert any("zero" in note for note in drift.notes)
+
+
+@pytest.mark.parametrize(
+    ("options", "field"),
+    [
+        ({"margin": 2.0}, "run.margin"),
+        ({"margin": True}, "run.margin"),
+        ({"confidence": 0.5}, "run.confidence"),
+        ({"budget": float("nan")}, "run.budget"),
+        ({"seed": -1}, "run.seed"),
+        ({"claims": []}, "claims"),
+        ({"start": [1.0]}, "start"),
+        ({"start": {U: 1.0}}, "start"),
+        ({"start": {U: 1.0, V: float("inf")}}, "start.v"),
+    ],
+)
+def test_bad_options_name_their_field(options, field):
+    arguments = {"start": START, "claims": [Claim("drift")], **options}
+    with pytest.raises(InvalidInput, match=field.replace(".", r"\.")):
+        verify_function(UV, SGD, **arguments)
