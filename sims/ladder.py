@@ -26,6 +26,8 @@ Array = NDArray[np.float64]
 
 # Four strengths over a decade: one more than the largest number of coefficients that is fitted.
 _RELATIVE_STRENGTHS = np.geomspace(0.1, 1.0, 4)
+# Enough to time both threads of a small machine.
+_PROBE_REPLICAS = 128
 _PILOT_REPLICAS = 512
 _FEWEST = 256
 # Replicas per call: bounds the memory of recorded points.
@@ -148,7 +150,7 @@ class Ladder:
         pilot = self._pilot(attempt, largest, budget)
         if isinstance(pilot, Measured):
             return pilot
-        strengths = pilot.largest * _RELATIVE_STRENGTHS
+        strengths = np.array([self.measurement.admissible(s) for s in pilot.largest * _RELATIVE_STRENGTHS])
         sizes, seconds = self._sizes(pilot, strengths, target, level)
         left = 0.9 * budget - self._spent.seconds
         needed = self._spent.seconds + seconds
@@ -161,10 +163,13 @@ class Ladder:
     def _pilot(self, attempt: int, largest: float, budget: float) -> _Pilot | Measured:
         """Find a strength at which every replica stays and settles, and how widely the statistic spreads there."""
         steps = float(self.measurement.schedule(largest)[-1])
-        probe = self._simulate(largest, 64, ("probe", attempt), np.array([min(2000, int(steps))]), settle=False)
+        short = np.array([min(2000, int(steps))])
+        probe = self._simulate(largest, _PROBE_REPLICAS, ("probe", attempt), short, settle=False)
         estimate = _PILOT_REPLICAS * steps * probe.seconds / max(probe.replica_steps, 1)
         if estimate > budget - self._spent.seconds:
-            return self._nothing(f"the pilot run alone takes longer than the budget of {budget:g} s", 20 * estimate)
+            # The four strengths take some ten times as long.
+            needed = self._spent.seconds + 12 * estimate
+            return self._nothing(f"the pilot run alone takes longer than the budget of {budget:g} s", needed)
         for retry in range(5):
             ensemble = self._simulate(largest, _PILOT_REPLICAS, ("pilot", attempt, retry))
             if not ensemble.failed.any():
@@ -236,7 +241,7 @@ class Ladder:
             raw,
             value=raw.value[:values] * unit,
             covariance=raw.covariance[:values, :values] * unit**2,
-            truncation=raw.truncation * unit,
+            truncation=(raw.truncation + self.measurement.transient(raw.value[:values])) * unit,
         )
         moved = float(np.linalg.norm(raw.value[values:]))
         # Three times the root mean square error: a settled ensemble stays below it.

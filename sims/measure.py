@@ -10,15 +10,13 @@ import math
 from abc import ABC, abstractmethod
 
 import numpy as np
+from flatmin.theory.flow import SETTLED
 from flatmin.theory.prediction import SLOW_TIMES, Problem
 from numpy.typing import NDArray
 
 __all__ = ["Measurement", "measurement"]
 
 Array = NDArray[np.float64]
-
-# Transients have decayed to this part.
-_DECAYED = 1e-4
 
 
 class Measurement(ABC):
@@ -58,6 +56,14 @@ class Measurement(ABC):
         """The extrapolated rows, or their errors, at the study's own strength."""
         return value
 
+    def admissible(self, strength: float) -> float:
+        """The strength nearest to `strength`, and not above, at which the schedule is exact."""
+        return strength
+
+    def transient(self, value: Array) -> float:
+        """Bound on what is left of transients in an extrapolated row, as a norm."""
+        return 2 * SETTLED * float(np.linalg.norm(value))
+
     def resolution(self, strength: float) -> float:
         """Rounding error of an entry of a row: Phi is found to this, and a small noise can be smaller."""
         return self._rest
@@ -87,7 +93,7 @@ class _Local(Measurement):
     @property
     def burn_in(self) -> int:
         """Steps until the fluctuations are stationary."""
-        return math.ceil(-math.log(_DECAYED) * self.relaxation)
+        return math.ceil(-math.log(SETTLED) * self.relaxation)
 
     def in_units(self, value: Array, strength: float) -> Array:
         return value * strength
@@ -119,7 +125,6 @@ class _Drift(_Local):
         moved = (points[1] - points[0]).T / float(schedule[1] - schedule[0]) / strength
         tangent = self.problem.tangent
         return (moved @ tangent) @ tangent.T
-
 
     def resolution(self, strength: float) -> float:
         first, last = self.schedule(strength)
@@ -158,11 +163,20 @@ class _Slow(Measurement):
         # a bias of the size of the ratio.
         scales = self.problem.scales
         times = self.problem.horizon / (self.lr * 50 * max(scales.relaxation_steps, 1.0))
-        return min(5e-3 / max(scales.nonlinearity, 1e-12), 1e-2 / max(scales.spread, 1e-12), times)
+        return min(1.5e-2 / max(scales.nonlinearity, 1e-12), 1e-2 / max(scales.spread, 1e-12), times)
 
 
 class _Trajectory(_Slow):
     """Mean of theta at eight slow times up to one."""
+
+    def admissible(self, strength: float) -> float:
+        # Every recorded slow time is a whole number of steps.
+        first = float(SLOW_TIMES[0])
+        return first / (self.lr * math.ceil(first / (self.lr * strength)))
+
+    def transient(self, value: Array) -> float:
+        # The start-up of the fast motion takes a fixed number of steps: a term in lambda like any other.
+        return 0.0
 
     def schedule(self, strength: float) -> NDArray[np.int64]:
         return self.steps(SLOW_TIMES, strength)
@@ -182,6 +196,9 @@ class _FixedPoint(_Slow):
     def residual_columns(self) -> int:
         """One for each parameter."""
         return len(self.problem.start)
+
+    def transient(self, value: Array) -> float:
+        return 2 * SETTLED * float(np.linalg.norm(value - self.problem.start))
 
     def schedule(self, strength: float) -> NDArray[np.int64]:
         problem = self.problem

@@ -16,10 +16,12 @@ from .errors import NoInterpolation, NotApplicable
 from .geometry import LocalGeometry, retract
 from .slow import SlowTheory
 
-__all__ = ["SlowFlow", "StationaryPoint"]
+__all__ = ["SETTLED", "SlowFlow", "StationaryPoint"]
 
 Array = NDArray[np.float64]
 
+# A flow has settled when this part of its way is left.
+SETTLED = 1e-5
 # The flow may take this many units of slow time to come to rest.
 _LONGEST = 1e5
 # Farther than this from the start, in units of its size, counts as infinity.
@@ -41,7 +43,8 @@ class StationaryPoint:
     stability : {"stable", "neutral", "unstable"}
         "neutral": some rates are zero and none is positive; the point belongs to a family.
     settling_time : float
-        Slow time that the flow from the start needs to come within 1e-4 of the way to it; NaN when it was not followed.
+        Slow time that the flow from the start needs to come within `SETTLED` of the way to it; NaN when it was not
+        followed.
     """
 
     theta: Array
@@ -196,11 +199,11 @@ class SlowFlow:
         return StationaryPoint(theta, rates, stability, settling)
 
     def _settling_time(self, track: list[tuple[float, Array]], point: StationaryPoint) -> float:
-        """Slow time to come within 1e-4 of the distance that the flow started from."""
+        """Slow time to come within `SETTLED` of the distance that the flow started from."""
         whole = float(np.linalg.norm(track[0][1] - point.theta))
         if whole == 0:
             return 0.0
         # From the last point that was followed on, the linearised flow decays at the slowest rate.
         last_time, last = track[-1]
         remaining = float(np.linalg.norm(last - point.theta)) / whole
-        return last_time + max(0.0, float(np.log(max(remaining, 1e-300) / 1e-4))) / point.relaxation_rate
+        return last_time + max(0.0, float(np.log(max(remaining, 1e-300) / SETTLED))) / point.relaxation_rate

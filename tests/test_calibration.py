@@ -1,0 +1,107 @@
+"""How often a verdict is wrong: hundreds of seeds on claims that are true, wrong by the margin, and wrong by twice it.
+
+Slow (minutes). Prints the table that docs/calibration.md shows:
+python -m pytest -m slow -s tests/test_calibration.py
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+
+import pytest
+import sympy as sp
+from flatmin.sims import verify
+from flatmin.theory import Algorithm, Claim, LabelNoise, Model
+from scipy import stats
+
+pytestmark = pytest.mark.slow
+
+SEEDS = 400
+MARGIN = 0.02
+U, V, W, X = sp.symbols("u v w x", real=True)
+ETA, SIGMA, B, N, LAM = sp.symbols("eta sigma B n lam")
+
+UV = Model((U, V), U * V, y=[1.0])
+UV_R = -sp.log(1 - ETA * (U**2 + V**2) / 2) / (2 * ETA)
+TANH = Model((W, U, V), U * sp.tanh(W * X) + V * X, inputs=(X,), x=[[1.0], [3.0]], y=[1.0, 0.5])
+PAIR = Model((U, V, W), [U * V, U * W], y=[1.0, -0.5])
+
+
+def wrong_by(error):
+    """Prediction p with (truth - p)/p = error: the truth over 1 + error."""
+    return 1 / (1 + sp.Rational(repr(error)))
+
+
+def uv_claims(kind):
+    """True, at the margin and at twice the margin on either side: a multiple of the exact R, or of the exact S."""
+    claims = []
+    for error in (0.0, MARGIN, -MARGIN, 2 * MARGIN, -2 * MARGIN):
+        if kind == "drift":
+            strength = ETA * SIGMA**2 / B * wrong_by(error)
+            claims.append(Claim("drift", "conjecture", f"{error:+.2f}", regularizer=UV_R, strength=strength))
+        else:
+            # S = lambda (2 - eta h)^-1 on the normal direction g = (v, u).
+            h = U**2 + V**2
+            s = LAM / (2 - ETA * h) / h * sp.Matrix([[V**2, U * V], [U * V, U**2]]) * wrong_by(error)
+            claims.append(Claim("covariance", "conjecture", f"{error:+.2f}", covariance=s))
+    return claims
+
+
+def counted(model, algorithm, start, claims, confidence):
+    """Verdicts over the seeds, by claim."""
+    table = {c.title: Counter() for c in claims}
+    for seed in range(SEEDS):
+        for verdict in verify(model, algorithm, start=start, claims=claims, confidence=confidence, seed=seed):
+            table[verdict.claim.title][verdict.verdict] += 1
+    return table
+
+
+def upper_bound(count, total=SEEDS):
+    """Upper 95 % bound of a frequency (Clopper and Pearson)."""
+    return float(stats.beta.ppf(0.95, count + 1, total - count)) if count < total else 1.0
+
+
+def report(title, table):
+    print(f"\n{title}")
+    for name, counts in table.items():
+        parts = ", ".join(f"{k} {v} (upper 95 % bound {100 * upper_bound(v):.2f} %)" for k, v in sorted(counts.items()))
+        print(f"  {name}: {parts}; refuted {counts['refuted']} (bound {100 * upper_bound(counts['refuted']):.2f} %)")
+
+
+@pytest.mark.parametrize("kind", ["drift", "covariance"])
+@pytest.mark.parametrize("confidence", [0.999, 0.9])
+def test_error_rates_on_uv(kind, confidence):
+    algorithm = Algorithm(0.2, 1, LabelNoise(0.1))
+    table = counted(UV, algorithm, [2.0, 0.5], uv_claims(kind), confidence)
+    report(f"uv, {kind}, confidence {confidence}", table)
+    # False verdicts: a true claim refuted, one wrong by twice the margin supported; at the margin neither is an
+    # error, but each may come no more often than the stated rate.
+    rate = 1 - confidence
+    allowed = stats.binom.isf(1e-3, SEEDS, rate)
+    assert table["+0.00"]["refuted"] <= allowed
+    for name in ("+0.04", "-0.04"):
+        assert table[name]["supported"] <= allowed
+        decided = SEEDS - table[name]["inconclusive"]
+        # Power where it is decided, and decided nearly always: the sample size is planned for it.
+        assert table[name]["refuted"] >= 0.95 * decided
+        assert decided >= 0.9 * SEEDS
+    for name in ("+0.02", "-0.02"):
+        assert table[name]["supported"] + table[name]["refuted"] <= allowed
+
+
+@pytest.mark.parametrize(
+    ("model", "algorithm", "start"),
+    [
+        (PAIR, Algorithm(0.3, 1, LabelNoise(0.1)), [2.0, 0.5, -0.25]),
+        (TANH, Algorithm(0.27, "full", LabelNoise(0.1)), [2.0, 1.3, -0.27]),
+    ],
+    ids=["rank one, B = 1", "two tanh points"],
+)
+def test_true_claims_are_not_refuted(model, algorithm, start):
+    kinds = ("drift", "covariance", "trajectory")
+    claims = [Claim(k, "derived", k) for k in kinds]
+    table = counted(model, algorithm, start, claims, 0.999)
+    report(f"{model}", table)
+    for kind in kinds:
+        assert table[kind]["refuted"] <= stats.binom.isf(1e-3, SEEDS, 1e-3)
+        assert table[kind]["supported"] >= 0.9 * SEEDS
