@@ -1,8 +1,33 @@
 """The random wing of flatmin: generated kernels, measurements, verdicts."""
 
-from .engine import Kernel, simulate
-from .ensemble import Ensemble
-from .results import Verdict
-from .verify import verify
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from .engine import Kernel, simulate
+    from .ensemble import Ensemble
+    from .results import Verdict
+    from .verification import verify
 
 __all__ = ["Ensemble", "Kernel", "Verdict", "simulate", "verify"]
+
+# Imported at first use: Numba and SciPy take a second, which `flatmin --help` need not wait for.
+_HOMES = {
+    "Ensemble": "ensemble",
+    "Kernel": "engine",
+    "Verdict": "results",
+    "simulate": "engine",
+    "verify": "verification",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f".{_HOMES[name]}", __name__), name)
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -6,119 +6,181 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from itertools import groupby
+from typing import Protocol
 
+import click
 import numpy as np
 from rich.box import SIMPLE
 from rich.console import Console
 from rich.live import Live
-from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
 from .progress import Progress, Silent
 from .results import Verdict
 
-__all__ = ["progress_display", "verdict_table"]
+__all__ = ["Display", "print_table", "progress_display", "verdict_table"]
 
 _COLOURS = {"supported": "green", "refuted": "red", "inconclusive": "yellow", "not-applicable": "yellow"}
+_PLAIN_SECONDS = 10.0
+
+
+class Display(Progress, Protocol):
+    """`Progress` that also knows which study runs and what came out."""
+
+    def study(self, name: str) -> None:
+        """A study begins; an empty name shows none."""
+
+    def finished(self, verdict: Verdict) -> None:
+        """A claim is decided."""
+
+
+class _Quiet(Silent):
+    def study(self, name: str) -> None:
+        pass
+
+    def finished(self, verdict: Verdict) -> None:
+        pass
 
 
 class _State:
     """Counts replica-steps and tells a line of text."""
 
     def __init__(self) -> None:
-        self.title = self.text = ""
+        self.name = self.title = self.place = self.text = ""
         self.done = 0
         self.expected = 0.0
         self.started = time.monotonic()
 
+    def study(self, name: str) -> None:
+        self.name, self.title, self.place = name, "", ""
+        self.phase("deriving", 0)
+
     def claim(self, title: str, index: int, count: int) -> None:
-        self.title = f"[{index + 1}/{count}] {title}"
+        self.title, self.place = title, f"[{index + 1}/{count}]"
 
     def phase(self, text: str, replica_steps: float) -> None:
         self.text, self.expected, self.done = text, replica_steps, 0
         self.started = time.monotonic()
 
+    def advance(self, replica_steps: int) -> None:
+        self.done += replica_steps
+
+    @property
+    def heading(self) -> str:
+        """Study, place and claim, so short that the rest of the line has room."""
+        title = self.title if len(self.title) <= 28 else f"{self.title[:27]}…"
+        return " ".join(p for p in (self.name, self.place, title) if p)
+
     def line(self) -> str:
+        """What is running, how fast, and how long still."""
         seconds = time.monotonic() - self.started
-        parts = [self.title, self.text]
+        parts = [self.heading, self.text]
         if self.done and seconds > 0.2:
             rate = self.done / seconds
-            parts.append(f"{rate:.2e} replica-steps/s")
+            parts.append(f"{rate:.1e} replica-steps/s")
             if self.expected > self.done:
-                parts.append(f"{(self.expected - self.done) / rate:.0f} s left")
+                parts.append(f"{_duration((self.expected - self.done) / rate)} left")
+        elif seconds >= 1:
+            parts.append(_duration(seconds))
         return "  ".join(p for p in parts if p)
 
 
 class _LiveProgress(_State):
-    """One line that is redrawn."""
-
-    def __init__(self, live: Live) -> None:
-        super().__init__()
-        self.live = live
-
-    def phase(self, text: str, replica_steps: float) -> None:
-        super().phase(text, replica_steps)
-        self.live.update(Text(self.line()))
-
-    def advance(self, replica_steps: int) -> None:
-        self.done += replica_steps
-        self.live.update(Text(self.line()))
-
-
-class _PlainProgress(_State):
-    """A line per phase, and one every ten seconds."""
+    """One line that is redrawn, under the verdicts so far."""
 
     def __init__(self, console: Console) -> None:
         super().__init__()
         self.console = console
+
+    def finished(self, verdict: Verdict) -> None:
+        text = Text(f"{self.heading}  ", no_wrap=True, overflow="ellipsis")
+        self.console.print(text.append(verdict.verdict, style=_COLOURS[verdict.verdict]))
+
+    def render(self) -> Text:
+        """The line, cut at the width of the terminal."""
+        return Text(self.line(), no_wrap=True, overflow="ellipsis")
+
+
+class _PlainProgress(_State):
+    """A line per phase, one every ten seconds, and one per verdict; on standard error."""
+
+    def __init__(self) -> None:
+        super().__init__()
         self.printed = time.monotonic()
 
     def phase(self, text: str, replica_steps: float) -> None:
         super().phase(text, replica_steps)
-        self._print()
+        self._print(self.line())
 
     def advance(self, replica_steps: int) -> None:
-        self.done += replica_steps
-        if time.monotonic() - self.printed > 10:
-            self._print()
+        super().advance(replica_steps)
+        if time.monotonic() - self.printed > _PLAIN_SECONDS:
+            self._print(self.line())
 
-    def _print(self) -> None:
+    def finished(self, verdict: Verdict) -> None:
+        self._print(f"{self.heading}  {verdict.verdict}")
+
+    def _print(self, line: str) -> None:
         self.printed = time.monotonic()
-        self.console.print(self.line(), markup=False, highlight=False)
+        click.echo(line, err=True)
 
 
 @contextmanager
-def progress_display(console: Console, quiet: bool) -> Iterator[Progress]:
-    """A `Progress` that shows itself on `console` while the context lasts."""
+def progress_display(quiet: bool) -> Iterator[Display]:
+    """A `Display` on standard error while the context lasts: live on a terminal, else plain lines."""
+    console = Console(stderr=True)
     if quiet:
-        yield Silent()
-    elif console.is_terminal:
-        with Live(console=console, transient=True, refresh_per_second=8) as live:
-            yield _LiveProgress(live)
+        yield _Quiet()
+    elif console.is_terminal and not console.is_dumb_terminal:
+        shown = _LiveProgress(console)
+        with Live(console=console, transient=True, refresh_per_second=5, get_renderable=shown.render):
+            yield shown
     else:
-        yield _PlainProgress(console)
+        yield _PlainProgress()
 
 
 def verdict_table(rows: Sequence[tuple[str, Verdict]], title: str) -> Table:
-    """The verdicts of (study, verdict) pairs as a table, a section for each study."""
-    table = Table(title=title, title_justify="left", box=SIMPLE)
+    """The verdicts of (study, verdict) pairs as a table, with a section for each study when there are several.
+
+    Parameters
+    ----------
+    rows : sequence of (str, Verdict)
+    title : str
+    """
+    table = Table(title=Text(title), title_justify="left", box=SIMPLE)
     table.add_column("claim", overflow="fold")
     table.add_column("verdict", no_wrap=True)
     table.add_column("error, %", justify="right", no_wrap=True)
     table.add_column("rivals refuted", overflow="fold")
+    several = len({name for name, _ in rows}) > 1
     for study, group in groupby(rows, key=lambda row: row[0]):
-        table.add_section()
-        table.add_row(Text(study, style="bold"))
+        if several:
+            table.add_section()
+            table.add_row(Text(study, style="bold"))
         for _, verdict in group:
             claim = verdict.claim
             table.add_row(
-                f"  {escape(claim.name) if claim.name else f'{claim.kind}, {claim.theory}'}",
+                Text(f"{'  ' if several else ''}{claim.name or f'{claim.kind}, {claim.theory}'}"),
                 Text(verdict.verdict, style=_COLOURS[verdict.verdict]),
                 _interval(verdict),
-                escape(_rivals(verdict)),
+                Text(_rivals(verdict)),
             )
     return table
+
+
+def print_table(table: Table) -> None:
+    """Print on standard output; elsewhere than on a terminal without blanks at the ends of lines."""
+    console = Console()
+    with console.capture() as captured:
+        console.print(table)
+    text = captured.get()
+    # The text has the colours that the console allows already.
+    click.echo(text if console.is_terminal else _stripped(text), nl=False, color=True)
+
+
+def _stripped(text: str) -> str:
+    return "".join(f"{line.rstrip()}\n" for line in text.rstrip().splitlines()) + "\n"
 
 
 def _interval(verdict: Verdict) -> str:
@@ -136,3 +198,10 @@ def _rivals(verdict: Verdict) -> str:
     same = list(verdict.indistinguishable)
     text = ", ".join(refuted) or ("-" if verdict.rivals else "")
     return f"{text} (same here: {', '.join(same)})" if same else text
+
+
+def _duration(seconds: float) -> str:
+    if seconds < 100:
+        return f"{seconds:.0f} s"
+    minutes = seconds / 60
+    return f"{minutes:.0f} min" if minutes < 100 else f"{minutes / 60:.0f} h"

@@ -12,12 +12,30 @@ from typing import Any
 
 from .results import Verdict
 
-__all__ = ["ResultFile", "check_writable", "study_json", "write_whole"]
+__all__ = ["CannotWrite", "ResultFile", "check_writable", "study_json", "write_whole"]
 
 
-def study_json(study: str, seed: int, seconds: float, rows: Sequence[tuple[str, Verdict]]) -> dict[str, Any]:
+class CannotWrite(Exception):
+    """A file that an option names cannot be written.
+
+    Parameters
+    ----------
+    option : str
+        As on the command line.
+    path : Path
+    problem : str or OSError
+    """
+
+    def __init__(self, option: str, path: Path, problem: str | OSError) -> None:
+        self.option, self.path = option, path
+        why = problem if isinstance(problem, str) else (problem.strerror or str(problem)).lower()
+        super().__init__(f"{option}={str(path)!r} cannot be written: {why}")
+
+
+def study_json(
+    study: str, seed: int, seconds: float, rows: Sequence[tuple[str, Verdict]], several: bool
+) -> dict[str, Any]:
     """The document of spec.md; in a run of several studies each claim's `study` says whose it is."""
-    several = len({name for name, _ in rows}) > 1
     claims = [{**({"study": name} if several else {}), **verdict.as_json()} for name, verdict in rows]
     return {
         "flatmin": version("flatmin"),
@@ -28,26 +46,46 @@ def study_json(study: str, seed: int, seconds: float, rows: Sequence[tuple[str, 
     }
 
 
-def check_writable(path: Path) -> None:
-    """Raise `OSError` when `path` cannot be written; what stands there stays."""
+def check_writable(option: str, path: Path) -> None:
+    """Raise `CannotWrite` when `path` cannot be written; what stands there stays."""
     if path.is_dir():
-        raise IsADirectoryError(f"{path} is a folder")
-    handle, probe = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    os.close(handle)
-    os.unlink(probe)
-
-
-def write_whole(path: Path, data: bytes) -> None:
-    """Write `data` to `path` so that a reader sees the old file or the new one, never a part."""
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+        raise CannotWrite(option, path, "it is a folder; name a file")
+    # A rename would replace a device or a pipe, and a file that is protected.
+    if path.exists() and not path.is_file():
+        raise CannotWrite(option, path, "it is no regular file")
+    if path.exists() and not os.access(path, os.W_OK):
+        raise CannotWrite(option, path, "permission denied")
+    if not path.parent.is_dir():
+        raise CannotWrite(option, path, f"there is no folder {str(path.parent)!r}; make it first")
     try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(data)
-        os.chmod(temporary, 0o666 & ~_umask())
-        os.replace(temporary, path)
-    except BaseException:
-        os.unlink(temporary)
-        raise
+        handle, probe = tempfile.mkstemp(dir=_target(path).parent, prefix=".flatmin-")
+        os.close(handle)
+        os.unlink(probe)
+    except (OSError, ValueError) as error:
+        raise CannotWrite(option, path, error if isinstance(error, OSError) else str(error)) from None
+
+
+def write_whole(option: str, path: Path, data: bytes) -> None:
+    """Write `data` to `path` so that a reader sees the old file or the new one, never a part.
+
+    Raises
+    ------
+    CannotWrite
+        The old file stands then.
+    """
+    target = _target(path)
+    try:
+        handle, temporary = tempfile.mkstemp(dir=target.parent, prefix=".flatmin-")
+        try:
+            with os.fdopen(handle, "wb") as file:
+                file.write(data)
+            os.chmod(temporary, 0o666 & ~_umask())
+            os.replace(temporary, target)
+        except BaseException:
+            os.unlink(temporary)
+            raise
+    except OSError as error:
+        raise CannotWrite(option, path, error) from None
 
 
 class ResultFile:
@@ -59,23 +97,41 @@ class ResultFile:
         None writes nothing.
     study : str
     seed : int
+    several : bool
+        Whether it holds several studies.
+
+    Attributes
+    ----------
+    error : CannotWrite or None
+        Why the last attempt failed; the claims go on, and the next attempt writes all of them.
 
     Raises
     ------
-    OSError
+    CannotWrite
         When the file cannot be written there; found out before anything runs.
     """
 
-    def __init__(self, path: Path | None, study: str, seed: int) -> None:
-        self.path, self.study, self.seed = path, study, seed
+    def __init__(self, path: Path | None, study: str, seed: int, several: bool = False) -> None:
+        self.path, self.study, self.seed, self.several = path, study, seed, several
+        self.error: CannotWrite | None = None
         if path is not None:
-            check_writable(path)
+            check_writable("--json", path)
 
     def write(self, rows: Sequence[tuple[str, Verdict]], seconds: float) -> None:
         """Write all finished claims."""
-        if self.path is not None:
-            document = study_json(self.study, self.seed, seconds, rows)
-            write_whole(self.path, (json.dumps(document, indent=1, allow_nan=False) + "\n").encode())
+        if self.path is None:
+            return
+        document = study_json(self.study, self.seed, seconds, rows, self.several)
+        try:
+            write_whole("--json", self.path, (json.dumps(document, indent=1, allow_nan=False) + "\n").encode())
+            self.error = None
+        except CannotWrite as error:
+            self.error = error
+
+
+def _target(path: Path) -> Path:
+    # The file that a symbolic link stands for, so that the link stays.
+    return Path(os.path.realpath(path))
 
 
 def _umask() -> int:
