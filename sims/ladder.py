@@ -188,7 +188,8 @@ class Ladder:
         variances = relative**measurement.variance_power
         longest = float(measurement.schedule(pilot.largest)[-1])
         lengths = [float(measurement.schedule(s)[-1]) / longest for s in strengths]
-        costs = pilot.seconds_per_replica * np.array(lengths)
+        # Lengths, not seconds: sample sizes that depend on a clock could not be reproduced.
+        costs = np.array(lengths)
         shares = np.ones(len(strengths))
         for _ in range(10):
             weights = np.abs(polynomial_weights(strengths, variances / shares, measurement.degree)[0])
@@ -202,7 +203,7 @@ class Ladder:
         factor = float(np.sum(weights**2 * variances / shares)) * (radius / wanted) ** 2
         fewest = max(_FEWEST, 2 * pilot.kurtosis / _TAIL_LIMIT)
         sizes = np.minimum(np.maximum(np.ceil(factor * shares), fewest), 1e9).astype(np.int64)
-        return sizes, float(costs @ sizes)
+        return sizes, pilot.seconds_per_replica * float(costs @ sizes)
 
     def _decide(self, attempt: int, strengths: Array, sizes: NDArray[np.int64], needed: float) -> Measured:
         """Draw the data that decide."""

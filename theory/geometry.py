@@ -52,7 +52,9 @@ class LocalGeometry:
 
     @cached_property
     def _svd(self) -> tuple[Array, Array, int]:
-        _, singular, rows = np.linalg.svd(self.jacobian / np.sqrt(self.n), full_matrices=True)
+        # All d right vectors, but never the n x n left ones.
+        n, d = self.jacobian.shape
+        _, singular, rows = np.linalg.svd(self.jacobian / np.sqrt(n), full_matrices=n < d)
         rank = int(np.sum(singular > _RANK_TOLERANCE * max(singular[0], 1e-300)))
         return singular, rows.T, rank
 
