@@ -156,7 +156,8 @@ class Ladder:
         needed = self._spent.seconds + seconds
         if seconds > left:
             sizes = np.floor(sizes * max(left, 0.0) / seconds).astype(np.int64)
-            if sizes.min() < _FEWEST // 4:
+            # With fewer the tails could not be judged, and the time would be lost.
+            if sizes.min() < 1.1 * pilot.kurtosis / _TAIL_LIMIT:
                 return self._nothing(f"the budget of {budget:g} s is too small", needed / 0.9)
         return self._decide(attempt, strengths, sizes, needed / 0.9)
 

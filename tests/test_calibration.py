@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections import Counter
 
+import numpy as np
 import pytest
 import sympy as sp
 from flatmin.sims import verify
@@ -48,12 +49,17 @@ def uv_claims(kind):
 
 
 def counted(model, algorithm, start, claims, confidence):
-    """Verdicts over the seeds, by claim."""
+    """Verdicts over the seeds, by claim, and the errors over their standard errors."""
     table = {c.title: Counter() for c in claims}
+    pulls = {c.title: [] for c in claims}
     for seed in range(SEEDS):
         for verdict in verify(model, algorithm, start=start, claims=claims, confidence=confidence, seed=seed):
             table[verdict.claim.title][verdict.verdict] += 1
-    return table
+            # One number a claim: the component that is known worst, relative to where it goes.
+            error = (verdict.measured - verdict.predicted).ravel()
+            worst = int(np.argmax(verdict.standard_error))
+            pulls[verdict.claim.title].append(error[worst] / verdict.standard_error.ravel()[worst])
+    return table, pulls
 
 
 def upper_bound(count, total=SEEDS):
@@ -72,7 +78,7 @@ def report(title, table):
 @pytest.mark.parametrize("confidence", [0.999, 0.9])
 def test_error_rates_on_uv(kind, confidence):
     algorithm = Algorithm(0.2, 1, LabelNoise(0.1))
-    table = counted(UV, algorithm, [2.0, 0.5], uv_claims(kind), confidence)
+    table, _ = counted(UV, algorithm, [2.0, 0.5], uv_claims(kind), confidence)
     report(f"uv, {kind}, confidence {confidence}", table)
     # False verdicts: a true claim refuted, one wrong by twice the margin supported; at the margin neither is an
     # error, but each may come no more often than the stated rate.
@@ -98,10 +104,15 @@ def test_error_rates_on_uv(kind, confidence):
     ids=["rank one, B = 1", "two tanh points"],
 )
 def test_true_claims_are_not_refuted(model, algorithm, start):
-    kinds = ("drift", "covariance", "trajectory")
+    kinds = ("drift", "covariance", "trajectory", "fixed-point")
     claims = [Claim(k, "derived", k) for k in kinds]
-    table = counted(model, algorithm, start, claims, 0.999)
+    table, pulls = counted(model, algorithm, start, claims, 0.999)
     report(f"{model}", table)
     for kind in kinds:
         assert table[kind]["refuted"] <= stats.binom.isf(1e-3, SEEDS, 1e-3)
         assert table[kind]["supported"] >= 0.9 * SEEDS
+        # The stated standard errors are the real ones: mean 0 and standard deviation 1 to four of their errors.
+        mean, spread = float(np.mean(pulls[kind])), float(np.std(pulls[kind]))
+        print(f"  {kind}: errors over standard errors have mean {mean:+.3f}, standard deviation {spread:.3f}")
+        assert abs(mean) < 4 / np.sqrt(SEEDS)
+        assert abs(spread - 1) < 4 / np.sqrt(2 * SEEDS)

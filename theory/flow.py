@@ -26,6 +26,8 @@ SETTLED = 1e-5
 _LONGEST = 1e5
 # Farther than this from the start, in units of its size, counts as infinity.
 _FARTHEST = 1e6
+# A stretch of the flow takes hundreds of evaluations; near a singularity the integrator would never end.
+_MAX_EVALUATIONS = 50_000
 # Rates below this fraction of the largest count as zero: a family of stationary points, from a symmetry of the model.
 # Finite differences of the velocity carry 1e-7 of it.
 _NEUTRAL = 1e-5
@@ -130,17 +132,23 @@ class SlowFlow:
         return self._classified(theta, float("nan"))
 
     def _advance(self, start: Array, span: float) -> Array:
+        size = 1 + float(np.linalg.norm(start))
+        evaluations = 0
+
         def rhs(_: float, theta: Array) -> Array:
             # Off Gamma by the integrator's error only; the retraction below takes that away.
+            nonlocal evaluations
+            evaluations += 1
+            if evaluations > _MAX_EVALUATIONS:
+                raise NotApplicable("stationary point", "the slow flow cannot be followed: its steps become too small")
+            if np.linalg.norm(theta) > _FARTHEST * size:
+                raise NotApplicable("stationary point", "the slow flow runs to infinity")
             return self.velocity(theta)
 
-        size = 1 + float(np.linalg.norm(start))
         solution = solve_ivp(rhs, (0.0, span), start, method="LSODA", rtol=1e-9, atol=1e-11 * size)
         end = solution.y[:, -1]
         if not solution.success or not np.all(np.isfinite(end)):
             raise NotApplicable("stationary point", f"the slow flow cannot be followed: {solution.message}")
-        if np.linalg.norm(end) > _FARTHEST * size:
-            raise NotApplicable("stationary point", "the slow flow runs to infinity")
         try:
             return retract(self.model, end)
         except NoInterpolation as error:

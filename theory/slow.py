@@ -228,16 +228,19 @@ class Conjecture(SlowTheory):
         else:
             self._matrix = self._compile(claim.covariance)
 
+    @np.errstate(all="ignore")  # a value that is not finite is refused below
     def covariance(self, local: LocalGeometry) -> Array | None:
         """S, shape (d, d)."""
         if self._matrix is None:
             return None
         return self._finite("covariance", np.asarray(self._matrix(*local.theta), dtype=np.float64))
 
+    @np.errstate(all="ignore")
     def regularizer(self, local: LocalGeometry) -> float | None:
         """R, or None."""
         return None if self._regularizer is None else float(self._regularizer(*local.theta))
 
+    @np.errstate(all="ignore")
     def regularizer_gradient(self, local: LocalGeometry) -> Array | None:
         """P grad R, shape (d,), or None."""
         if self._gradient is None:

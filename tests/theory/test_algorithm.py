@@ -5,7 +5,6 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import sympy as sp
-
 from flatmin.theory import Algorithm, InvalidInput, LabelNoise, Model
 from flatmin.theory.algorithm import sgd_update
 

@@ -1,17 +1,19 @@
-"""The slow flow against exact solutions, its stationary points and their stability, and all of them on a closed curve."""
+"""The slow flow against exact solutions, its stationary points and their stability, and all of them on a curve."""
 
 from __future__ import annotations
+
+from itertools import pairwise
 
 import numpy as np
 import pytest
 import sympy as sp
-from scipy.integrate import solve_ivp
-
 from flatmin.theory import Algorithm, Claim, LabelNoise, Model, NotApplicable
+from flatmin.theory import flow as flow_module
 from flatmin.theory.basins import stationary_points_on_curve
 from flatmin.theory.flow import SlowFlow
 from flatmin.theory.geometry import LocalGeometry, nearest_zero_loss_point, retract
 from flatmin.theory.slow import Conjecture, Derived, Paper, SmallLearningRate, make_theory
+from scipy.integrate import solve_ivp
 
 W, A, B, X = sp.symbols("w a b x", real=True)
 U, V = sp.symbols("u v", real=True)
@@ -36,7 +38,7 @@ def conjectured_flow(model: Model, lr: float, regularizer: sp.Expr) -> SlowFlow:
 
 @pytest.mark.parametrize("lr", [0.02, 0.3])
 def test_the_exactly_solvable_flow(lr):
-    """f = uv: per step q = u^2 - v^2 loses 2 eta^2 sigma^2 q/(2 - eta h); slow time is eta lambda k with lambda = eta sigma^2."""
+    """f = uv: q = u^2 - v^2 loses 2 eta^2 sigma^2 q/(2 - eta h) per step, which is eta^2 sigma^2 of slow time."""
     start, times = np.array([2.0, 0.5]), np.array([0.0, 0.25, 0.5, 1.0, 2.0, 4.0])
 
     def rate(_, q):
@@ -174,12 +176,13 @@ def test_the_flow_to_a_singular_point():
     assert error.value.assumption == "rank of the Jacobian"
 
 
-def test_a_flow_that_does_not_rest():
+def test_a_flow_that_does_not_rest(monkeypatch):
     """A sideways push along the circle that a family of minima forms: round and round."""
     flow = conjectured_flow(Model((U, V), U**2 + V**2, y=[1.0]), 0.1, sp.Integer(0) * U)
     assert flow.stationary_point(np.array([1.0, 0.0])).stability == "neutral"
-    flow.velocity = lambda theta: np.array([-theta[1], theta[0]])  # type: ignore[method-assign]
-    flow._newton = lambda theta: None  # type: ignore[method-assign]
+    monkeypatch.setattr(flow_module, "_LONGEST", 20.0)
+    monkeypatch.setattr(flow, "velocity", lambda theta: np.array([-theta[1], theta[0]]))
+    monkeypatch.setattr(flow, "_newton", lambda theta: None)
     with pytest.raises(NotApplicable, match="has not come to rest"):
         flow.stationary_point(np.array([1.0, 0.0]))
 
@@ -192,7 +195,7 @@ def test_the_learning_rate_limit_stops_the_flow():
             flow.velocity(np.array([2.0, 0.5]))  # lr h = 2.125
 
 
-# On the ellipse u = cos s, v = sin s/sqrt(2), h = 4 cos^2 s + 8 sin^2 s: stable at (+-1, 0), unstable at (0, +-sqrt(1/2)).
+# On the ellipse u = cos s, v = sin s/sqrt(2), h = 4 cos^2 s + 8 sin^2 s: stable at v = 0, unstable at u = 0.
 # Arc length l: h = 4 + 8 l^2 and 8 - 4 l^2 there, dR/dh = 1/(2 (2 - eta h)), eta = 0.2: rates -16/2.4 and 8/0.8.
 RATES = {"stable": -16 / 2.4, "unstable": 10.0}
 
@@ -207,7 +210,7 @@ def test_a_closed_curve_has_all_its_stationary_points(step):
         assert (found.closed, found.ends, found.basins) == (True, ("closed",), 2)
         kinds = [p.stability for p in found.points]
         assert sorted(kinds) == ["stable", "stable", "unstable", "unstable"]
-        assert all(a != b for a, b in zip(kinds, kinds[1:]))
+        assert all(a != b for a, b in pairwise(kinds))
         corners = sorted(tuple(np.round(p.theta, 9) + 0.0) for p in found.points)
         half = round(np.sqrt(0.5), 9)
         assert corners == [(-1.0, 0.0), (0.0, -half), (0.0, half), (1.0, 0.0)]

@@ -1,16 +1,15 @@
-"""Gamma: the nearest zero-loss point, the local geometry and the noise-free limit, each against an independent oracle."""
+"""Gamma: the nearest zero-loss point, the local geometry and the noise-free limit, against independent oracles."""
 
 from __future__ import annotations
 
 import numpy as np
 import pytest
 import sympy as sp
-from scipy.optimize import minimize
-
 from flatmin.theory import Algorithm, Claim, LabelNoise, Model
 from flatmin.theory.errors import NoInterpolation, NotApplicable
 from flatmin.theory.geometry import LocalGeometry, nearest_zero_loss_point, noise_free_limit, retract
 from flatmin.theory.prediction import predict
+from scipy.optimize import minimize
 
 W, A, B, X = sp.symbols("w a b x", real=True)
 U, V = sp.symbols("u v", real=True)
@@ -57,7 +56,7 @@ def test_nearest_point_by_constrained_minimisation(model, start):
         method="SLSQP",
         options={"ftol": 1e-15, "maxiter": 200},
     )
-    # SLSQP stops when the squared distance changes by 1e-15: it knows the point to the root of that, times conditioning.
+    # SLSQP stops when the squared distance changes by 1e-15: the point is known to the root of that, 3e-8, and more.
     np.testing.assert_allclose(ours, other.x, atol=1e-6, rtol=0)
     # Stationary distance: nothing of start - theta is left along Gamma. Steps end where the distance, of order 1,
     # falls by less than its rounding: at the root of 1e-16, times conditioning.
@@ -147,7 +146,7 @@ def test_identities_of_the_local_geometry(model, start):
     differences = [
         np.sum((model.hessian(theta + step * e) - model.hessian(theta - step * e)) * s) / (2 * step) for e in np.eye(d)
     ]
-    # Central differences at 1e-5: truncation 1e-10/6 times fifth derivatives of L (some 100), rounding 1e-16 * 100/1e-5.
+    # Central differences at 1e-5: truncation 1e-10/6 times fifth derivatives of L, some 100; rounding 1e-14/1e-5.
     np.testing.assert_allclose(local.third(s), differences, rtol=0, atol=2e-8 * (1 + np.max(h)))
     np.testing.assert_allclose(local.third(s), model.third_on(theta, s), rtol=1e-12, atol=1e-12)
 

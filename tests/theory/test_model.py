@@ -7,7 +7,6 @@ import sys
 import numpy as np
 import pytest
 import sympy as sp
-
 from flatmin.theory import InvalidInput, Model
 from flatmin.theory import evaluate as evaluate_module
 from flatmin.theory.errors import TooLarge

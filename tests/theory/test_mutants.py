@@ -1,0 +1,191 @@
+"""Wrong theories must be caught: the closed forms, mutated one at a time, disagree with averaging of the update map."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+import sympy as sp
+from flatmin.theory import Algorithm, LabelNoise, Model
+from flatmin.theory.averaging import UpdateMap, average
+from flatmin.theory.geometry import LocalGeometry
+from flatmin.theory.slow import Derived, Paper, SlowTheory, SmallLearningRate
+
+U, V, W = sp.symbols("u v w", real=True)
+UV = Model((U, V), U * V, y=[1.0])
+FORK = Model((U, V, W), [U * V, U * W], y=[1.0, -0.5])
+AT_UV = np.array([1.6, 0.625])
+AT_FORK = np.array([1.3, 1 / 1.3, -0.5 / 1.3])
+
+FULL = Algorithm(0.3, "full", LabelNoise(0.1))
+BATCH = Algorithm(0.3, 2, LabelNoise(0.1))
+
+# The two routes differ by the averaging's 1e-10 (see there) times the condition of the solve, some 10.
+AGREE = 1e-8
+
+
+def averaged_offset(update: UpdateMap, theta: np.ndarray, covariance: np.ndarray) -> np.ndarray:
+    """Mean of the fast displacement by averaging: m = A m + (1/2) D2(E U)[S] on the stable subspace."""
+    a = update.mean(update.derivative(1, theta, 0.0))
+    push = 0.5 * np.einsum("abc,bc->a", update.mean(update.derivative(2, theta, 0.0)), covariance)
+    return np.linalg.lstsq(np.eye(update.d) - a, push, rcond=1e-8)[0]
+
+
+def disagreements(
+    theory: type[SlowTheory],
+    model: Model,
+    algorithm: Algorithm,
+    theta: np.ndarray,
+    update_map: type[UpdateMap] = UpdateMap,
+) -> dict[str, float]:
+    """Relative distance of each quantity of `theory` from that of averaging."""
+    local, closed = LocalGeometry.at(model, theta), theory(model, algorithm)
+    update = update_map(model, algorithm)
+    averaged = average(update, theta)
+    s = averaged.covariance
+    # The drift is a difference of terms of this size, the offset is this over the curvatures.
+    third = 0.5 * algorithm.lr * float(np.linalg.norm(local.third(s)))
+    return {
+        "covariance": float(np.linalg.norm(closed.covariance(local) - s) / np.linalg.norm(s)),
+        "drift": float(np.linalg.norm(closed.drift(local) - averaged.drift)) / third,
+        "offset": float(np.linalg.norm(closed.normal_offset(local) - averaged_offset(update, theta, s)))
+        / (third / algorithm.lr / local.curvatures[-1]),
+    }
+
+
+def routes_agree(*args, **kwargs) -> bool:
+    return all(distance <= AGREE for distance in disagreements(*args, **kwargs).values())
+
+
+def flip_the_drift(patch: pytest.MonkeyPatch) -> None:
+    drift = SlowTheory.drift
+    patch.setattr(SlowTheory, "drift", lambda self, local: -drift(self, local))
+
+
+def double_lambda(patch: pytest.MonkeyPatch) -> None:
+    strength = Algorithm.strength
+    patch.setattr(Algorithm, "strength", lambda self, model: 2 * strength(self, model))
+
+
+def halve_the_offset(patch: pytest.MonkeyPatch) -> None:
+    offset = SlowTheory.normal_offset
+    patch.setattr(SlowTheory, "normal_offset", lambda self, local: 0.5 * offset(self, local))
+
+
+def unprojected_covariance(self: Paper, local: LocalGeometry) -> np.ndarray:
+    """S = lambda (2 - eta H)^-1 on all of R^d: lambda/2 on ker H."""
+    return self.strength * np.linalg.inv(2 * np.eye(self.model.d) - self.lr * local.hessian)
+
+
+def do_not_project(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(Paper, "covariance", unprojected_covariance)
+
+
+def no_minibatch_noise(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(Algorithm, "minibatch_factor", lambda self, model: 0.0)
+
+
+def no_trace_term(patch: pytest.MonkeyPatch) -> None:
+    """D3L[S] without its part (1/n) sum tr(hess f_i S) g_i."""
+
+    def third(self, s):
+        return 2 * np.einsum("iab,bc,ic->a", self.second, s, self.jacobian) / self.n
+
+    patch.setattr(LocalGeometry, "third", third)
+
+
+class SharedSigns(UpdateMap):
+    """One sign for all draws of the same index, where the algorithm gives each draw its own."""
+
+    def __init__(self, model: Model, algorithm: Algorithm) -> None:
+        super().__init__(model, algorithm)
+        sigmas = algorithm.sigmas(model)
+        signs = np.stack(np.meshgrid(*[[-1.0, 1.0]] * model.n, indexing="ij"), axis=-1).reshape(-1, model.n)
+        batches = self.counts[:: 2 ** algorithm.batch(model)]
+        self.counts = np.repeat(batches, len(signs), axis=0)
+        self.noises = self.counts * np.tile(signs, (len(batches), 1)) * sigmas
+        self.probabilities = np.full(len(self.counts), 1.0 / len(self.counts))
+
+
+CASES = {
+    "paper, uv": (Paper, UV, FULL, AT_UV),
+    "paper, fork": (Paper, FORK, FULL, AT_FORK),
+    "derived, full batch": (Derived, FORK, FULL, AT_FORK),
+    "derived, batch of 2": (Derived, FORK, BATCH, AT_FORK),
+    "derived, one sample": (Derived, UV, BATCH, AT_UV),
+}
+
+
+@pytest.mark.parametrize("case", CASES.values(), ids=CASES)
+def test_unmutated_routes_agree(case):
+    assert routes_agree(*case)
+
+
+MUTANTS: list[tuple[str, Callable[[pytest.MonkeyPatch], None], str, set[str]]] = [
+    ("paper, fork", flip_the_drift, "sign of the drift", {"drift"}),
+    ("derived, batch of 2", flip_the_drift, "sign of the drift", {"drift"}),
+    ("paper, uv", double_lambda, "lambda doubled", {"covariance", "drift", "offset"}),
+    ("paper, fork", double_lambda, "lambda doubled", {"covariance", "drift", "offset"}),
+    # ker H adds to D3L[S] only along the gradients, on Gamma: S and the offset see it, the drift does not.
+    ("paper, uv", do_not_project, "S on ker H too", {"covariance", "offset"}),
+    ("paper, fork", do_not_project, "S on ker H too", {"covariance", "offset"}),
+    ("paper, uv", halve_the_offset, "half of the offset", {"offset"}),
+    ("derived, batch of 2", no_minibatch_noise, "no minibatch noise", {"covariance", "drift", "offset"}),
+    ("derived, full batch", no_trace_term, "D3L without its trace", {"offset"}),
+]
+
+
+@pytest.mark.parametrize(("case", "mutate", "what", "seen"), MUTANTS, ids=[f"{m[2]}, {m[0]}" for m in MUTANTS])
+def test_mutants_are_caught(monkeypatch, case, mutate, what, seen):
+    arguments = CASES[case]
+    assert routes_agree(*arguments)
+    mutate(monkeypatch)
+    assert not routes_agree(*arguments)
+    far = {name for name, distance in disagreements(*arguments).items() if distance > AGREE}
+    assert far == seen
+    # Not just above the threshold: by a percent of the quantity or more.
+    assert all(disagreements(*arguments)[name] > 1e-2 for name in seen)
+
+
+def test_trace_of_the_hessian_in_place_of_the_regularizer():
+    """tr H/4 is caught where eta h is of order 1, and is right only as eta -> 0."""
+    assert not routes_agree(SmallLearningRate, FORK, FULL, AT_FORK)
+    far = disagreements(SmallLearningRate, FORK, FULL, AT_FORK)
+    assert min(far.values()) > 1e-2
+    smaller = disagreements(SmallLearningRate, FORK, Algorithm(0.003, "full", LabelNoise(0.1)), AT_FORK)
+    for name in ("covariance", "drift", "offset"):
+        # 2/(2 - eta h) - 1 is proportional to eta up to eta h/2, here 0.3 at most: a ratio of 100 to 130.
+        assert 90 < far[name] / smaller[name] < 160
+
+
+def test_a_sign_shared_by_equal_indices_is_caught():
+    """It multiplies lambda by 1 + (B - 1)/n: n = 2, B = 2 gives 3/2, and n = 1, B = 2 gives 2."""
+    for model, theta, factor in ((FORK, AT_FORK, 1.5), (UV, AT_UV, 2.0)):
+        assert routes_agree(Derived, model, BATCH, theta)
+        assert not routes_agree(Derived, model, BATCH, theta, SharedSigns)
+        own, shared = (average(m(model, BATCH), theta) for m in (UpdateMap, SharedSigns))
+        # Both are the averaging's own numbers: S is linear in Cov(U), which is multiplied.
+        np.testing.assert_allclose(shared.covariance, factor * own.covariance, rtol=AGREE, atol=1e-12)
+        np.testing.assert_allclose(shared.drift, factor * own.drift, rtol=AGREE, atol=1e-14)
+    # Without a duplicate there is nothing to share.
+    one = Algorithm(0.3, 1, LabelNoise(0.1))
+    assert routes_agree(Derived, FORK, one, AT_FORK, SharedSigns)
+
+
+def test_the_measured_normal_offset(monkeypatch):
+    """uv at u = 1.6, eta = 0.3: the offset per unit of lambda is 0.531 (0.529 was measured), 0.432 from grad R.
+
+    By hand: S = s n n^T, s = lambda/(2 - eta h): |m| = 3 s/h^(3/2); with lambda/2 on ker H, (3 s - lambda/2)/h^(3/2).
+    """
+    local = LocalGeometry.at(UV, AT_UV)
+    paper, h = Paper(UV, FULL), 1.6**2 + 0.625**2
+
+    def size():
+        return np.linalg.norm(paper.normal_offset(local)) / paper.strength
+
+    assert size() == pytest.approx(3 / (2 - 0.3 * h) / h**1.5, rel=1e-12)
+    assert round(size(), 3) == 0.531
+    do_not_project(monkeypatch)
+    assert size() == pytest.approx((3 / (2 - 0.3 * h) - 0.5) / h**1.5, rel=1e-12)
+    assert round(size(), 3) == 0.432
