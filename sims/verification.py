@@ -12,7 +12,7 @@ from flatmin.theory import Algorithm, Claim, InvalidInput, Model, RunOptions
 from flatmin.theory.prediction import Prediction, Rival, predict
 from numpy.typing import NDArray
 
-from .decide import Comparison, compare
+from .decide import Comparison, VerdictName, compare
 from .engine import Kernel
 from .ladder import Ladder, Measured
 from .measure import measurement
@@ -150,23 +150,19 @@ class _Study:
     def _decided(self, prediction: Prediction, measured: Measured, seconds: float, fresh: bool) -> Verdict:
         margin, estimate = self.options.margin, measured.estimate
         assert prediction.value is not None
-        shape = prediction.value.shape
-        trouble = measured.trouble
-        if not trouble and measured.residual > _UNSETTLED * margin * prediction.scale:
-            trouble = "the ensemble has not settled within the horizon"
-        if estimate is None:
-            comparison = None
-            values = errors = None
-        else:
-            comparison = self._compare(prediction, prediction.value, measured)
+        reason = self._blocked(prediction, measured)
+        verdict: VerdictName = "inconclusive"
+        comparison = values = errors = None
+        if estimate is not None:
+            shape = prediction.value.shape
             values = estimate.value.reshape(shape)
             errors = np.sqrt(np.maximum(np.diag(estimate.covariance), 0.0)).reshape(shape)
-        undecided = trouble or comparison is None or comparison.verdict == "inconclusive"
-        if undecided and not trouble and comparison is not None:
-            trouble = _what_would_decide(comparison, measured, margin, self.options.budget)
-        elif undecided and measured.needed_seconds > self.options.budget:
-            trouble += f"; about {measured.needed_seconds:.0f} s would decide it"
-        rivals = tuple(self._rival(r, prediction, measured, bool(measured.trouble)) for r in prediction.rivals)
+            comparison = self._compare(prediction, prediction.value, measured)
+            if not reason:
+                verdict = comparison.verdict
+                if verdict == "inconclusive":
+                    reason = _what_would_decide(comparison, measured, margin, self.options.budget)
+        rivals = tuple(self._rival(r, prediction, measured) for r in prediction.rivals)
         notes = prediction.notes
         same = [r.theory for r in rivals if r.predicted is not None and not r.distinguishable]
         if same:
@@ -174,8 +170,8 @@ class _Study:
         return Verdict(
             claim=prediction.claim,
             parameters=tuple(p.name for p in self.model.parameters),
-            verdict="inconclusive" if undecided or comparison is None else comparison.verdict,
-            reason=trouble,
+            verdict=verdict,
+            reason=reason,
             predicted=prediction.value,
             measured=values,
             standard_error=errors,
@@ -192,14 +188,23 @@ class _Study:
             notes=notes,
         )
 
-    def _rival(self, rival: Rival, prediction: Prediction, measured: Measured, trouble: bool) -> RivalVerdict:
+    def _blocked(self, prediction: Prediction, measured: Measured) -> str:
+        """Why the data can carry no verdict, on this claim or a rival of it; empty when they can."""
+        reason = measured.trouble
+        if not reason and measured.residual > _UNSETTLED * self.options.margin * prediction.scale:
+            reason = "the ensemble has not settled within the horizon"
+        if reason and measured.needed_seconds > self.options.budget:
+            reason += f"; about {measured.needed_seconds:.0f} s would decide it"
+        return reason
+
+    def _rival(self, rival: Rival, prediction: Prediction, measured: Measured) -> RivalVerdict:
         if rival.value is None:
             return RivalVerdict(rival.theory, None, "not-applicable", False, rival.reason)
         distinguishable = rival.distance > self.options.margin
-        if trouble or measured.estimate is None:
-            return RivalVerdict(rival.theory, rival.value, "inconclusive", distinguishable)
-        comparison = self._compare(prediction, rival.value, measured)
-        return RivalVerdict(rival.theory, rival.value, comparison.verdict, distinguishable)
+        verdict: VerdictName = "inconclusive"
+        if measured.estimate is not None and not self._blocked(prediction, measured):
+            verdict = self._compare(prediction, rival.value, measured).verdict
+        return RivalVerdict(rival.theory, rival.value, verdict, distinguishable)
 
     def _compare(self, prediction: Prediction, value: Array, measured: Measured) -> Comparison:
         """Hold `value` against the data, by the claim's scale also where it is a rival's."""

@@ -31,7 +31,7 @@ def refused(path: Path, field: str) -> InvalidInput:
 
 def test_the_good_study_is_accepted(tmp_path: Path) -> None:
     # Otherwise every refusal below could have another cause than the change that it makes.
-    path = tmp_path / "study"
+    path = tmp_path / "study.toml"
     path.write_text(GOOD_STUDY)
     assert read_study(path).name == "study"
 
@@ -43,7 +43,7 @@ def test_ids_are_unique() -> None:
 @pytest.mark.parametrize(("text", "field"), [h[1:] for h in HOSTILE_STUDIES], ids=[h[0] for h in HOSTILE_STUDIES])
 def test_hostile_study(text: str, field: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    path = tmp_path / "study"
+    path = tmp_path / "study.toml"
     path.write_text(text, encoding="utf-8")
     refused(path, field)
     assert os.listdir(tmp_path) == ["study.toml"]  # no canary
@@ -60,7 +60,7 @@ def test_hostile_study(text: str, field: str, tmp_path: Path, monkeypatch: pytes
     ids=["utf-16", "byte order mark", "latin-1", "binary"],
 )
 def test_bytes_that_are_no_text(content: bytes, tmp_path: Path) -> None:
-    path = tmp_path / "study"
+    path = tmp_path / "study.toml"
     path.write_bytes(content)
     refused(path, "study")
 
@@ -75,7 +75,7 @@ def test_paths_that_are_no_file(tmp_path: Path) -> None:
 
 
 def test_file_above_the_limit(tmp_path: Path) -> None:
-    path = tmp_path / "study"
+    path = tmp_path / "study.toml"
     with open(path, "wb") as file:
         file.truncate(60 * 10**6)
     refused(path, "study")
@@ -109,13 +109,13 @@ def test_file_above_the_limit(tmp_path: Path) -> None:
 )
 def test_hostile_table(content: str, part: str, tmp_path: Path) -> None:
     (tmp_path / "points.csv").write_text(content, encoding="utf-8")
-    path = tmp_path / "study"
+    path = tmp_path / "study.toml"
     path.write_text(GOOD_STUDY.replace("x = [[1.0], [3.0]]\ny = [1.0, 0.5]", 'file = "points.csv"'))
     assert part in refused(path, "data.file").problem
 
 
 def test_table_that_is_a_pipe(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "points.csv")
-    path = tmp_path / "study"
+    path = tmp_path / "study.toml"
     path.write_text(GOOD_STUDY.replace("x = [[1.0], [3.0]]\ny = [1.0, 0.5]", 'file = "points.csv"'))
     refused(path, "data.file")

@@ -29,8 +29,8 @@ _FARTHEST = 1e6
 # A stretch of the flow takes hundreds of evaluations; near a singularity the integrator would never end.
 _MAX_EVALUATIONS = 50_000
 # Rates below this fraction of the largest count as zero: a family of stationary points, from a symmetry of the model.
-# Finite differences of the velocity carry 1e-7 of it.
-_NEUTRAL = 1e-5
+# Finite differences of the velocity carry 1e-9 of it.
+_NEUTRAL = 1e-6
 
 
 @dataclass(frozen=True)
@@ -179,7 +179,9 @@ class SlowFlow:
                     return None
                 theta = retract(self.model, theta + step)
                 if np.linalg.norm(step) <= 1e-11 * size:
-                    return theta
+                    # A direction that is only slow was left alone too: there the velocity is not zero.
+                    still = 1e-9 * float(np.max(np.abs(derivative), initial=0.0)) * size
+                    return theta if np.linalg.norm(self.velocity(theta)) <= still else None
         except (NotApplicable, np.linalg.LinAlgError):
             return None
         return None
