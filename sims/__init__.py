@@ -6,8 +6,9 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from .engine import Kernel, simulate
+    from .engine import simulate
     from .ensemble import Ensemble
+    from .kernel import Kernel
     from .results import Verdict
     from .verification import verify
 
@@ -16,7 +17,7 @@ __all__ = ["Ensemble", "Kernel", "Verdict", "simulate", "verify"]
 # Imported at first use: Numba and SciPy take a second, which `flatmin --help` need not wait for.
 _HOMES = {
     "Ensemble": "ensemble",
-    "Kernel": "engine",
+    "Kernel": "kernel",
     "Verdict": "results",
     "simulate": "engine",
     "verify": "verification",

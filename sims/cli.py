@@ -1,6 +1,6 @@
 """The command line: verify, derive, simulate, claims.
 
-Everything heavy is imported where it is used, so that help is at once there.
+What is slow to import is imported where it is used, so that help and usage errors come at once.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ import json
 import os
 import sys
 import time
+import warnings
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -35,34 +36,227 @@ class _Commands(click.Group):
 
     def invoke(self, ctx: click.Context) -> Any:
         for stream in (sys.stdout, sys.stderr):
-            if hasattr(stream, "reconfigure"):  # a name that the terminal cannot show is no reason to stop
+            if hasattr(stream, "reconfigure"):  # a letter that the terminal cannot show stops nothing
                 stream.reconfigure(errors="backslashreplace")
         try:
-            with interruptible():
-                try:
-                    return super().invoke(ctx)
-                finally:
-                    sys.stdout.flush()
+            with interruptible(), warnings.catch_warnings():
+                # Overflow far from the zero-loss set is seen by the checks of the theory and of the simulation.
+                warnings.simplefilter("ignore", RuntimeWarning)
+                warnings.showwarning = lambda message, *_, **__: click.echo(f"flatmin: {message}", err=True)
+                return super().invoke(ctx)
         except KeyboardInterrupt:
             _fail("interrupted", _BROKEN)
-        except OSError as error:
-            _lost_output(error)
-
-    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        command = super().get_command(ctx, cmd_name)
-        if command is None or ctx.resilient_parsing:
-            return command
-        return command
+        except (click.ClickException, click.exceptions.Exit, click.Abort):
+            raise
+        except Exception as error:
+            _explain(error)
+            raise
 
 
-def _guarded(command: Callable[..., None]) -> Callable[..., None]:
-    """A command whose own exceptions become messages; kept apart from the group, which must not import them."""
+@click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.version_option(package_name="flatmin")
+def main() -> None:
+    """Does a theorem about where stochastic gradient descent goes hold for your model?
 
-    def run(*args: Any, **options: Any) -> None:
-        import warnings
+    A STUDY is a TOML file, or the name of a study of the built-in catalogue.
+    """
 
-        from flatmin.theory.errors import InvalidInput, NotApplicable
 
-        from .jsonfile import CannotWrite
-        from .replay import KernelMismatch
-""" 
+def _run_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """The options that override a study's [run] table."""
+    for option in (
+        click.option("--quiet", is_flag=True, help="Print nothing but errors."),
+        click.option("--json", "json_path", type=click.Path(path_type=Path), help="Write the results to this file."),
+        click.option(
+            "--threads", type=click.IntRange(1, 1024), help="Default: all cores; results do not depend on it."
+        ),
+        click.option("--budget", type=float, help="Seconds of wall time a claim may use."),
+        click.option("--confidence", type=float, help="Of each verdict, after correction for how many there are."),
+        click.option("--margin", type=float, help="Equivalence margin, relative."),
+        click.option("--seed", type=int, help="Seed of all random numbers."),
+    ):
+        command = option(command)
+    return command
+
+
+@main.command(short_help="Decide the claims of a study.")
+@click.argument("study", required=False)
+@_run_options
+def verify(study: str | None, json_path: Path | None, threads: int | None, quiet: bool, **overrides: Any) -> NoReturn:
+    """Decide the claims of STUDY (a TOML file or a name), or of the whole built-in catalogue without an argument.
+
+    --seed, --margin, --confidence and --budget override the study's [run] table.
+
+    Exit status: 0 all supported, 1 any refuted, 2 invalid input, 3 any inconclusive or not applicable (and none
+    refuted), 4 interrupted or could not write its results.
+    """
+    from . import catalogue
+    from .display import progress_display
+    from .jsonfile import ResultFile
+    from .verification import verify_each
+
+    studies = [_named(study)] if study is not None else [catalogue.load(name) for name in catalogue.names()]
+    given = {k: v for k, v in overrides.items() if v is not None}
+    studies = [replace(s, run=replace(s.run, **given)) for s in studies]
+    label = "catalogue" if study is None else study
+    results = ResultFile(json_path, label, studies[0].run.seed, len(studies) > 1)
+    rows: list[tuple[str, Verdict]] = []
+    problem: BaseException | None = None
+    started = time.perf_counter()
+    if quiet:
+        warnings.simplefilter("ignore")
+    try:
+        with progress_display(quiet) as progress:
+            for one in studies:
+                progress.study(one.name if len(studies) > 1 else "")
+                parts = (one.model, one.algorithm, one.start, one.claims, one.run)
+                for verdict in verify_each(*parts, threads=threads, progress=progress, studies=len(studies)):
+                    rows.append((one.name, verdict))
+                    progress.finished(verdict)
+                    results.write(rows, time.perf_counter() - started)
+    except (KeyboardInterrupt, Exception) as error:
+        problem = error  # what is finished is shown first
+    seconds = time.perf_counter() - started
+    if rows and problem is not None:
+        results.write(rows, seconds)
+    # What cannot be written is shown even so.
+    if rows and (not quiet or results.error):
+        _show(rows, label, seconds, studies)
+    if isinstance(problem, KeyboardInterrupt):
+        kept = f"{len(rows)} of {sum(len(s.claims) for s in studies)} claims finished"
+        written = json_path is not None and rows and not results.error
+        _fail(f"interrupted: {kept}" + (f", kept in {json_path}" if written else ""), _BROKEN)
+    if problem is not None:
+        raise problem
+    if results.error:
+        _fail(f"{results.error}; the results stand above only", _BROKEN)
+    sys.exit(_status([v for _, v in rows]))
+
+
+@main.command(short_help="Print what the theory predicts for a study's model.")
+@click.argument("study")
+@click.option("--latex", "form", flag_value="latex", help="Print a LaTeX document.")
+@click.option("--json", "form", flag_value="json", help="Print JSON.")
+@click.option("--text", "form", flag_value="text", default="text", help="Print text (default).")
+def derive(study: str, form: str) -> None:
+    """Print what the theory predicts for the model of STUDY, derived with SymPy."""
+    from flatmin.theory.derivation import derive as derivation
+    from flatmin.theory.report import as_json, as_latex, as_text
+
+    from .jsonfile import finite
+
+    one = _named(study)
+    derived = derivation(one.model, one.algorithm, one.start.tolist())
+    if form == "json":
+        click.echo(json.dumps(finite(as_json(derived)), indent=1, allow_nan=False))
+    else:
+        click.echo(as_latex(derived) if form == "latex" else as_text(derived))
+
+
+@main.command(short_help="Run a study's algorithm and write moments and paths.")
+@click.argument("study")
+@click.option("--out", type=click.Path(path_type=Path), required=True, help="The .npz to write.")
+@click.option("--replicas", type=click.IntRange(1, 10**7), default=1024, show_default=True, help="Independent runs.")
+@click.option("--steps", type=click.IntRange(1, 10**9), default=10_000, show_default=True, help="Steps of each.")
+@click.option("--records", type=click.IntRange(1, 10_000), default=100, show_default=True, help="Recorded steps.")
+@click.option("--paths", type=click.IntRange(0, 10**6), default=16, show_default=True, help="Replicas kept whole.")
+@click.option("--threads", type=click.IntRange(1, 1024), help="Default: all cores; results do not depend on it.")
+@click.option("--seed", type=click.IntRange(0, 2**63 - 1), help="Default: the study's.")
+@click.option("--quiet", is_flag=True, help="Print nothing but errors.")
+def simulate(study: str, out: Path, quiet: bool, **options: Any) -> None:
+    """Run STUDY's algorithm at its own noise; write moments and paths to an .npz, and a .json of how it was made."""
+    from .display import progress_display
+    from .record import simulate_study
+
+    if quiet:
+        warnings.simplefilter("ignore")
+    with progress_display(quiet) as progress:
+        ensemble = simulate_study(_named(study), study, out, progress, **options)
+    if not quiet:
+        lost = int(ensemble.failed.sum())
+        left = f", {lost} of them left the bounds" if lost else ""
+        click.echo(
+            f"{ensemble.replicas} replicas of {options['steps']} steps in {ensemble.seconds:.2g} s{left}\n"
+            f"wrote {out} and {out.with_suffix('.json')}"
+        )
+
+
+@main.command()
+def claims() -> None:
+    """List the built-in catalogue."""
+    from . import catalogue
+
+    for name in catalogue.names():
+        one = catalogue.load(name)
+        size = f"lr = {one.algorithm.lr:g}, batch_size = {one.algorithm.batch_size}"
+        click.echo(f"{click.style(name, bold=True)}  {one.model!r}, {size}")
+        for claim in one.claims:
+            click.echo(f"  {claim.kind:<12} {claim.theory:<11} {claim.name}".rstrip())
+
+
+def _named(study: str) -> Study:
+    """A study file, or the name of one in the catalogue."""
+    from flatmin.theory.study import read_study
+
+    from . import catalogue
+
+    return catalogue.load(study) if study in catalogue.names() and not Path(study).exists() else read_study(study)
+
+
+def _show(rows: list[tuple[str, Verdict]], label: str, seconds: float, studies: list[Study]) -> None:
+    from .display import print_line, print_table, verdict_table
+
+    count = f"{len(rows)} verdict{'s' if len(rows) != 1 else ''}"
+    print_table(verdict_table(rows, f"{label}: {count} in {seconds:.1f} s"))
+    for name, verdict in rows:
+        if len(studies) > 1:
+            if verdict.reason:
+                print_line(f"{name}: {verdict.claim.title}: {verdict.reason}")
+            continue
+        print_line(f"{verdict.claim.title}: {verdict}")
+        for note in verdict.notes:
+            print_line(f"  note: {note}", indent=" " * 8)
+
+
+def _status(verdicts: list[Verdict]) -> int:
+    names = {v.verdict for v in verdicts}
+    if "refuted" in names:
+        return _REFUTED
+    return _OPEN if names & {"inconclusive", "not-applicable"} else _SUPPORTED
+
+
+def _explain(error: Exception) -> None:
+    """Leave with a message and a status when the error is one that a user can cause."""
+    from flatmin.theory.errors import InvalidInput, NotApplicable
+
+    from .jsonfile import CannotWrite
+    from .replay import KernelMismatch
+
+    if isinstance(error, InvalidInput):
+        _fail(str(error), _INVALID)
+    if isinstance(error, NotApplicable):
+        _fail(f"not-applicable: {error}", _OPEN)
+    if isinstance(error, (CannotWrite, KernelMismatch)):
+        _fail(str(error), _BROKEN)
+    if isinstance(error, MemoryError):
+        _fail(f"out of memory: {error}", _BROKEN)
+    if isinstance(error, OSError):
+        if error.errno != errno.EPIPE:
+            _fail(f"could not write: {error}", _BROKEN)
+        _silence()
+        sys.exit(_BROKEN)
+
+
+def _silence() -> None:
+    """Nobody reads any more: what is still in the buffers goes nowhere, without complaint at exit."""
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            os.dup2(nowhere, stream.fileno())
+        except (OSError, ValueError):
+            continue  # a stream without a file
+
+
+def _fail(message: str, status: int) -> NoReturn:
+    click.echo(f"flatmin: {message}", err=True)
+    sys.exit(status)

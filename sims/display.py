@@ -6,6 +6,7 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from itertools import groupby
+from textwrap import fill
 from typing import Protocol
 
 import click
@@ -19,7 +20,7 @@ from rich.text import Text
 from .progress import Progress, Silent
 from .results import Verdict
 
-__all__ = ["Display", "print_table", "progress_display", "verdict_table"]
+__all__ = ["Display", "print_line", "print_table", "progress_display", "verdict_table"]
 
 _COLOURS = {"supported": "green", "refuted": "red", "inconclusive": "yellow", "not-applicable": "yellow"}
 _PLAIN_SECONDS = 10.0
@@ -66,16 +67,17 @@ class _State:
     def advance(self, replica_steps: int) -> None:
         self.done += replica_steps
 
-    @property
-    def heading(self) -> str:
-        """Study, place and claim, so short that the rest of the line has room."""
-        title = self.title if len(self.title) <= 28 else f"{self.title[:27]}…"
-        return " ".join(p for p in (self.name, self.place, title) if p)
+    def heading(self, room: int) -> str:
+        """Study, place and claim in about so many letters."""
+        place = " ".join(p for p in (self.name, self.place) if p)
+        room = max(8, room - len(place) - 1)
+        title = self.title if len(self.title) <= room else f"{self.title[: room - 1]}…"
+        return f"{place} {title}".strip()
 
-    def line(self) -> str:
+    def line(self, width: int = 200) -> str:
         """What is running, how fast, and how long still."""
         seconds = time.monotonic() - self.started
-        parts = [self.heading, self.text]
+        parts = [self.text]
         if self.done and seconds > 0.2:
             rate = self.done / seconds
             parts.append(f"{rate:.1e} replica-steps/s")
@@ -83,7 +85,8 @@ class _State:
                 parts.append(f"{_duration((self.expected - self.done) / rate)} left")
         elif seconds >= 1:
             parts.append(_duration(seconds))
-        return "  ".join(p for p in parts if p)
+        tail = "  ".join(parts)
+        return f"{self.heading(width - len(tail) - 2)}  {tail}".strip()
 
 
 class _LiveProgress(_State):
@@ -94,12 +97,13 @@ class _LiveProgress(_State):
         self.console = console
 
     def finished(self, verdict: Verdict) -> None:
-        text = Text(f"{self.heading}  ", no_wrap=True, overflow="ellipsis")
+        heading = self.heading(self.console.width - len(verdict.verdict) - 2)
+        text = Text(f"{heading}  ", no_wrap=True, overflow="ellipsis")
         self.console.print(text.append(verdict.verdict, style=_COLOURS[verdict.verdict]))
 
     def render(self) -> Text:
         """The line, cut at the width of the terminal."""
-        return Text(self.line(), no_wrap=True, overflow="ellipsis")
+        return Text(self.line(self.console.width), no_wrap=True, overflow="ellipsis")
 
 
 class _PlainProgress(_State):
@@ -119,7 +123,7 @@ class _PlainProgress(_State):
             self._print(self.line())
 
     def finished(self, verdict: Verdict) -> None:
-        self._print(f"{self.heading}  {verdict.verdict}")
+        self._print(f"{self.heading(100)}  {verdict.verdict}")
 
     def _print(self, line: str) -> None:
         self.printed = time.monotonic()
@@ -149,7 +153,7 @@ def verdict_table(rows: Sequence[tuple[str, Verdict]], title: str) -> Table:
     title : str
     """
     table = Table(title=Text(title), title_justify="left", box=SIMPLE)
-    table.add_column("claim", overflow="fold")
+    table.add_column("claim", overflow="fold", min_width=12)
     table.add_column("verdict", no_wrap=True)
     table.add_column("error, %", justify="right", no_wrap=True)
     table.add_column("rivals refuted", overflow="fold")
@@ -177,6 +181,14 @@ def print_table(table: Table) -> None:
     text = captured.get()
     # The text has the colours that the console allows already.
     click.echo(text if console.is_terminal else _stripped(text), nl=False, color=True)
+
+
+def print_line(text: str, indent: str = "  ") -> None:
+    """Print a line of words on standard output; a terminal breaks it between words."""
+    console = Console()
+    if console.is_terminal:
+        text = fill(text, max(40, console.width), subsequent_indent=indent, break_long_words=False)
+    click.echo(text)
 
 
 def _stripped(text: str) -> str:

@@ -11,8 +11,6 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
-from dataclasses import dataclass
-from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -20,88 +18,23 @@ from flatmin.theory import Algorithm, InvalidInput, Model
 from flatmin.theory.checks import real_array
 from numpy.typing import NDArray
 
-from .cache import load_module
-from .codegen import generate
 from .ensemble import Ensemble
+from .kernel import BOUND, Kernel
 from .kernel_random import FULL, GAUSSIAN, LANES, RADEMACHER, WITH_REPLACEMENT, WITHOUT_REPLACEMENT
 from .random import block_words
 from .replay import check_kernel
 
-__all__ = ["Block", "Kernel", "SimulationStopped", "simulate"]
+__all__ = ["SimulationStopped", "simulate"]
 
 Array = NDArray[np.float64]
 
 _MAX_BYTES = 4 * 2**30  # of recorded points
 _CALL_SECONDS = 0.2  # a compiled call cannot be interrupted
 _MAX_SETTLE_STEPS = 2_000_000
-# theta is out of bounds when it is this many times larger than the start; rest is measured on the same scale.
-_BOUND, _REST = 1e6, 1e-13
 
 
 class SimulationStopped(Exception):
     """`should_stop` said so before the simulation was complete."""
-
-
-@dataclass
-class Block:
-    """The whole state of `LANES` replicas, in the layout of the generated module."""
-
-    theta: Array
-    words: NDArray[np.uint64]
-    order: NDArray[np.uint64]
-    status: NDArray[np.int64]
-
-
-@dataclass(frozen=True)
-class Kernel:
-    """A model's compiled module, together with the model's data."""
-
-    model: Model
-    source: str
-    module: ModuleType
-
-    @classmethod
-    def for_model(cls, model: Model) -> Kernel:
-        """Generate and compile, or take from the cache, the kernel of a model."""
-        return cls.from_source(model, generate(model))
-
-    @classmethod
-    def from_source(cls, model: Model, source: str) -> Kernel:
-        """The kernel with this text."""
-        return cls(model, source, load_module(source))
-
-    def block(self, start: Array, words: NDArray[np.uint64]) -> Block:
-        """A new block with every replica at `start`."""
-        return Block(
-            theta=np.repeat(start, LANES),
-            words=np.concatenate([words.ravel(), np.zeros(LANES, dtype=np.uint64)]),
-            order=np.repeat(np.arange(self.model.n, dtype=np.uint64), LANES),
-            status=np.full(LANES, -1, dtype=np.int64),
-        )
-
-    def advance(
-        self,
-        block: Block,
-        first: int,
-        schedule: NDArray[np.int64],
-        out: Array,
-        sigmas: Array,
-        *,
-        lr: float,
-        batch: int,
-        sampling: int,
-        law: int,
-        bound: float,
-    ) -> None:
-        """Run a block from step `first` through `schedule`, with theta after schedule[m] steps in out[m]."""
-        data = (self.model.x, self.model.y, sigmas)
-        state = (block.theta, block.words, block.order, block.status)
-        self.module.advance(*state, first, schedule, out, *data, lr, batch, sampling, law, bound)
-
-    def descend(self, theta: Array, settled: NDArray[np.bool_], lr: float, scale: float, max_steps: int) -> int:
-        """Noise-free full-batch steps on flat `theta`, until every replica rests; returns how many were taken."""
-        data = (self.model.x, self.model.y)
-        return int(self.module.descend(theta, settled, *data, lr, _REST * scale, _BOUND * scale, max_steps))
 
 
 _checked: set[tuple[str, int, int]] = set()
@@ -258,7 +191,7 @@ class _Run:
             stops = np.append(self.schedule[recorded:upto], cut)
             out = np.empty((len(stops), len(block.theta)))
             began = time.perf_counter()
-            kernel.advance(block, step, stops, out, self.sigmas, bound=_BOUND * self.scale, **self.arguments)
+            kernel.advance(block, step, stops, out, self.sigmas, bound=BOUND * self.scale, **self.arguments)
             steps = _next_size(cut - step, time.perf_counter() - began)
             for m in range(recorded, upto):
                 self._record(m, lanes, out[m - recorded])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import tempfile
 from collections.abc import Sequence
@@ -12,7 +13,7 @@ from typing import Any
 
 from .results import Verdict
 
-__all__ = ["CannotWrite", "ResultFile", "check_writable", "study_json", "write_whole"]
+__all__ = ["CannotWrite", "ResultFile", "check_writable", "finite", "study_json", "write_whole"]
 
 
 class CannotWrite(Exception):
@@ -44,6 +45,15 @@ def study_json(
         "seconds": round(seconds, 3),
         "claims": claims,
     }
+
+
+def finite(document: Any) -> Any:
+    """The same document with null for every number that is not finite, which JSON cannot hold."""
+    if isinstance(document, dict):
+        return {key: finite(value) for key, value in document.items()}
+    if isinstance(document, (list, tuple)):
+        return [finite(value) for value in document]
+    return None if isinstance(document, float) and not math.isfinite(document) else document
 
 
 def check_writable(option: str, path: Path) -> None:

@@ -13,9 +13,10 @@ from flatmin.theory import Algorithm, Model
 from numpy.typing import NDArray
 
 from .confidence import noise_radius
-from .engine import Kernel, simulate
+from .engine import simulate
 from .ensemble import Ensemble
 from .extrapolate import Estimate, Rung, extrapolate, polynomial_weights
+from .kernel import Kernel
 from .measure import Measurement
 from .progress import Progress
 from .random import claim_key
@@ -122,7 +123,7 @@ class Ladder:
         self.own_strength = algorithm.strength(model)
         self._spent = _Spent()
 
-    def run(self, target: float, level: float, budget: float) -> Measured:
+    def run(self, target: float, level: float, budget: float, started: float | None = None) -> Measured:
         """Measure until the error of the limit is planned to be half of `target`.
 
         Parameters
@@ -132,9 +133,9 @@ class Ladder:
         level : float
             Error rate of one interval.
         budget : float
-            Seconds.
+            Seconds, counted from `started` (of `time.perf_counter`; now when None).
         """
-        self._spent = _Spent(started=time.perf_counter())
+        self._spent = _Spent(started=time.perf_counter() if started is None else started)
         largest = self.measurement.largest_strength()
         for attempt in range(_ATTEMPTS):
             measured = self._attempt(attempt, largest, target, level, budget)

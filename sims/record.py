@@ -10,14 +10,15 @@ from pathlib import Path
 
 import numpy as np
 from flatmin.theory import InvalidInput
-from flatmin.theory.errors import NoInterpolation
+from flatmin.theory.errors import NotApplicable
 from flatmin.theory.geometry import nearest_zero_loss_point
 from flatmin.theory.study import Study
 from numpy.typing import NDArray
 
-from .engine import Kernel, simulate
+from .engine import simulate
 from .ensemble import Ensemble
-from .jsonfile import check_writable, write_whole
+from .jsonfile import check_writable, finite, write_whole
+from .kernel import Kernel
 from .progress import Progress
 from .random import claim_key
 
@@ -58,16 +59,18 @@ def simulate_study(
 
     Raises
     ------
-    OSError
+    CannotWrite
         When the files cannot be written; found out before anything runs.
     """
     if out.suffix != ".npz":
         raise InvalidInput("--out", f"={str(out)!r} must end in .npz")
-    check_writable(out)
+    record = out.with_suffix(".json")
+    check_writable("--out", out)
+    check_writable("--out", record)
     model, algorithm = study.model, study.algorithm
     try:
         start = nearest_zero_loss_point(model, study.start)
-    except NoInterpolation:
+    except NotApplicable:
         # A simulation needs no theorem: without a zero-loss point it starts where the study says.
         start = study.start
     schedule = np.unique(np.rint(np.linspace(0, steps, min(records, steps) + 1)).astype(np.int64))
@@ -99,7 +102,7 @@ def simulate_study(
         paths=ensemble.points[:, :, :paths],
         status=ensemble.status,
     )
-    write_whole(out, buffer.getvalue())
+    write_whole("--out", out, buffer.getvalue())
     made = {
         "flatmin": version("flatmin"),
         "study": label,
@@ -119,7 +122,7 @@ def simulate_study(
         "replica_steps": ensemble.replica_steps,
         "seconds": round(ensemble.seconds, 3),
     }
-    write_whole(out.with_suffix(".json"), (json.dumps(made, indent=1, allow_nan=False) + "\n").encode())
+    write_whole("--out", record, (json.dumps(finite(made), indent=1, allow_nan=False) + "\n").encode())
     return ensemble
 
 

@@ -7,17 +7,15 @@ come from `Model.samples`.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from flatmin.theory import Model
 from numpy.typing import NDArray
 
+from .kernel import Kernel
 from .kernel_random import FULL, GAUSSIAN, LANES, WITHOUT_REPLACEMENT
 from .random import block_words
-
-if TYPE_CHECKING:
-    from .engine import Kernel
 
 __all__ = ["KernelMismatch", "Stream", "check_kernel", "draws", "replay"]
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,11 +12,15 @@ from flatmin.theory.assumptions import Assumption
 from flatmin.theory.claim import Claim
 from numpy.typing import NDArray
 
+from . import latex
 from .decide import VerdictName
 
 __all__ = ["RivalVerdict", "Verdict", "plain"]
 
 Array = NDArray[np.float64]
+
+# Parameters in a line of text; the JSON has all.
+_MOST_SHOWN = 12
 
 
 @dataclass(frozen=True)
@@ -93,33 +98,56 @@ class Verdict:
         return tuple(r.theory for r in self.rivals if not r.distinguishable and r.predicted is not None)
 
     def __str__(self) -> str:
-        text = f"{self.verdict}: {self.claim.title}"
         if self.verdict == "not-applicable" or self.predicted is None:
-            return f"{text}: {self.reason}"
-        if self.measured is not None and self.standard_error is not None:
-            text += f": {self._values()}"
-        if self.interval is not None:
-            low, high = (100 * v for v in self.interval)
-            text += f"; error in [{low:+.3g}, {high:+.3g}] % at confidence {self.confidence:g}"
-            text += f", margin {100 * self.margin:g} %"
-        return f"{text}; {self.reason}" if self.reason else text
+            return f"{self.verdict}: {self.reason}"
+        parts = [v for v in (self._values(), self._error(), self.reason) if v]
+        return f"{self.verdict}: {'; '.join(parts)}"
 
-    __repr__ = __str__
+    def __repr__(self) -> str:
+        return f"<{self.claim.title}: {self}>"
+
+    @property
+    def _by_name(self) -> bool:
+        # The statistic has one value per parameter.
+        return self.claim.kind in ("fixed-point", "drift")
+
+    def _rows(self) -> Iterator[tuple[str, float, float, float]]:
+        """Name, predicted, measured and standard error; matrices and paths by their norms."""
+        if self.predicted is None or self.measured is None or self.standard_error is None:
+            return
+        if self._by_name:
+            yield from zip(self.parameters, self.predicted, self.measured, self.standard_error)
+        else:
+            p, m, e = (float(np.linalg.norm(v)) for v in (self.predicted, self.measured, self.standard_error))
+            yield "norm", p, m, e
 
     def _values(self) -> str:
-        assert self.predicted is not None
-        assert self.measured is not None
-        assert self.standard_error is not None
-        if self.claim.kind in ("fixed-point", "drift"):
-            rows = zip(self.parameters, self.predicted, self.measured, self.standard_error)
-            return ", ".join(f"{n} = {p:.4g} predicted, {m:.4g} +- {e:.1g} measured" for n, p, m, e in rows)
-        p, m = (float(np.linalg.norm(v)) for v in (self.predicted, self.measured))
-        e = float(np.linalg.norm(self.standard_error))
-        return f"norm {p:.4g} predicted, {m:.4g} +- {e:.1g} measured"
+        rows = list(self._rows())
+        equals = " =" if self._by_name else ""
+        shown = [
+            f"{name}{equals} {p:.5g} predicted, {m:.5g} +- {e:.1g} measured" for name, p, m, e in rows[:_MOST_SHOWN]
+        ]
+        more = len(rows) - len(shown)
+        return ", ".join(shown) + (f", and {more} more" if more else "")
+
+    def _error(self) -> str:
+        if self.interval is None:
+            return ""
+        low, high = (100 * v for v in self.interval)
+        bounds = f"error in [{low:+.3g}, {high:+.3g}] % at confidence {self.confidence:g}"
+        return f"{bounds}, margin {100 * self.margin:g} %"
 
     def _repr_latex_(self) -> str:
-        text = str(self).replace("\\", "").replace("%", r"\%").replace("_", r"\_").replace("+-", r"}\pm\text{")
-        return rf"$\text{{{text}}}$"
+        lines = [latex.text(f"{self.claim.title}: {self.verdict}")]
+        rows = list(self._rows())
+        for name, p, m, e in rows[:_MOST_SHOWN]:
+            left = f"{latex.symbol(name)} =" if self._by_name else latex.text(f"{name} ")
+            measured = rf"{latex.number(m)} \pm {latex.number(e, '.1g')}"
+            lines.append(rf"{left} {latex.number(p)} \text{{ predicted}},\; {measured} \text{{ measured}}")
+        if len(rows) > _MOST_SHOWN:
+            lines.append(latex.text(f"and {len(rows) - _MOST_SHOWN} more"))
+        lines += [latex.text(line) for line in (self._error(), self.reason) if line]
+        return latex.array(lines)
 
     def as_json(self) -> dict[str, Any]:
         """The entry of the `claims` list of spec.md; numbers that are not finite become null."""

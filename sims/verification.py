@@ -13,7 +13,7 @@ from flatmin.theory.prediction import Prediction, Rival, predict
 from numpy.typing import NDArray
 
 from .decide import Comparison, VerdictName, compare
-from .engine import Kernel
+from .kernel import Kernel
 from .ladder import Ladder, Measured
 from .measure import measurement
 from .progress import Progress, Silent
@@ -133,6 +133,7 @@ class _Study:
         if kind not in self.measured:
             assert prediction.problem is not None
             self.progress.phase("compiling", 0)
+            started = time.perf_counter()
             kernel = Kernel.for_model(self.model)
             scale = min(p.scale for p in self.predictions if p.value is not None and p.claim.kind == kind)
             ladder = Ladder(
@@ -144,7 +145,7 @@ class _Study:
                 threads=self.threads,
                 progress=self.progress,
             )
-            self.measured[kind] = ladder.run(self.options.margin * scale, self.level, self.options.budget)
+            self.measured[kind] = ladder.run(self.options.margin * scale, self.level, self.options.budget, started)
         return self.measured[kind]
 
     def _decided(self, prediction: Prediction, measured: Measured, seconds: float, fresh: bool) -> Verdict:
@@ -224,7 +225,8 @@ class _Study:
     def _not_applicable(self, prediction: Prediction) -> Verdict:
         failed = prediction.failed
         assert failed is not None
-        shown = "" if failed.value is None else f"={failed.value:.4g}"
+        # A rule that names its values needs no other.
+        shown = "" if failed.value is None or "=" in failed.rule else f"={failed.value:.4g}"
         return Verdict(
             claim=prediction.claim,
             parameters=tuple(p.name for p in self.model.parameters),

@@ -61,6 +61,7 @@ def point_assumptions(model: Model, algorithm: Algorithm, visited: Sequence[Arra
     loss = max(float(model.loss(p)) for p in points)
     strength = algorithm.strength(model)
     lr_product = max(algorithm.lr * float(g.curvatures.max(initial=0.0)) for g in locals_)
+    limit = f"algorithm.lr={algorithm.lr:g} must be below 2/h_max={2 * algorithm.lr / max(lr_product, 1e-300):.4g}"
     radius = max(theory.second_moment_radius(g) for g in locals_)
     ratio = min(_rank_ratio(model, g) for g in locals_)
     pl = min(float(g.curvatures.min(initial=np.inf)) for g in locals_)
@@ -71,7 +72,7 @@ def point_assumptions(model: Model, algorithm: Algorithm, visited: Sequence[Arra
             "label noise", 0 < strength < np.inf, strength, "lambda = eta sigma^2/B must be positive and finite"
         ),
         Assumption("rank of the Jacobian", ratio > 1e-4, ratio, "its rank must be constant near the points visited"),
-        Assumption("learning rate", lr_product < 2, lr_product, "lr*h_max must be below 2"),
+        Assumption("learning rate", lr_product < 2, lr_product, limit),
         Assumption("second-moment limit", radius < 1, radius, "spectral radius must be below 1"),
         Assumption("Polyak-Lojasiewicz constant", 0 < pl < np.inf, pl, "|grad L|^2 >= 2 mu L near Gamma with mu > 0"),
         Assumption("Lipschitz constant of f", bool(np.isfinite(l_f)), float(l_f), "must be finite where visited"),

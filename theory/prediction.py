@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from .algorithm import Algorithm
 from .assumptions import Assumption, failed_assumption, point_assumptions
+from .basins import stationary_points_on_curve
 from .claim import Claim, Kind
 from .errors import NotApplicable
 from .flow import SlowFlow
@@ -186,7 +187,18 @@ class _Case:
         point = flow.stationary_point(self.theta)
         if own or point.stability == "unstable":
             self._stability(point.rates, point.stability, own)
+        if own and self.local.tangent.shape[1] == 1:
+            self._count_basins(flow)
         return point.theta
+
+    def _count_basins(self, flow: SlowFlow) -> None:
+        try:
+            basins = stationary_points_on_curve(flow, self.theta).basins
+        except NotApplicable:
+            # Elsewhere on the curve the theory has no value: that says nothing about the end that was reached.
+            return
+        if basins > 1:
+            self.notes.append(f"the zero-loss curve has {basins} stable points: the end depends on the start")
 
     def _stability(self, rates: NDArray[np.complex128], stability: str, own: bool) -> None:
         largest = float(rates.real.max(initial=-np.inf))

@@ -282,9 +282,9 @@ def make_theory(model: Model, algorithm: Algorithm, claim: Claim) -> SlowTheory:
 
 
 def _inside(theory: SlowTheory, local: LocalGeometry) -> None:
-    product = theory.lr * float(local.curvatures.max(initial=0.0))
-    if product >= 2:
-        raise NotApplicable("learning rate", f"lr*h_max={product:.4g} must be below 2")
+    largest = float(local.curvatures.max(initial=0.0))
+    if theory.lr * largest >= 2:
+        raise NotApplicable("learning rate", f"algorithm.lr={theory.lr:g} must be below 2/h_max={2 / largest:.4g}")
     # Slower than this a direction does not relax in any run: Gamma is about to lose its normal direction.
     slowest = theory.lr * float(local.curvatures.min(initial=np.inf))
     if slowest < 1e-9:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 
 import pytest
-from flatmin.sims.engine import Kernel
+from flatmin.sims.kernel import Kernel
 from kernel_models import pair_model, tanh_model, uv_model
 
 

@@ -15,7 +15,7 @@ import pytest
 import sympy as sp
 from flatmin.sims import kernel_random as kr
 from flatmin.sims.codegen import generate
-from flatmin.sims.engine import Kernel
+from flatmin.sims.kernel import Kernel
 from flatmin.sims.random import block_words
 from flatmin.sims.replay import draws, replay
 from flatmin.theory import Model

@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 from flatmin.sims import engine
 from flatmin.sims import kernel_random as kr
-from flatmin.sims.engine import Kernel, SimulationStopped, simulate
+from flatmin.sims.engine import SimulationStopped, simulate
+from flatmin.sims.kernel import Kernel
 from flatmin.sims.random import block_words
 from flatmin.sims.replay import KernelMismatch, check_kernel, draws
 from flatmin.theory import Algorithm, InvalidInput, LabelNoise

@@ -1,4 +1,4 @@
-"""Claims decided by simulation: true ones supported, mutants refuted, and every way in which data can fail to decide."""
+"""Claims decided by simulation: true ones supported, mutants refuted, and data that cannot decide."""
 
 from __future__ import annotations
 
@@ -129,7 +129,7 @@ def test_an_unsettled_ensemble_gives_no_verdict():
     """A horizon that is far too short is noticed in the data."""
     prediction = predict(UV, SGD, Claim("fixed-point"), np.array([2.0, 0.5]))
     short = replace(prediction.problem, horizon=0.2, relaxation=0.2)
-    from flatmin.sims.engine import Kernel
+    from flatmin.sims.kernel import Kernel
     from flatmin.sims.progress import Silent
 
     def residual(problem):

@@ -1,0 +1,83 @@
+"""`Kernel`: a model's compiled module, and `Block`: the state of the replicas that run on it together."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from types import ModuleType
+
+import numpy as np
+from flatmin.theory import Model
+from numpy.typing import NDArray
+
+from .cache import load_module
+from .codegen import generate
+from .kernel_random import LANES
+
+__all__ = ["Block", "Kernel"]
+
+Array = NDArray[np.float64]
+
+# theta is out of bounds when it is this many times larger than the start; rest is measured on the same scale.
+BOUND, REST = 1e6, 1e-13
+
+
+@dataclass
+class Block:
+    """The whole state of `LANES` replicas, in the layout of the generated module."""
+
+    theta: Array
+    words: NDArray[np.uint64]
+    order: NDArray[np.uint64]
+    status: NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class Kernel:
+    """A model's compiled module, together with the model's data."""
+
+    model: Model
+    source: str
+    module: ModuleType
+
+    @classmethod
+    def for_model(cls, model: Model) -> Kernel:
+        """Generate and compile, or take from the cache, the kernel of a model."""
+        return cls.from_source(model, generate(model))
+
+    @classmethod
+    def from_source(cls, model: Model, source: str) -> Kernel:
+        """The kernel with this text."""
+        return cls(model, source, load_module(source))
+
+    def block(self, start: Array, words: NDArray[np.uint64]) -> Block:
+        """A new block with every replica at `start`."""
+        return Block(
+            theta=np.repeat(start, LANES),
+            words=np.concatenate([words.ravel(), np.zeros(LANES, dtype=np.uint64)]),
+            order=np.repeat(np.arange(self.model.n, dtype=np.uint64), LANES),
+            status=np.full(LANES, -1, dtype=np.int64),
+        )
+
+    def advance(
+        self,
+        block: Block,
+        first: int,
+        schedule: NDArray[np.int64],
+        out: Array,
+        sigmas: Array,
+        *,
+        lr: float,
+        batch: int,
+        sampling: int,
+        law: int,
+        bound: float,
+    ) -> None:
+        """Run a block from step `first` through `schedule`, with theta after schedule[m] steps in out[m]."""
+        data = (self.model.x, self.model.y, sigmas)
+        state = (block.theta, block.words, block.order, block.status)
+        self.module.advance(*state, first, schedule, out, *data, lr, batch, sampling, law, bound)
+
+    def descend(self, theta: Array, settled: NDArray[np.bool_], lr: float, scale: float, max_steps: int) -> int:
+        """Noise-free full-batch steps on flat `theta`, until every replica rests; returns how many were taken."""
+        data = (self.model.x, self.model.y)
+        return int(self.module.descend(theta, settled, *data, lr, REST * scale, BOUND * scale, max_steps))
