@@ -12,11 +12,12 @@ from .algorithm import Algorithm
 from .assumptions import Assumption, failed_assumption, point_assumptions
 from .basins import stationary_points_on_curve
 from .claim import Claim, Kind
+from .conjecture import make_theory
 from .errors import NotApplicable
 from .flow import SlowFlow
 from .geometry import LocalGeometry, nearest_zero_loss_point
 from .model import Model
-from .slow import Derived, Paper, SlowTheory, SmallLearningRate, make_theory
+from .slow import Derived, Paper, SlowTheory, SmallLearningRate
 from .timescales import Timescales, timescales
 
 __all__ = ["SLOW_TIMES", "Prediction", "Problem", "Rival", "predict"]
