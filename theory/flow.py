@@ -188,9 +188,9 @@ class SlowFlow:
 
     def _captures(self, theta: Array, found: Array) -> bool:
         """Whether the flow from `theta` ends in `found`: it is near, and not unstable unless already there."""
-        gap = found - theta
-        distance = float(np.linalg.norm(gap))
-        if distance > 1e-3 * (1 + float(np.linalg.norm(found))):
+        # Of a family of stationary points Newton's steps pick another member than the flow, by the square of this.
+        distance = float(np.linalg.norm(found - theta))
+        if distance > 1e-5 * (1 + float(np.linalg.norm(found))):
             return False
         if distance <= 1e-12 * (1 + float(np.linalg.norm(found))):
             return True
