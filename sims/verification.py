@@ -158,7 +158,7 @@ class _Study:
             shape = prediction.value.shape
             values = estimate.value.reshape(shape)
             errors = np.sqrt(np.maximum(np.diag(estimate.covariance), 0.0)).reshape(shape)
-            comparison = self._compare(prediction, prediction.value, measured)
+            comparison = self._compare(prediction, prediction.value, prediction.scale, measured)
             if not reason:
                 verdict = comparison.verdict
                 if verdict == "inconclusive":
@@ -204,18 +204,18 @@ class _Study:
         distinguishable = rival.distance > self.options.margin
         verdict: VerdictName = "inconclusive"
         if measured.estimate is not None and not self._blocked(prediction, measured):
-            verdict = self._compare(prediction, rival.value, measured).verdict
+            verdict = self._compare(prediction, rival.value, rival.scale, measured).verdict
         return RivalVerdict(rival.theory, rival.value, verdict, distinguishable)
 
-    def _compare(self, prediction: Prediction, value: Array, measured: Measured) -> Comparison:
-        """Hold `value` against the data, by the claim's scale also where it is a rival's."""
+    def _compare(self, prediction: Prediction, value: Array, scale: float, measured: Measured) -> Comparison:
+        """Hold `value`, of the claim or of a rival, against the data."""
         assert measured.estimate is not None
         assert prediction.problem is not None
         from_start = prediction.claim.kind == "fixed-point"
         origin = prediction.problem.start if from_start else np.zeros(value.size)
         return compare(
             value.reshape(-1),
-            prediction.scale,
+            scale,
             origin,
             measured.estimate,
             margin=self.options.margin,

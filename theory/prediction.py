@@ -40,12 +40,15 @@ class Rival:
     theory : str
     value : ndarray or None
         None when it is not applicable; `reason` says why.
+    scale : float
+        What its relative error is relative to, as for a claim of its own.
     distance : float
-        From the claim's prediction, over the claim's scale.
+        From the claim's prediction, over the smaller of the two scales.
     """
 
     theory: str
     value: Array | None
+    scale: float
     distance: float
     reason: str = ""
 
@@ -164,7 +167,8 @@ class _Case:
         visited, horizon, relaxation = self._visited()
         scales = timescales(self.model, self.algorithm, visited)
         problem = Problem(kind, self.theta, self.local.tangent, scales, horizon, relaxation)
-        scale = self._scale(value)
+        scale, note = self._scale(value)
+        self.notes += [note] if note else []
         assumptions = self._merged(visited)
         applicable = all(a.holds for a in assumptions)
         rivals = self._rivals(value, scale) if applicable else ()
@@ -232,26 +236,25 @@ class _Case:
         along = {a.name: a for a in point_assumptions(self.model, self.algorithm, visited)}
         return (*(along.get(a.name, a) for a in self.checked), *self.extra)
 
-    def _scale(self, value: Array) -> float:
-        """Norm of the prediction; distance from the start for a fixed point; the natural scale when that is zero."""
+    def _scale(self, value: Array) -> tuple[float, str]:
+        """Norm of the prediction; distance from the start for a fixed point; the natural scale, and why, when zero."""
         kind = self.claim.kind
         if kind == "fixed-point":
             distance = float(np.linalg.norm(value - self.theta))
             size = float(np.linalg.norm(value))
             if distance > _ZERO * (1 + size):
-                return distance
-            self.notes.append("the start is the prediction; the error is relative to its norm")
-            return size if size > 0 else 1.0
+                return distance, ""
+            return size if size > 0 else 1.0, "the start is the prediction; the error is relative to its norm"
         norm = float(np.linalg.norm(value))
         natural = self._natural_scale()
         if norm > _ZERO * natural:
-            return norm
+            return norm, ""
         if natural == 0:
             raise NotApplicable("nonzero prediction", "the predicted and the natural scale are zero: nothing moves")
-        self.notes.append(
-            f"the prediction is zero; the error is relative to {natural:.3g}, the scale of the derived theory"
+        return (
+            natural,
+            f"the prediction is zero; the error is relative to {natural:.3g}, the scale of the derived theory",
         )
-        return natural
 
     def _natural_scale(self) -> float:
         """Size of the statistic before the projection on Gamma, by the derived theory."""
@@ -276,12 +279,14 @@ class _Case:
             try:
                 other = compute()
             except NotApplicable as error:
-                rivals.append(Rival(name, None, float("nan"), str(error)))
+                rivals.append(Rival(name, None, float("nan"), float("nan"), str(error)))
                 continue
-            distance = float(np.linalg.norm(other - value)) / scale
+            # A fixed point that stays has no way to measure by but the claim's.
+            own = scale if name == "stays at start" and self.claim.kind == "fixed-point" else self._scale(other)[0]
+            distance = float(np.linalg.norm(other - value)) / min(scale, own)
             # The same formula under another name is no rival.
             if distance > 1e-9 or name in ("lambda x 2", "stays at start"):
-                rivals.append(Rival(name, other, distance))
+                rivals.append(Rival(name, other, own, distance))
         return tuple(rivals)
 
     def _stays(self, value: Array) -> Array:
