@@ -23,7 +23,7 @@ Array = NDArray[np.float64]
 
 
 def enumerated_drift(
-    model: Model, algorithm: Algorithm, theta: Array, covariance: Array, kick: float = 0.03, levels: int = 4
+    model: Model, algorithm: Algorithm, theta: Array, covariance: Array, kick: float = 0.03, levels: int = 5
 ) -> Array:
     """Drift per step at a zero-loss point, by enumeration at falling label noise and Richardson extrapolation.
 
