@@ -10,8 +10,10 @@ import json
 import os
 import sys
 import time
+import traceback
 import warnings
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
@@ -49,8 +51,9 @@ class _Commands(click.Group):
         except (click.ClickException, click.exceptions.Exit, click.Abort):
             raise
         except Exception as error:
-            _explain(error)
-            raise
+            with suppress(ImportError):  # in a broken installation: most likely the error to be explained
+                _explain(error)
+            _report_bug(error)
 
 
 @click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
@@ -88,7 +91,7 @@ def verify(study: str | None, json_path: Path | None, threads: int | None, quiet
     --seed, --margin, --confidence and --budget override the study's [run] table.
 
     Exit status: 0 all supported, 1 any refuted, 2 invalid input, 3 any inconclusive or not applicable (and none
-    refuted), 4 interrupted or could not write its results.
+    refuted), 4 interrupted, could not write its results, or an error of flatmin itself.
     """
     from . import catalogue
     from .display import progress_display
@@ -245,6 +248,14 @@ def _explain(error: Exception) -> None:
             _fail(f"could not write: {error}", _BROKEN)
         _silence()
         sys.exit(_BROKEN)
+
+
+def _report_bug(error: Exception) -> NoReturn:
+    """Leave with one line about an error that nobody foresaw, never with Python's own status 1: that is a verdict."""
+    if os.environ.get("FLATMIN_TRACEBACK") == "1":
+        click.echo("".join(traceback.format_exception(error)), err=True, nl=False)
+    message = " ".join(str(error).split())
+    _fail(f"internal error: {type(error).__name__}" + (f": {message}" if message else ""), _BROKEN)
 
 
 def _silence() -> None:

@@ -6,9 +6,13 @@ learning rate, label noise, data, batch size and sampling change without a new c
 
 from __future__ import annotations
 
+import builtins
 import inspect
+import io
 import keyword
+import tokenize
 from collections.abc import Iterable, Iterator, Sequence
+from functools import cache
 from types import ModuleType
 from typing import Any
 
@@ -20,10 +24,6 @@ from sympy.printing.pycode import PythonCodePrinter
 from . import kernel_math, kernel_random, templates
 
 __all__ = ["generate"]
-
-_RESERVED = {"exp", "log", "tanh", "sign", "math", "np", "flip", "update", "total_gradient", "LANES", "N", "STRIDE"} | {
-    "theta", "words", "word", "bit", "sigma", "size", "rate", "target", "y", "count", "noise", "residual", "k", "s"
-}  # fmt: skip
 
 
 def generate(model: Model) -> str:
@@ -47,12 +47,42 @@ def generate(model: Model) -> str:
     return header + "".join(constants) + "\n\n" + "\n\n".join(parts)
 
 
+@cache
+def _reserved() -> frozenset[str]:
+    """All names that a function with the model's names in it may use for something else.
+
+    The other functions are scopes of their own: what is local there is free here.
+    """
+    functions = (*kernel_math.FUNCTIONS, *kernel_random.FUNCTIONS)
+    fixed = {f.__name__ for f in functions} | set(kernel_random.CONSTANTS) | _words(templates.HEADER)
+    for text in (templates.INDEXED, templates.UNROLLED, templates.ROWS, templates.DRIVERS):
+        for function in text.split("\n\n\n"):
+            # Only what fills <THETA> and <TOTAL> are names from the model.
+            filled = "<THETA>" in function or "<TOTAL>" in function
+            fixed |= _words(function if filled else function[: function.index("(")])
+    return frozenset(fixed) | set(dir(builtins)) | set(keyword.kwlist) | PythonCodePrinter.reserved_words
+
+
+def _words(text: str) -> set[str]:
+    """The names in a piece of a template, without those in strings and comments."""
+    tokens = tokenize.generate_tokens(io.StringIO(text).readline)
+    return {t.string for t in tokens if t.type == tokenize.NAME}
+
+
 class _Names:
-    """Real symbols, with names that Python accepts, in place of the model's own."""
+    """Real symbols, with names that Python accepts and that nothing else has, in place of the model's own."""
 
     def __init__(self, model: Model) -> None:
-        per_sample = ("count", "noise", "target", "residual") if len(model.prediction) == model.n else ()
-        self.taken = {*_RESERVED, *(f"{s}_{i}" for s in per_sample for i in range(model.n))}
+        self.taken: set[str] = set()
+        # What is printed here comes first, so that it has these names; the rest gives way.
+        self.rate, self.batch, self.target = (self.new(s) for s in ("rate", "batch", "target"))
+        self.arrays = [self.new(s) for s in ("count", "noise")] + [self.target]
+        n = model.n if len(model.prediction) == model.n else 0
+        # One symbol per sample: entries of the three arrays, and residuals with their noise.
+        self.counts, self.noises, self.targets, self.residuals = (
+            [self.new(f"{s}_{i}") for i in range(n)] for s in ("count", "noise", "target", "residual")
+        )
+        self.taken |= _reserved()
         self.theta = [self.new(p.name) for p in model.parameters]
         self.inputs = [self.new(p.name) for p in model.inputs]
         self.total = [self.new(f"total_{p.name}") for p in self.theta]
@@ -61,7 +91,7 @@ class _Names:
     def new(self, name: str) -> sp.Symbol:
         clean = "".join(c if c.isascii() and (c.isalnum() or c == "_") else "_" for c in name)
         clean = clean if clean[:1].isalpha() else f"v{clean}"
-        while clean in self.taken or keyword.iskeyword(clean):
+        while clean in self.taken:
             clean += "_"
         self.taken.add(clean)
         return sp.Symbol(clean, real=True)
@@ -109,18 +139,16 @@ def _print(e: sp.Expr) -> str:
 
 
 def _update(names: _Names) -> str:
-    rate, batch = sp.symbols("rate batch", positive=True)
     # rate = lr/B: the gradient of the batch is its total over B.
-    new = sgd_update(names.theta, [g / batch for g in names.total], rate * batch)
-    return _function("update", [*names.theta, *names.total, rate], "One step of one replica.", [], new)
+    new = sgd_update(names.theta, [g / names.batch for g in names.total], names.rate * names.batch)
+    return _function("update", [*names.theta, *names.total, names.rate], "One step of one replica.", [], new)
 
 
 def _indexed(model: Model, names: _Names) -> str:
     f = names.rename(model.prediction[0])
-    target = sp.Symbol("target", real=True)
-    shared, result = sp.cse([f - target, *(f.diff(t) for t in names.theta)], symbols=names.temporaries())
+    shared, result = sp.cse([f - names.target, *(f.diff(t) for t in names.theta)], symbols=names.temporaries())
     sample = _function(
-        "sample", [*names.theta, *names.inputs, target], "f(theta; x) - y and its gradient.", shared, result
+        "sample", [*names.theta, *names.inputs, names.target], "f(theta; x) - y and its gradient.", shared, result
     )
     gradient = [f"g{j}" for j in range(model.d)]
     data = [*(f"x[i, {c}]" for c in range(len(model.inputs))), "y[i]"]
@@ -140,21 +168,20 @@ def _indexed(model: Model, names: _Names) -> str:
 def _unrolled(model: Model, names: _Names) -> str:
     n = model.n
     f = [names.rename(e) for e in model.prediction]
-    count, noise, target = (sp.symbols(f"{s}_:{n}", real=True) for s in ("count", "noise", "target"))
+    residual, entries = names.residuals, (names.counts, names.noises, names.targets)
     # A residual with its noise is one symbol while gradients are summed, so that cse sees it as a whole.
-    residual = [sp.Symbol(f"residual_{i}", real=True) for i in range(n)]
-    first = [c * (e - y) - eps for c, e, y, eps in zip(count, f, target, noise, strict=True)]
+    first = [c * (e - y) - eps for e, c, eps, y in zip(f, *entries, strict=True)]
     totals = [sum((r * e.diff(t) for r, e in zip(residual, f, strict=True)), sp.S.Zero) for t in names.theta]
     shared, reduced = sp.cse([*first, *totals], symbols=names.temporaries())
     body = _in_order([*shared, *zip(residual, reduced[:n], strict=True)])
-    arrays = {s: f"{s.name.rsplit('_', 1)[0]}[{i}]" for group in (count, noise, target) for i, s in enumerate(group)}
+    arrays = {s: sp.Symbol(f"{a}[{i}]") for a, row in zip(names.arrays, entries) for i, s in enumerate(row)}
     function = _function(
         "total_gradient",
-        [*names.theta, *(sp.Symbol(a) for a in ("count", "noise", "target"))],
+        [*names.theta, *names.arrays],
         "Sum over samples of (count_i (f_i - y_i) - noise_i) grad f_i.",
         body,
         reduced[n:],
-        {s: sp.Symbol(a) for s, a in arrays.items()},
+        arrays,
     )
     loops = _fill(
         templates.UNROLLED,
@@ -192,13 +219,14 @@ def _function(
     result: Sequence[sp.Expr],
     arrays: dict[sp.Symbol, sp.Symbol] | None = None,
 ) -> str:
+    """The text of a function that returns a tuple, or a number if that is all: then one name takes it."""
     arrays = arrays or {}
     lines = [
         "@inlined",
         f"def {name}({_list(arguments)}):",
         f'    """{docstring}"""',
         *(f"    {s} = {_print(e.xreplace(arrays))}" for s, e in body),
-        f"    return {_list(_print(e.xreplace(arrays)) for e in result)}{',' if len(result) == 1 else ''}",
+        f"    return {_list(_print(e.xreplace(arrays)) for e in result)}",
     ]
     return "\n".join(lines) + "\n"
 

@@ -34,11 +34,14 @@ class Comparison:
         |measured - predicted| / scale.
     interval : tuple of float
         Of the signed error along the prediction or of the norm of the rest, whichever is worse.
+    gap : float
+        Distance of the worse part from the margin: an interval of a smaller half width decides.
     """
 
     verdict: VerdictName
     relative_error: float
     interval: tuple[float, float]
+    gap: float
 
 
 def compare(
@@ -65,6 +68,7 @@ def compare(
     direction = predicted - origin
     norm = float(np.linalg.norm(direction))
     intervals = []
+    along = 0.0
     rest, rest_covariance = error, covariance
     # Without a predicted direction the whole error is the rest.
     if norm > 1e-12 * scale:
@@ -78,7 +82,7 @@ def compare(
     size = float(np.linalg.norm(rest))
     intervals.append((max(0.0, size - radius), size + radius))
     verdict, interval = judge(intervals, margin)
-    return Comparison(verdict, float(np.linalg.norm(error)), interval)
+    return Comparison(verdict, float(np.linalg.norm(error)), interval, abs(max(abs(along), size) - margin))
 
 
 def judge(intervals: list[tuple[float, float]], margin: float) -> tuple[VerdictName, tuple[float, float]]:

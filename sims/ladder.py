@@ -33,14 +33,13 @@ _PILOT_REPLICAS = 512
 _FEWEST = 256
 # Replicas per call: bounds the memory of recorded points.
 _CHUNK = 1 << 15
-# The half width of the interval that is planned, over the margin. An estimate is then within the rest of the margin
-# with probability above 0.99, and a theory that is wrong by twice the margin is refuted as often.
-_PLANNED_WIDTH = 0.5
 # Sample kurtosis over the number of replicas: above this, a few replicas carry the mean, and the normal
 # approximation of its error at four or five standard errors is not to be trusted.
 _TAIL_LIMIT = 0.02
 # Probability of residuals as large as these: below it the polynomial does not describe the data.
 _LEAST_FIT = 1e-6
+# Part of the planned half width that the truncation may take before the strengths are lowered.
+_LARGEST_TRUNCATION = 0.4
 # How often the strengths are lowered.
 _ATTEMPTS = 4
 # Shares of the sample size that a strength gets at least, so that the fit can be checked.
@@ -71,6 +70,13 @@ class Measured:
     needed_seconds: float
     replica_steps: int
     seconds: float
+
+
+@dataclass(frozen=True)
+class _Goal:
+    half_width: float
+    level: float
+    budget: float
 
 
 @dataclass
@@ -122,52 +128,74 @@ class Ladder:
         self.seed, self.threads, self.progress = seed, threads, progress
         self.own_strength = algorithm.strength(model)
         self._spent = _Spent()
+        self.total_steps = 0
 
-    def run(self, target: float, level: float, budget: float, started: float | None = None) -> Measured:
-        """Measure until the error of the limit is planned to be half of `target`.
+    def run(
+        self,
+        half_width: float,
+        level: float,
+        budget: float,
+        *,
+        started: float | None = None,
+        largest: float | None = None,
+        stage: int = 1,
+    ) -> Measured:
+        """Measure the limit with a planned half width of its interval.
 
         Parameters
         ----------
-        target : float
-            Margin times scale, in the units of the statistic at the study's own strength.
+        half_width : float
+            In the units of the statistic at the study's own strength.
         level : float
-            Error rate of one interval.
+            Error rate of the interval.
         budget : float
             Seconds, counted from `started` (of `time.perf_counter`; now when None).
+        largest : float, optional
+            Largest strength to begin with; by default what the measurement says.
+        stage : int
+            Each stage has its own random numbers.
         """
         self._spent = _Spent(started=time.perf_counter() if started is None else started)
-        largest = self.measurement.largest_strength()
-        for attempt in range(_ATTEMPTS):
-            measured = self._attempt(attempt, largest, target, level, budget)
-            if measured.estimate is None or self._spent.seconds > 0.3 * budget:
+        self._goal = _Goal(half_width, level, budget)
+        self._stage = stage
+        measured = self._attempt(0, largest or self.measurement.largest_strength())
+        for attempt in range(1, _ATTEMPTS):
+            estimate = measured.estimate
+            if estimate is None or (
+                estimate.truncation < _LARGEST_TRUNCATION * half_width and estimate.fit_probability > _LEAST_FIT
+            ):
                 break
             # A bias too large to extrapolate at these strengths: what was drawn was one more pilot.
-            if measured.estimate.truncation < 0.2 * target and measured.estimate.fit_probability > _LEAST_FIT:
+            lower = self._attempt(attempt, max(estimate.strengths) / 8)
+            if lower.estimate is None:
                 break
-            largest = max(measured.estimate.strengths) / 8
-        return measured
+            measured = lower
+        return replace(measured, replica_steps=self._spent.steps, seconds=self._spent.seconds)
 
-    def _attempt(self, attempt: int, largest: float, target: float, level: float, budget: float) -> Measured:
-        pilot = self._pilot(attempt, largest, budget)
+    def _attempt(self, attempt: int, largest: float) -> Measured:
+        pilot = self._pilot(attempt, largest)
         if isinstance(pilot, Measured):
             return pilot
         strengths = np.array([self.measurement.admissible(s) for s in pilot.largest * _RELATIVE_STRENGTHS])
-        sizes, seconds = self._sizes(pilot, strengths, target, level)
-        left = 0.9 * budget - self._spent.seconds
-        needed = self._spent.seconds + seconds
+        sizes, weight = self._sizes(pilot, strengths)
+        left = 0.9 * self._goal.budget - self._spent.seconds
+        seconds = weight * pilot.seconds_per_replica
+        if seconds > left:
+            # A short pilot is mostly overhead: before anything is cut, time a longer run.
+            seconds = weight * self._timed(attempt, pilot, left)
+            left = 0.9 * self._goal.budget - self._spent.seconds
+        needed = (self._spent.seconds + seconds) / 0.9
         if seconds > left:
             sizes = np.floor(sizes * max(left, 0.0) / seconds).astype(np.int64)
             # With fewer the tails could not be judged, and the time would be lost.
             if sizes.min() < 1.1 * pilot.kurtosis / _TAIL_LIMIT:
-                return self._nothing(f"the budget of {budget:g} s is too small", needed / 0.9)
-        return self._decide(attempt, strengths, sizes, needed / 0.9)
+                return self._nothing(f"the budget of {self._goal.budget:g} s is too small", needed)
+        return self._decide(attempt, strengths, sizes, needed)
 
-    def _pilot(self, attempt: int, largest: float, budget: float) -> _Pilot | Measured:
+    def _pilot(self, attempt: int, largest: float) -> _Pilot | Measured:
         """Find a strength at which every replica stays and settles, and how widely the statistic spreads there."""
-        steps = float(self.measurement.schedule(largest)[-1])
-        short = np.array([min(2000, int(steps))])
-        probe = self._simulate(largest, _PROBE_REPLICAS, ("probe", attempt), short, settle=False)
-        estimate = _PILOT_REPLICAS * steps * probe.seconds / max(probe.replica_steps, 1)
+        estimate = _PILOT_REPLICAS * self._seconds_per_replica(attempt, largest)
+        budget = self._goal.budget
         if estimate > budget - self._spent.seconds:
             # The four strengths take some ten times as long.
             needed = self._spent.seconds + 12 * estimate
@@ -183,8 +211,26 @@ class Ladder:
         count = int(ensemble.failed.sum())
         return self._nothing(f"{count} of {_PILOT_REPLICAS} replicas diverge even at lambda={4 * largest:.3g}", 0.0)
 
-    def _sizes(self, pilot: _Pilot, strengths: Array, target: float, level: float) -> tuple[NDArray[np.int64], float]:
-        """Replicas per strength for the planned error at the least time, and that time."""
+    def _seconds_per_replica(self, attempt: int, strength: float) -> float:
+        """Time of one replica's whole run, from runs that grow until they can be timed."""
+        whole = int(self.measurement.schedule(strength)[-1])
+        steps = min(2000, whole)
+        while True:
+            probe = self._simulate(strength, _PROBE_REPLICAS, ("probe", attempt), np.array([steps]), settle=False)
+            if probe.seconds > 0.05 or steps == whole:
+                return probe.seconds / _PROBE_REPLICAS * whole / steps
+            steps = min(8 * steps, whole)
+
+    def _timed(self, attempt: int, pilot: _Pilot, left: float) -> float:
+        """Seconds per replica at the largest strength, from as many replicas as a tenth of the time allows."""
+        count = min(int(0.1 * max(left, 0.0) / pilot.seconds_per_replica), _CHUNK)
+        if count <= _PILOT_REPLICAS:
+            return pilot.seconds_per_replica
+        ensemble = self._simulate(pilot.largest, count, ("timing", attempt))
+        return min(pilot.seconds_per_replica, ensemble.seconds / count)
+
+    def _sizes(self, pilot: _Pilot, strengths: Array) -> tuple[NDArray[np.int64], float]:
+        """Replicas per strength for the planned error at least cost, and that cost in replicas of the pilot."""
         measurement = self.measurement
         relative = strengths / pilot.largest
         variances = relative**measurement.variance_power
@@ -200,12 +246,12 @@ class Ladder:
         weights = polynomial_weights(strengths, variances / shares, measurement.degree)[0]
         values = len(pilot.covariance) - measurement.residual_columns
         # One half of the level for the part along the prediction, one for the rest; the latter's radius covers both.
-        radius = noise_radius(pilot.covariance[:values, :values], level / 2, _PILOT_REPLICAS)
-        wanted = _PLANNED_WIDTH * target / float(measurement.in_units(np.array(1.0), self.own_strength))
+        radius = noise_radius(pilot.covariance[:values, :values], self._goal.level / 2, _PILOT_REPLICAS)
+        wanted = self._goal.half_width / float(measurement.in_units(np.array(1.0), self.own_strength))
         factor = float(np.sum(weights**2 * variances / shares)) * (radius / wanted) ** 2
         fewest = max(_FEWEST, 2 * pilot.kurtosis / _TAIL_LIMIT)
         sizes = np.minimum(np.maximum(np.ceil(factor * shares), fewest), 1e9).astype(np.int64)
-        return sizes, pilot.seconds_per_replica * float(costs @ sizes)
+        return sizes, float(costs @ sizes)
 
     def _decide(self, attempt: int, strengths: Array, sizes: NDArray[np.int64], needed: float) -> Measured:
         """Draw the data that decide."""
@@ -268,7 +314,11 @@ class Ladder:
         if announce:
             self.progress.phase(str(key[0]), float(steps[-1]) * replicas)
         # Keyed by claim and strength, so that the numbers do not depend on what else runs, or when.
-        words = (claim_key(measurement.problem.kind), *(claim_key(k) if isinstance(k, str) else k for k in key))
+        words = (
+            claim_key(measurement.problem.kind),
+            self._stage,
+            *(claim_key(k) if isinstance(k, str) else k for k in key),
+        )
         ensemble = simulate(
             self.kernel,
             self.algorithm,
@@ -283,6 +333,7 @@ class Ladder:
             on_progress=self.progress.advance,
         )
         self._spent.steps += ensemble.replica_steps
+        self.total_steps += ensemble.replica_steps
         return ensemble
 
     def _nothing(self, trouble: str, needed: float) -> Measured:

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 from flatmin.theory import Algorithm, Claim, InvalidInput, Model, RunOptions
-from flatmin.theory.prediction import Prediction, Rival, predict
+from flatmin.theory.prediction import RIVALS, Prediction, Rival, predict
 from numpy.typing import NDArray
 
 from .decide import Comparison, VerdictName, compare
@@ -23,6 +23,13 @@ __all__ = ["verify", "verify_each"]
 
 Array = NDArray[np.float64]
 
+# The half width that is planned first, over the margin. A right theory then lies within the rest of the margin, and one
+# that is wrong by twice the margin is refuted, with probability above 0.99.
+_PLANNED_WIDTH = 0.5
+# An estimate between is looked at again, with new data and a half width of this part of its distance from the margin, so
+# often at most. Each look has an equal part of the level.
+_SECOND_WIDTH = 0.6
+_STAGES = 4
 # An ensemble that still moves by more than this part of the margin has not settled.
 _UNSETTLED = 0.25
 
@@ -112,62 +119,103 @@ class _Study:
     studies: int
 
     def verdicts(self) -> Iterator[Verdict]:
+        self.predictions: dict[int, Prediction] = {}
+        self.ladders: dict[str, Ladder] = {}
         self.measured: dict[str, Measured] = {}
-        self.predictions = [predict(self.model, self.algorithm, c, self.start) for c in self.claims]
-        # Every comparison with data is a verdict that could be wrong.
-        asked = sum(1 + sum(r.value is not None for r in p.rivals) for p in self.predictions if p.value is not None)
-        self.level = (1 - self.options.confidence) / max(asked, 1) / self.studies
-        for index, prediction in enumerate(self.predictions):
-            self.progress.claim(prediction.claim.title, index, len(self.claims))
+        # Every comparison with data is a verdict that could be wrong, at every stage.
+        asked = sum(1 + sum(name != claim.theory for name in RIVALS) for claim in self.claims)
+        self.level = (1 - self.options.confidence) / asked / self.studies / _STAGES
+        for index, claim in enumerate(self.claims):
+            self.progress.claim(claim.title, index, len(self.claims))
             started = time.perf_counter()
+            prediction = self._prediction(index)
             if prediction.value is None:
                 yield self._not_applicable(prediction)
-                continue
-            fresh = prediction.claim.kind not in self.measured
-            measured = self._measure(prediction)
-            yield self._decided(prediction, measured, time.perf_counter() - started, fresh)
+            else:
+                yield self._decided(prediction, started)
 
-    def _measure(self, prediction: Prediction) -> Measured:
+    def _prediction(self, index: int) -> Prediction:
+        if index not in self.predictions:
+            self.predictions[index] = predict(self.model, self.algorithm, self.claims[index], self.start)
+        return self.predictions[index]
+
+    def _measure(self, prediction: Prediction, started: float) -> Measured:
         """Claims about the same statistic share its data; the most demanding one sets the sample size."""
         kind = prediction.claim.kind
         if kind not in self.measured:
             assert prediction.problem is not None
+            alike = [self._prediction(i) for i, claim in enumerate(self.claims) if claim.kind == kind]
             self.progress.phase("compiling", 0)
-            started = time.perf_counter()
-            kernel = Kernel.for_model(self.model)
-            scale = min(p.scale for p in self.predictions if p.value is not None and p.claim.kind == kind)
-            ladder = Ladder(
+            self.ladders[kind] = Ladder(
                 self.model,
                 self.algorithm,
-                kernel,
+                Kernel.for_model(self.model),
                 measurement(prediction.problem, self.algorithm.lr),
                 seed=self.options.seed,
                 threads=self.threads,
                 progress=self.progress,
             )
-            self.measured[kind] = ladder.run(self.options.margin * scale, self.level, self.options.budget, started)
+            scale = min(p.scale for p in alike if p.value is not None)
+            half_width = _PLANNED_WIDTH * self.options.margin * scale
+            self.measured[kind] = self.ladders[kind].run(half_width, self.level, self.options.budget, started=started)
         return self.measured[kind]
 
-    def _decided(self, prediction: Prediction, measured: Measured, seconds: float, fresh: bool) -> Verdict:
-        margin, estimate = self.options.margin, measured.estimate
+    def _again(
+        self, prediction: Prediction, first: Measured, comparison: Comparison, started: float, stage: int
+    ) -> tuple[Measured, str]:
+        """Another stage with new data, where the one before shows that the budget can decide; or why it cannot."""
+        assert first.estimate is not None
+        options, scale = self.options, prediction.scale
+        low, high = comparison.interval
+        half = 0.5 * (high - low)
+        wanted = min(_SECOND_WIDTH * comparison.gap, 0.7 * half)
+        needed = first.seconds * (half / max(wanted, 1e-12)) ** 2
+        spent = time.perf_counter() - started
+        reason = "the interval crosses the margin"
+        if needed > 1e6:
+            return first, f"{reason}: the error is too close to it for any budget"
+        if stage > _STAGES or spent + needed > options.budget:
+            return first, f"{reason}; a budget of about {max(1.3 * (spent + needed), 1.0):.0f} s would decide it"
+        second = self.ladders[prediction.claim.kind].run(
+            wanted * scale,
+            self.level,
+            options.budget,
+            started=started,
+            largest=max(first.estimate.strengths),
+            stage=stage,
+        )
+        return (second, "") if second.estimate is not None else (first, f"{reason}; {second.trouble}")
+
+    def _decided(self, prediction: Prediction, started: float) -> Verdict:
         assert prediction.value is not None
+        steps_before = self.replica_steps
+        measured = self._measure(prediction, started)
         reason = self._blocked(prediction, measured)
         verdict: VerdictName = "inconclusive"
         comparison = values = errors = None
+        if measured.estimate is not None:
+            comparison = self._compare(prediction, prediction.value, prediction.scale, measured)
+            stage = 1
+            while not reason and comparison.verdict == "inconclusive":
+                stage += 1
+                measured, reason = self._again(prediction, measured, comparison, started, stage)
+                reason = reason or self._blocked(prediction, measured)
+                comparison = self._compare(prediction, prediction.value, prediction.scale, measured)
+            if not reason:
+                verdict = comparison.verdict
+        estimate = measured.estimate
         if estimate is not None:
             shape = prediction.value.shape
             values = estimate.value.reshape(shape)
             errors = np.sqrt(np.maximum(np.diag(estimate.covariance), 0.0)).reshape(shape)
-            comparison = self._compare(prediction, prediction.value, prediction.scale, measured)
-            if not reason:
-                verdict = comparison.verdict
-                if verdict == "inconclusive":
-                    reason = _what_would_decide(comparison, measured, margin, self.options.budget)
         rivals = tuple(self._rival(r, prediction, measured) for r in prediction.rivals)
         notes = prediction.notes
         same = [r.theory for r in rivals if r.predicted is not None and not r.distinguishable]
         if same:
-            notes = (*notes, f"indistinguishable here at a margin of {100 * margin:g} %: {', '.join(same)}")
+            notes = (
+                *notes,
+                f"indistinguishable here at a margin of {100 * self.options.margin:g} %: {', '.join(same)}",
+            )
         return Verdict(
             claim=prediction.claim,
             parameters=tuple(p.name for p in self.model.parameters),
@@ -178,12 +226,12 @@ class _Study:
             standard_error=errors,
             relative_error=comparison.relative_error if comparison else float("nan"),
             interval=comparison.interval if comparison else None,
-            margin=margin,
+            margin=self.options.margin,
             confidence=self.options.confidence,
             assumptions=prediction.assumptions,
             rivals=rivals,
-            replica_steps=measured.replica_steps if fresh else 0,
-            seconds=seconds,
+            replica_steps=self.replica_steps - steps_before,
+            seconds=time.perf_counter() - started,
             strengths=estimate.strengths if estimate else (),
             times=prediction.times,
             notes=notes,
@@ -206,6 +254,11 @@ class _Study:
         if measured.estimate is not None and not self._blocked(prediction, measured):
             verdict = self._compare(prediction, rival.value, rival.scale, measured).verdict
         return RivalVerdict(rival.theory, rival.value, verdict, distinguishable)
+
+    @property
+    def replica_steps(self) -> int:
+        """Replica-steps taken so far."""
+        return sum(ladder.total_steps for ladder in self.ladders.values())
 
     def _compare(self, prediction: Prediction, value: Array, scale: float, measured: Measured) -> Comparison:
         """Hold `value`, of the claim or of a rival, against the data."""
@@ -242,19 +295,3 @@ class _Study:
             assumptions=prediction.assumptions,
             notes=prediction.notes,
         )
-
-
-def _what_would_decide(comparison: Comparison, measured: Measured, margin: float, budget: float) -> str:
-    """What an inconclusive interval lacks, in words."""
-    low, high = comparison.interval
-    centre, half = 0.5 * abs(low + high), 0.5 * (high - low)
-    gap = abs(centre - margin)
-    text = "the interval crosses the margin"
-    if gap <= 0:
-        return text
-    needed = max(measured.needed_seconds, measured.seconds * (1.3 * half / gap) ** 2)
-    return (
-        f"{text}; a budget of about {max(needed, 1.0):.0f} s would decide it"
-        if needed > budget
-        else (f"{text}; a smaller error (about {needed:.0f} s) or another margin would decide it")
-    )

@@ -13,8 +13,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from cli_runs import SHELL, UNIT_COVARIANCE, flatmin, forbid_simulation, strict, study
-from flatmin.sims import catalogue, cli
+from cli_runs import DRIFT, SHELL, UNIT_COVARIANCE, flatmin, forbid_simulation, strict, study
+from click.testing import CliRunner
+from flatmin.sims import catalogue, cli, verification
 from flatmin.theory import NotApplicable, derivation
 
 
@@ -66,6 +67,56 @@ class TestInterruptions:
         shell = f"'{SHELL[0]}' -c '{SHELL[2]}' claims | true; exit ${{PIPESTATUS[0]}}"
         result = subprocess.run(["bash", "-c", shell], capture_output=True, text=True, timeout=60)
         assert (result.returncode, result.stderr) == (4, "")
+
+
+class TestInternalErrors:
+    """A bug must not be read as a refutation, whose status is 1."""
+
+    @pytest.fixture
+    def broken_at_the_second(self, monkeypatch):
+        real = verification.verify_each
+
+        def broken(*args, **kwargs):
+            yield next(iter(real(*args, **kwargs)))
+            raise ZeroDivisionError("division\nby zero")
+
+        monkeypatch.setattr(verification, "verify_each", broken)
+
+    def test_status_and_finished_claims(self, tmp_path, monkeypatch, broken_at_the_second):
+        monkeypatch.delenv("FLATMIN_TRACEBACK", raising=False)
+        out = tmp_path / "out.json"
+        result = flatmin("verify", study(tmp_path, UNIT_COVARIANCE + DRIFT), "--json", out, status=4)
+        assert result.stderr.splitlines()[-1] == "flatmin: internal error: ZeroDivisionError: division by zero"
+        assert "covariance (conjecture): refuted" in result.stdout
+        assert [c["verdict"] for c in strict(out)["claims"]] == ["refuted"]
+
+    @pytest.mark.parametrize(("value", "shown"), [("1", True), ("0", False), ("", False)])
+    def test_traceback_on_request(self, value, shown, tmp_path, monkeypatch):
+        def fail(*_):
+            raise KeyError("u")
+
+        monkeypatch.setenv("FLATMIN_TRACEBACK", value)
+        monkeypatch.setattr(derivation, "derive", fail)
+        result = CliRunner().invoke(cli.main, ["derive", str(study(tmp_path))])
+        assert result.exit_code == 4
+        lines = result.stderr.splitlines()
+        assert lines[-1] == "flatmin: internal error: KeyError: 'u'"
+        assert (len(lines) > 1) == shown == ("Traceback" in result.stderr)
+
+    def test_error_without_a_message(self, tmp_path, monkeypatch):
+        def fail(*_):
+            raise RuntimeError
+
+        monkeypatch.setattr(derivation, "derive", fail)
+        result = flatmin("derive", study(tmp_path), status=4)
+        assert result.stderr == "flatmin: internal error: RuntimeError\n"
+
+    def test_broken_installation(self, tmp_path, monkeypatch):
+        # Then the import fails, and again where the error is explained.
+        monkeypatch.setitem(sys.modules, "flatmin.sims.replay", None)
+        monkeypatch.setitem(sys.modules, "flatmin.theory.report", None)
+        result = flatmin("derive", study(tmp_path), status=4)
+        assert re.fullmatch(r"flatmin: internal error: ModuleNotFoundError: .*flatmin.theory.report.*\n", result.stderr)
 
 
 class TestHelp:

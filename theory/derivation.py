@@ -15,6 +15,7 @@ from .certify import CertifiedRoot, stationary_points
 from .conserved import Conserved, conserved_rates
 from .errors import NotApplicable, TooLarge
 from .model import Model
+from .reached import Reached, reached
 from .reduction import Reduction, reduce_to_gamma
 from .solution import Solution, closed_form_solutions
 from .symbolic import SymbolicProblem, Symbols
@@ -22,7 +23,7 @@ from .timelimit import Budget
 
 __all__ = ["Derivation", "derive"]
 
-# The whole of `derive` ends within about twenty seconds.
+# The whole of `derive` ends within about half a minute; the slow flows take up to four seconds for each theory.
 _SECONDS = 12.0
 _ROOT_SECONDS = 5.0
 _MAX_ROOT_WORK = 25_000
@@ -80,8 +81,14 @@ class Derivation:
     solutions : tuple of Solution
     unsolved : tuple of Expr
         Equations in the coordinates of `reduction` (expression = 0) with no closed form found.
+    no_closed_form : str
+        Why there is neither a solution nor an unsolved equation, or "".
     roots : tuple of CertifiedRoot
         Numeric stationary points at the study's learning rate.
+    not_searched : str
+        Why `roots` were not searched for, or not to the end; "" when they were.
+    reached : Reached or None
+        Where the slow flow from the start ends, by each theory; None without a start.
     notes : tuple of str
         What was skipped or restricted, and why.
 
@@ -117,7 +124,10 @@ class Derivation:
     conserved: tuple[Conserved, ...]
     solutions: tuple[Solution, ...]
     unsolved: tuple[sp.Expr, ...]
+    no_closed_form: str
     roots: tuple[CertifiedRoot, ...]
+    not_searched: str
+    reached: Reached | None
     notes: tuple[str, ...]
 
 
@@ -130,12 +140,12 @@ def derive(model: Model, algorithm: Algorithm, start: Sequence[float] | None = N
     algorithm : Algorithm
         Plain SGD with label noise. Its numbers enter only the numeric roots; B is put into lambda.
     start : array_like, shape (d,), optional
-        Where the search for numeric roots begins.
+        Where the search for numeric roots and the slow flow begin.
 
     Returns
     -------
     Derivation
-        Within about twenty seconds; `notes` say what was left out.
+        Within about half a minute; `notes` say what was left out.
 
     Raises
     ------
@@ -161,41 +171,50 @@ def derive(model: Model, algorithm: Algorithm, start: Sequence[float] | None = N
         written = budget.attempt("L, H and R written out", 6.0, problem.written_out, budget)
     if written is None:
         parts.update(problem.as_sums())
+        parts["no_closed_form"] = reason
         notes.append(f"{reason}: L and H are given as sums over the samples; the determinant, grad R, the stationary"
                      " equations, the chart of Gamma and closed forms are skipped")  # fmt: skip
     else:
         parts.update(written)
-        parts["reduction"], problem_of_chart = _reduced(problem, parts["elementary"], budget)
-        notes.extend(problem_of_chart)
+        parts["reduction"], parts["no_closed_form"] = _reduced(problem, parts["elementary"], budget)
+        if parts["no_closed_form"] not in ("", *budget.skipped):
+            notes.append(parts["no_closed_form"])
     if parts["reduction"] is not None:
         solved = closed_form_solutions(problem, parts["reduction"], parts["elementary"], algorithm, budget)
         parts["solutions"], parts["unsolved"] = solved
+        if not any(solved):
+            parts["no_closed_form"] = f"no candidate is real at eta = {algorithm.lr:g} and passes its check"
     parts["conserved"] = conserved_rates(problem, parts["elementary"], strength, budget)
-    search = Budget(_ROOT_SECONDS)  # of its own: numeric roots matter most where symbols fail
-    parts["roots"] = _numeric_roots(model, algorithm, start, search)
+    parts["roots"], parts["not_searched"] = _numeric_roots(model, algorithm, start)
+    if start is not None:
+        certified = tuple(_certified(parts["solutions"], parts["roots"]))
+        parts["reached"] = reached(model, algorithm, model.point(start), certified)
     return Derivation(
         **parts, parameters=problem.parameters, symbols=symbols, n=model.n, batch=batch,
         full=algorithm.batch_size == "full", homoscedastic=algorithm.homoscedastic(model),
         eta=sp.Rational(repr(algorithm.lr)), predictions=problem.predictions, strength=strength,
-        notes=(*notes, *budget.skipped, *search.skipped),
+        notes=(*notes, *budget.skipped),
     )  # fmt: skip
 
 
 def _reduced(
     problem: SymbolicProblem, elementary: Sequence[sp.Expr], budget: Budget
-) -> tuple[Reduction | None, list[str]]:
+) -> tuple[Reduction | None, str]:
+    """The chart of Gamma with what follows, or None and why there is none."""
     symbols, before = problem.symbols, len(budget.skipped)
     found = budget.attempt(
         "chart of Gamma", 3.0, reduce_to_gamma,
         problem.equations, problem.parameters, elementary, symbols.eta, symbols.lam,
     )  # fmt: skip
-    if found is not None or len(budget.skipped) > before:
-        return found, []
+    if found is not None:
+        return found, ""
+    if len(budget.skipped) > before:
+        return None, budget.skipped[-1]
     dimension = len(problem.parameters) - len(problem.equations)
     if dimension > 0:
         why = f"its dimension {dimension} is too high, or some f_i = y_i can be solved rationally for no parameter"
-        return None, [f"no coordinates on Gamma: {why}"]
-    return None, ["no coordinates on Gamma: there are as many samples as parameters"]
+        return None, f"no coordinates on Gamma: {why}"
+    return None, "no coordinates on Gamma: there are as many samples as parameters"
 
 
 def _remarks(algorithm: Algorithm, model: Model) -> Iterator[str]:
@@ -212,25 +231,37 @@ def _remarks(algorithm: Algorithm, model: Model) -> Iterator[str]:
 
 
 def _numeric_roots(
-    model: Model, algorithm: Algorithm, start: Sequence[float] | None, budget: Budget
-) -> tuple[CertifiedRoot, ...]:
+    model: Model, algorithm: Algorithm, start: Sequence[float] | None
+) -> tuple[tuple[CertifiedRoot, ...], str]:
+    """The roots, and why they were not searched for."""
+    if model.n + model.d > _MAX_UNKNOWNS:
+        return (), f"n + d = {model.n + model.d} is more than {_MAX_UNKNOWNS} (n={model.n}, d={model.d})"
     work = comb(model.d + 3, 3) * sum(int(sp.count_ops(f)) + 1 for f in model.prediction)
-    if work > _MAX_ROOT_WORK or model.n + model.d > _MAX_UNKNOWNS:
-        budget.note(f"numeric stationary points: n={model.n}, d={model.d} is too large for third derivatives")
-        return ()
+    if work > _MAX_ROOT_WORK:
+        size = f"n={model.n}, d={model.d}"
+        return (), f"the third derivatives have about {work} operations, more than {_MAX_ROOT_WORK} ({size})"
 
-    def search() -> tuple[CertifiedRoot, ...]:
+    def search() -> tuple[tuple[CertifiedRoot, ...], str]:
         try:
-            return tuple(stationary_points(model, algorithm, [] if start is None else [model.point(start)]))
+            return tuple(stationary_points(model, algorithm, [] if start is None else [model.point(start)])), ""
         except (NotApplicable, TooLarge, np.linalg.LinAlgError) as error:
-            budget.note(f"numeric stationary points: {error}")
-            return ()
+            return (), str(error)
 
-    return budget.attempt("numeric stationary points", _ROOT_SECONDS, search) or ()
+    what = "the search for numeric stationary points"
+    budget = Budget(_ROOT_SECONDS)  # of its own: numeric roots matter most where symbols fail
+    return budget.attempt(what, _ROOT_SECONDS, search) or ((), budget.skipped[-1])
+
+
+def _certified(solutions: Sequence[Solution], roots: Sequence[CertifiedRoot]) -> Iterator[tuple[str, Any]]:
+    """The certified points by their names in the report."""
+    named = [(f"closed form {k}", s.root) for k, s in enumerate(solutions, 1)]
+    named += [(f"numeric point {k}", r) for k, r in enumerate(roots, 1)]
+    yield from ((name, root.theta) for name, root in named if root is not None and root.certified)
 
 
 _EMPTY: dict[str, Any] = {
     **dict.fromkeys(("gradient", "sample_gradient", "elementary", "eigenvalues", "series", "regularizer_gradient",
                      "stationarity", "on_gamma", "conserved", "solutions", "unsolved", "roots"), ()),
-    **dict.fromkeys(("gauss_newton", "gram", "determinant", "regularizer", "reduction")),
+    **dict.fromkeys(("gauss_newton", "gram", "determinant", "regularizer", "reduction", "reached")),
+    **dict.fromkeys(("no_closed_form", "not_searched"), ""),
 }  # fmt: skip

@@ -20,9 +20,12 @@ from .model import Model
 from .slow import Derived, Paper, SlowTheory, SmallLearningRate
 from .timescales import Timescales, timescales
 
-__all__ = ["SLOW_TIMES", "Prediction", "Problem", "Rival", "predict"]
+__all__ = ["RIVALS", "SLOW_TIMES", "Prediction", "Problem", "Rival", "predict"]
 
 Array = NDArray[np.float64]
+
+# Who else predicts a statistic; a claim's own theory is no rival of it.
+RIVALS = ("derived", "paper", "small-lr", "lambda x 2", "stays at start")
 
 # Where a trajectory is compared, in slow time eta lambda k: one unit in all.
 SLOW_TIMES = np.arange(1, 9) / 8

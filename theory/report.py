@@ -136,7 +136,10 @@ def as_json(derivation: Derivation) -> dict[str, Any]:
             for s in d.solutions
         ],
         "unsolved": _strings(d.unsolved),
+        "no_closed_form": d.no_closed_form,
         "roots": [_root(r) for r in d.roots],
+        "not_searched": d.not_searched,
+        "reached": None if d.reached is None else d.reached.as_json(),
         "notes": list(d.notes),
     }
 
@@ -174,6 +177,8 @@ def _sections(d: Derivation) -> Iterator[_Section]:
     if d.conserved:
         yield "Conserved by gradient flow, changed slowly by label noise", list(_conserved(d))
     yield "Stationary points", list(_points(d))
+    if d.reached is not None:
+        yield "Where the slow flow from the start ends", list(d.reached.lines([p.name for p in d.parameters]))
     if d.notes:
         yield "Notes", [f"- {note}" for note in d.notes]
 
@@ -269,21 +274,25 @@ def _conserved(d: Derivation) -> Iterator[_Entry]:
 
 
 def _points(d: Derivation) -> Iterator[_Entry]:
-    for s in d.solutions:
+    for k, s in enumerate(d.solutions, 1):
         point = ", ".join(f"{p} = {shown(v)}" for p, v in zip(d.parameters, s.point))
         kind = "" if s.root is None or s.root.stable is None else (
             "; minimum of R" if s.root.stable else "; not a minimum of R")  # fmt: skip
         proof = f"; {s.root.reason}" if s.root is not None else ""
-        yield f"{point}: tr H = {shown(s.trace)}, domain {s.domain}; checked {s.checked}{kind}{proof}."
+        yield f"Closed form {k}: {point}: tr H = {shown(s.trace)}, domain {s.domain}; checked {s.checked}{kind}{proof}."
     if d.unsolved:
         yield "SymPy finds no closed form for the zeros of"
         for k, e in enumerate(d.unsolved, 1):
             yield _Line(f"F_{k}", f"F_{{{k}}}", e)
+    if d.no_closed_form:
+        yield f"No closed form was found by SymPy: {d.no_closed_form}."
+    if d.not_searched:
+        yield f"Not searched: {d.not_searched}."
     if d.roots:
         yield f"Numeric, at eta = {float(d.eta):g} (found from fixed starts; the list need not be complete):"
-    for r in d.roots:
+    for k, r in enumerate(d.roots, 1):
         point = ", ".join(f"{p} = {v:.12g}" for p, v in zip(d.parameters, r.theta))
         kind = {True: "minimum of R", False: "not a minimum of R", None: "degenerate"}[r.stable]
-        yield f"- {point}: {kind}; {r.reason}."
-    if not d.solutions and not d.roots:
+        yield f"- Numeric point {k}: {point}: {kind}; {r.reason}."
+    if not d.solutions and not d.roots and not d.not_searched:
         yield "None was found."

@@ -7,7 +7,11 @@ The golden files are what the generator prints. After a wanted change, write the
 from __future__ import annotations
 
 import ast
+import builtins
+import io
+import keyword
 import os
+import tokenize
 from pathlib import Path
 
 import numpy as np
@@ -137,3 +141,97 @@ def test_many_steps_of_uv_equal_the_replay(uv, batch, sampling, law):
     path = replay(uv.model, np.array([2.0, 0.5]), words, sigmas, steps=150, **arguments)
     # 150 steps of a few ulp each (4e-16), in a stable iteration.
     np.testing.assert_allclose(got, path[-1], rtol=0, atol=150 * 4e-15)
+
+
+def one_parameter(layout):
+    u, x = sp.symbols("u x", real=True)
+    if layout == "inputs":
+        return Model((u,), u**2 * x + sp.tanh(u), inputs=(x,), x=[[0.5], [-0.25], [1.0]], y=[1.0, 0.0, 0.5])
+    return Model((u,), {"one": [u**3], "list": [u**2, sp.exp(u)]}[layout], y=[1.0, -0.5][: 1 + (layout == "list")])
+
+
+@pytest.fixture(scope="module", params=["one", "list", "inputs"])
+def single(request):
+    return Kernel.for_model(one_parameter(request.param))
+
+
+@pytest.mark.parametrize(
+    ("batch", "sampling"),
+    [(None, kr.FULL), (1, kr.WITH_REPLACEMENT), (2, kr.WITH_REPLACEMENT), (1, kr.WITHOUT_REPLACEMENT)],
+)
+def test_one_parameter_equals_the_replay(single, batch, sampling):
+    n = single.model.n
+    sigmas, batch = np.linspace(0.1, 0.2, n), batch or n
+    # 20 steps: passes of several steps and single ones.
+    got, words = step(single, [0.7], sigmas, batch=batch, sampling=sampling, steps=20)
+    arguments = {"lr": 0.05, "batch": batch, "sampling": sampling, "law": kr.RADEMACHER}
+    path = replay(single.model, np.array([0.7]), words, sigmas, steps=20, **arguments)
+    np.testing.assert_allclose(got, path[-1], rtol=0, atol=20 * 4e-15)
+
+
+def test_one_parameter_descends(single):
+    theta, settled = np.full(kr.LANES, 0.7), np.zeros(kr.LANES, dtype=bool)
+    single.descend(theta, settled, 0.05, 1.0, 100_000)
+    assert settled.all()
+    h = 1e-6
+    assert abs(single.model.loss(theta[:1] + h) - single.model.loss(theta[:1] - h)) / (2 * h) < 1e-9
+
+
+def model_with_names(names, layout):
+    """A model whose parameters (and for one expression with inputs the last two, its inputs) have these names."""
+    symbols = [sp.Symbol(name, real=True) for name in names]
+    forms = [sp.exp, sp.tanh, sp.Abs, sp.sin, lambda p: sp.log(1 + p**2), lambda p: sp.sqrt(1 + p**2)]
+    terms = [forms[j % len(forms)](p) / len(names) for j, p in enumerate(symbols)]
+    if layout == "list":
+        return Model(symbols, [sum(terms), sum(terms) ** 2 + terms[0] * terms[1]], y=[1.0, -0.5])
+    *theta, x, z = symbols
+    return Model(theta, sum(terms) + theta[0] * x * z, inputs=(x, z), x=[[0.5, 1.0], [-0.25, 2.0]], y=[1.0, 0.0])
+
+
+def interpreted(model, sampling):
+    """theta after five steps of the generated text, run by Python: nothing is compiled."""
+    text = generate(model).replace("from numba import njit", "def njit(*_, **__):\n    return lambda f: f\n")
+    module = {}
+    exec(text, module)  # the generator's own text
+    theta, d, lanes = np.repeat(np.linspace(-1, 1, model.d), kr.LANES), model.d, kr.LANES
+    words = np.concatenate([block_words(3, (), 0, lanes).ravel(), np.zeros(lanes, dtype=np.uint64)])
+    order, status = np.repeat(np.arange(2, dtype=np.uint64), lanes), np.full(lanes, -1)
+    state, out = (theta, words, order, status), np.empty((1, d * lanes))
+    data = (model.x, model.y, np.array([0.1, 0.2]))
+    with np.errstate(over="ignore"):
+        module["advance"](*state, 0, np.array([5]), out, *data, 0.05, 2, sampling, kr.RADEMACHER, np.inf)
+    return out
+
+
+def every_name():
+    """Each name in the generated text of either layout, and what Python reserves or defines."""
+    plain = [model_with_names(["p", "q", "w"], layout) for layout in ("list", "inputs")]
+    tokens = [t for m in plain for t in tokenize.generate_tokens(io.StringIO(generate(m)).readline)]
+    found = {t.string for t in tokens if t.type == tokenize.NAME}
+    numba = {"numba", "prange", "literal_unroll", "vectorize", "objmode"}
+    others = {"t0", "t1", "g1", "count_0", "residual_1", "total_p", "batch", "x", "_", "__", "ι", "p'"}
+    return sorted(found | numba | others | set(dir(builtins)) | set(keyword.kwlist))
+
+
+@pytest.mark.parametrize("layout", ["list", "inputs"])
+def test_a_parameter_or_input_may_have_any_name(layout):
+    names = every_name()
+    assert {"range", "LANES", "theta", "np", "math", "k", "flip", "update", "lambda", "total_p"} < set(names)
+    for reverse in (False, True):  # another name is last, another function is at each
+        names = names[::-1] if reverse else names
+        for first in range(0, len(names), 60):
+            some = names[first : first + 60]
+            awkward, plain = (model_with_names(c, layout) for c in (some, [f"p{j}_" for j in range(len(some))]))
+            for sampling in (kr.FULL, kr.WITH_REPLACEMENT) if not reverse else (kr.FULL,):
+                got, expected = interpreted(awkward, sampling), interpreted(plain, sampling)
+                # The same formulas in another order.
+                np.testing.assert_allclose(got, expected, rtol=0, atol=1e-13)
+
+
+def test_names_of_the_generated_functions_compile():
+    names = ["range", "njit", "words", "abs", "out", "flip"]
+    model = model_with_names(names, "list")
+    got, words = step(Kernel.for_model(model), np.linspace(-1, 1, 6), np.array([0.1, 0.2]), batch=2, steps=5)
+    arguments = {"lr": 0.05, "batch": 2, "sampling": kr.FULL, "law": kr.RADEMACHER}
+    path = replay(model, np.linspace(-1, 1, 6), words, np.array([0.1, 0.2]), steps=5, **arguments)
+    np.testing.assert_allclose(got, path[-1], rtol=0, atol=5 * 4e-15)
