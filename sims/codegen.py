@@ -55,7 +55,7 @@ def _reserved() -> frozenset[str]:
     """
     functions = (*kernel_math.FUNCTIONS, *kernel_random.FUNCTIONS)
     fixed = {f.__name__ for f in functions} | set(kernel_random.CONSTANTS) | _words(templates.HEADER)
-    for text in (templates.INDEXED, templates.UNROLLED, templates.ROWS, templates.DRIVERS):
+    for text in (templates.INDEXED, _unrolled_loops(1, 1), templates.ROWS, templates.DRIVERS):
         for function in text.split("\n\n\n"):
             # Only what fills <THETA> and <TOTAL> are names from the model.
             filled = "<THETA>" in function or "<TOTAL>" in function
@@ -183,11 +183,17 @@ def _unrolled(model: Model, names: _Names) -> str:
         reduced[n:],
         arrays,
     )
-    loops = _fill(
+    loops = _fill(_unrolled_loops(n, model.d), THETA=_list(names.theta), TOTAL=_list(names.total))
+    # So many steps are unrolled that a pass over the replicas has some eight samples to evaluate.
+    constants = f"N = {n}\nPERIOD = {max(1, 64 // n)}\nSTRIDE = {max(1, 8 // n)}\n"
+    return constants + "\n\n" + function + "\n\n" + loops
+
+
+def _unrolled_loops(n: int, d: int) -> str:
+    """The loops of this layout, but for the model's names."""
+    return _fill(
         templates.UNROLLED,
-        THETA_K=_rows("theta", model.d),
-        THETA=_list(names.theta),
-        TOTAL=_list(names.total),
+        THETA_K=_rows("theta", d),
         COUNT_K=_rows("count", n) + ",",
         NOISE_K=_rows("noise", n) + ",",
         ONES=_list(["1.0"] * n) + ",",
@@ -195,9 +201,6 @@ def _unrolled(model: Model, names: _Names) -> str:
         SIGMA=_list(f"sigma[{i}]" for i in range(n)) + ",",
         Y=_list(f"y[{i}]" for i in range(n)) + ",",
     )
-    # So many steps are unrolled that a pass over the replicas has some eight samples to evaluate.
-    constants = f"N = {n}\nPERIOD = {max(1, 64 // n)}\nSTRIDE = {max(1, 8 // n)}\n"
-    return constants + "\n\n" + function + "\n\n" + loops
 
 
 def _in_order(assignments: Sequence[tuple[sp.Symbol, sp.Expr]]) -> list[tuple[sp.Symbol, sp.Expr]]:

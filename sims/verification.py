@@ -26,8 +26,8 @@ Array = NDArray[np.float64]
 # The half width that is planned first, over the margin. A right theory then lies within the rest of the margin, and one
 # that is wrong by twice the margin is refuted, with probability above 0.99.
 _PLANNED_WIDTH = 0.5
-# An estimate between is looked at again, with new data and a half width of this part of its distance from the margin, so
-# often at most. Each look has an equal part of the level.
+# An estimate between is looked at again, with new data and a half width of this part of its distance from the margin.
+# So often at most; each look has an equal part of the level.
 _SECOND_WIDTH = 0.6
 _STAGES = 4
 # An ensemble that still moves by more than this part of the margin has not settled.

@@ -57,17 +57,22 @@ class Conjecture(SlowTheory):
         """S, shape (d, d)."""
         if self._matrix is None:
             return None
-        return self._finite("covariance", np.asarray(self._matrix(*local.theta), dtype=np.float64))
+        s = self._finite("covariance", np.asarray(self._matrix(*local.theta), dtype=np.float64))
+        if np.max(np.abs(s - s.T)) > 1e-9 * max(float(np.max(np.abs(s))), 1e-300):
+            raise NotApplicable("conjecture", "its covariance is not symmetric on the zero-loss set")
+        return s
 
     @np.errstate(all="ignore")
     def regularizer(self, local: LocalGeometry) -> float | None:
         """R, or None."""
-        return None if self._regularizer is None else float(self._regularizer(*local.theta))
+        if self._regularizer is None:
+            return None
+        return float(self._finite("regularizer", np.asarray(self._regularizer(*local.theta), dtype=np.float64)))
 
     @np.errstate(all="ignore")
     def regularizer_gradient(self, local: LocalGeometry) -> Array | None:
         """P grad R, shape (d,), or None."""
-        if self._gradient is None:
+        if self._gradient is None or self.regularizer(local) is None:
             return None
         gradient = np.asarray(self._gradient(*local.theta), dtype=np.float64).reshape(-1)
         return local.project(self._finite("regularizer", gradient))

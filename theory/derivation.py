@@ -197,9 +197,7 @@ def derive(model: Model, algorithm: Algorithm, start: Sequence[float] | None = N
     )  # fmt: skip
 
 
-def _reduced(
-    problem: SymbolicProblem, elementary: Sequence[sp.Expr], budget: Budget
-) -> tuple[Reduction | None, str]:
+def _reduced(problem: SymbolicProblem, elementary: Sequence[sp.Expr], budget: Budget) -> tuple[Reduction | None, str]:
     """The chart of Gamma with what follows, or None and why there is none."""
     symbols, before = problem.symbols, len(budget.skipped)
     found = budget.attempt(

@@ -249,24 +249,27 @@ class _Case:
                 return distance, ""
             return size if size > 0 else 1.0, "the start is the prediction; the error is relative to its norm"
         norm = float(np.linalg.norm(value))
-        natural = self._natural_scale()
-        if norm > _ZERO * natural:
+        natural, rounding = self._natural_scale()
+        if norm > max(_ZERO * natural, rounding):
             return norm, ""
-        if natural == 0:
+        if natural <= rounding:
             raise NotApplicable("nonzero prediction", "the predicted and the natural scale are zero: nothing moves")
         return (
             natural,
             f"the prediction is zero; the error is relative to {natural:.3g}, the scale of the derived theory",
         )
 
-    def _natural_scale(self) -> float:
-        """Size of the statistic before the projection on Gamma, by the derived theory."""
+    def _natural_scale(self) -> tuple[float, float]:
+        """Size of the statistic before the projection on Gamma, by the derived theory, and the size of its rounding."""
         s = self.derived.covariance(self.local)
         if self.claim.kind == "covariance":
-            return float(np.linalg.norm(s))
+            return float(np.linalg.norm(s)), 0.0
         if self.claim.kind == "drift":
-            return 0.5 * self.algorithm.lr * float(np.linalg.norm(self.local.third(s)))
-        return 1.0
+            half = 0.5 * self.algorithm.lr
+            # D3L[S] is a sum of products of these; where they cancel, the curvature does not change along S.
+            terms = np.linalg.norm(self.local.second) * np.linalg.norm(self.local.jacobian) * np.linalg.norm(s)
+            return half * float(np.linalg.norm(self.local.third(s))), 1e-12 * half * float(terms) / self.model.n
+        return 1.0, 0.0
 
     def _rivals(self, value: Array, scale: float) -> tuple[Rival, ...]:
         model, algorithm = self.model, self.algorithm

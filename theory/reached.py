@@ -157,7 +157,7 @@ def _limited(seconds: float, function: Any, *args: Any) -> tuple[Any, str]:
     budget = Budget(seconds)
     found = budget.attempt("flow", seconds, attempt)
     if found is not None:
-        return found  # type: ignore[no-any-return]
+        return found
     note = "".join(budget.skipped).removeprefix("flow: ")
     return None, "not followed in the time for it" if note.startswith("not finished") else note
 

@@ -31,6 +31,18 @@ def derivations():
             Model((w, a), a * sp.tanh(w * x), inputs=(x,), x=np.arange(1.0, 41.0)[:, None], y=np.ones(40)),
             Algorithm(0.1, 5, NOISE),
         ),
+        "minibatch": (Model((u, v, w), [u * v, u * w], y=[1.0, -0.5]), Algorithm(0.3, 1, NOISE), (2.0, 0.5, -0.25)),
+        "unequal": (
+            Model((u, v, w), [u * v, u * w], y=[1.0, -0.5]),
+            Algorithm(0.3, 1, LabelNoise((0.1, 0.2))),
+            (2.0, 0.5, -0.25),
+        ),
+        "no start": (Model((u,), sp.exp(u), y=[-1.0]), Algorithm(0.2, 1, NOISE), (0.5,)),
+        "family": (
+            Model((u, v, w, a), u * v + w * a, y=[1.0]),
+            Algorithm(0.3, 1, NOISE),
+            (1.5, 0.5, 0.7, 0.2),
+        ),
     }
     return {name: derive(*study) for name, study in studies.items()}
 
@@ -48,6 +60,47 @@ def test_text_says_what_was_skipped(derivations):
     text = as_text(derivations["sums"])
     assert "Notes" in text
     assert "Sum(" in text
+
+
+def joined(text: str) -> str:
+    return " ".join(text.split())
+
+
+def test_text_tells_not_searched_from_not_found(derivations):
+    text = joined(as_text(derivations["sums"]))
+    assert "Not searched: n + d = 42 is more than 40 (n=40, d=2)." in text
+    assert "No closed form was found by SymPy: n=40 samples" in text
+    assert "None was found" not in text
+    text = joined(as_text(derivations["no start"]))
+    assert "Not searched: interpolation: no zero-loss point was found from any start." in text
+
+
+def test_text_says_where_the_flow_ends(derivations):
+    ends = {
+        name: joined(as_text(d)).partition("Where the slow flow from the start ends")[2]
+        for name, d in derivations.items()
+    }
+    assert ends["uv"] == ""
+    assert "- derived: stable, slowest rate 0.93139; not certified: u = 0.9005" in ends["minibatch"]
+    assert "it is numeric point 1 above to 1e-8, which is certified: u = 0.9032" in ends["minibatch"]
+    assert "The ends by derived and by paper are 0.00474 apart: the finite batch" in ends["minibatch"]
+    assert "- paper: none: it needs equal sigma for all samples" in ends["unequal"]
+    assert "apart" not in ends["unequal"]
+    assert "No flow was followed: interpolation: the least loss found from the start is L=" in ends["no start"]
+    assert "neutral (one of a family of stationary points; the flow selects it)" in ends["family"]
+
+
+def test_json_says_where_the_flow_ends(derivations):
+    assert as_json(derivations["uv"])["reached"] is None
+    data = as_json(derivations["minibatch"])
+    own, paper, _ = data["reached"]["ends"]
+    assert (own["certified"], own["coincides_with"]) == (False, "")
+    assert (paper["certified"], paper["coincides_with"]) == (True, "numeric point 1")
+    assert paper["theta"] == pytest.approx(data["roots"][0]["theta"], abs=1e-8)
+    assert data["reached"]["distance"] == pytest.approx(np.linalg.norm(np.subtract(own["theta"], paper["theta"])))
+    unequal = as_json(derivations["unequal"])["reached"]
+    assert [e["theta"] is None for e in unequal["ends"]] == [False, True, True]
+    assert as_json(derivations["sums"])["not_searched"].startswith("n + d = 42")
 
 
 def test_json_is_plain(derivations):
@@ -72,7 +125,7 @@ def test_latex_is_balanced(derivations):
 
 
 @pytest.mark.skipif(shutil.which("pdflatex") is None, reason="pdflatex is not installed")
-@pytest.mark.parametrize("name", ["uv", "tanh", "sums"])
+@pytest.mark.parametrize("name", ["uv", "tanh", "sums", "minibatch", "unequal", "no start", "family"])
 def test_latex_compiles(derivations, name, tmp_path):
     (tmp_path / "d.tex").write_text(as_latex(derivations[name]))
     command = ["pdflatex", "-interaction=nonstopmode", "-halt-on-error", "d.tex"]
