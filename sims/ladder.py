@@ -12,12 +12,12 @@ import numpy as np
 from flatmin.theory import Algorithm, Model
 from numpy.typing import NDArray
 
-from .confidence import noise_radius
 from .engine import simulate
 from .ensemble import Ensemble
-from .extrapolate import Estimate, Rung, extrapolate, polynomial_weights
+from .extrapolate import Estimate, Rung, extrapolate
 from .kernel import Kernel
 from .measure import Measurement
+from .plan import TAIL_LIMIT, Pilot, kurtosis, sample_sizes
 from .progress import Progress
 from .random import claim_key
 
@@ -30,20 +30,14 @@ _RELATIVE_STRENGTHS = np.geomspace(0.1, 1.0, 4)
 # Enough to time both threads of a small machine.
 _PROBE_REPLICAS = 128
 _PILOT_REPLICAS = 512
-_FEWEST = 256
 # Replicas per call: bounds the memory of recorded points.
 _CHUNK = 1 << 15
-# Sample kurtosis over the number of replicas: above this, a few replicas carry the mean, and the normal
-# approximation of its error at four or five standard errors is not to be trusted.
-_TAIL_LIMIT = 0.02
 # Probability of residuals as large as these: below it the polynomial does not describe the data.
 _LEAST_FIT = 1e-6
 # Part of the planned half width that the truncation may take before the strengths are lowered.
 _LARGEST_TRUNCATION = 0.4
 # How often the strengths are lowered.
 _ATTEMPTS = 4
-# Shares of the sample size that a strength gets at least, so that the fit can be checked.
-_LEAST_SHARE = 0.1
 
 
 @dataclass(frozen=True)
@@ -87,16 +81,6 @@ class _Spent:
     @property
     def seconds(self) -> float:
         return time.perf_counter() - self.started
-
-
-@dataclass(frozen=True)
-class _Pilot:
-    """What the pilot run at the largest strength showed."""
-
-    largest: float
-    covariance: Array
-    kurtosis: float
-    seconds_per_replica: float
 
 
 class Ladder:
@@ -177,7 +161,8 @@ class Ladder:
         if isinstance(pilot, Measured):
             return pilot
         strengths = np.array([self.measurement.admissible(s) for s in pilot.largest * _RELATIVE_STRENGTHS])
-        sizes, weight = self._sizes(pilot, strengths)
+        half_width = self._goal.half_width / float(self.measurement.in_units(np.array(1.0), self.own_strength))
+        sizes, weight = sample_sizes(pilot, self.measurement, strengths, half_width, self._goal.level)
         left = 0.9 * self._goal.budget - self._spent.seconds
         seconds = weight * pilot.seconds_per_replica
         if seconds > left:
@@ -188,11 +173,11 @@ class Ladder:
         if seconds > left:
             sizes = np.floor(sizes * max(left, 0.0) / seconds).astype(np.int64)
             # With fewer the tails could not be judged, and the time would be lost.
-            if sizes.min() < 1.1 * pilot.kurtosis / _TAIL_LIMIT:
+            if sizes.min() < 1.1 * pilot.kurtosis / TAIL_LIMIT:
                 return self._nothing(f"the budget of {self._goal.budget:g} s is too small", needed)
         return self._decide(attempt, strengths, sizes, needed)
 
-    def _pilot(self, attempt: int, largest: float) -> _Pilot | Measured:
+    def _pilot(self, attempt: int, largest: float) -> Pilot | Measured:
         """Find a strength at which every replica stays and settles, and how widely the statistic spreads there."""
         estimate = _PILOT_REPLICAS * self._seconds_per_replica(attempt, largest)
         budget = self._goal.budget
@@ -206,7 +191,9 @@ class Ladder:
                 rows = self._rows(ensemble, largest)
                 centred = rows - rows.mean(axis=0)
                 covariance = centred.T @ centred / (len(rows) - 1)
-                return _Pilot(largest, covariance, _kurtosis(centred), ensemble.seconds / _PILOT_REPLICAS)
+                return Pilot(
+                    largest, covariance, kurtosis(centred), _PILOT_REPLICAS, ensemble.seconds / _PILOT_REPLICAS
+                )
             largest /= 4
         count = int(ensemble.failed.sum())
         return self._nothing(f"{count} of {_PILOT_REPLICAS} replicas diverge even at lambda={4 * largest:.3g}", 0.0)
@@ -221,37 +208,13 @@ class Ladder:
                 return probe.seconds / _PROBE_REPLICAS * whole / steps
             steps = min(8 * steps, whole)
 
-    def _timed(self, attempt: int, pilot: _Pilot, left: float) -> float:
+    def _timed(self, attempt: int, pilot: Pilot, left: float) -> float:
         """Seconds per replica at the largest strength, from as many replicas as a tenth of the time allows."""
         count = min(int(0.1 * max(left, 0.0) / pilot.seconds_per_replica), _CHUNK)
         if count <= _PILOT_REPLICAS:
             return pilot.seconds_per_replica
         ensemble = self._simulate(pilot.largest, count, ("timing", attempt))
         return min(pilot.seconds_per_replica, ensemble.seconds / count)
-
-    def _sizes(self, pilot: _Pilot, strengths: Array) -> tuple[NDArray[np.int64], float]:
-        """Replicas per strength for the planned error at least cost, and that cost in replicas of the pilot."""
-        measurement = self.measurement
-        relative = strengths / pilot.largest
-        variances = relative**measurement.variance_power
-        longest = float(measurement.schedule(pilot.largest)[-1])
-        lengths = [float(measurement.schedule(s)[-1]) / longest for s in strengths]
-        # Lengths, not seconds: sample sizes that depend on a clock could not be reproduced.
-        costs = np.array(lengths)
-        shares = np.ones(len(strengths))
-        for _ in range(10):
-            weights = np.abs(polynomial_weights(strengths, variances / shares, measurement.degree)[0])
-            weights = np.maximum(weights, _LEAST_SHARE * weights.max())
-            shares = weights * np.sqrt(variances / costs)
-        weights = polynomial_weights(strengths, variances / shares, measurement.degree)[0]
-        values = len(pilot.covariance) - measurement.residual_columns
-        # One half of the level for the part along the prediction, one for the rest; the latter's radius covers both.
-        radius = noise_radius(pilot.covariance[:values, :values], self._goal.level / 2, _PILOT_REPLICAS)
-        wanted = self._goal.half_width / float(measurement.in_units(np.array(1.0), self.own_strength))
-        factor = float(np.sum(weights**2 * variances / shares)) * (radius / wanted) ** 2
-        fewest = max(_FEWEST, 2 * pilot.kurtosis / _TAIL_LIMIT)
-        sizes = np.minimum(np.maximum(np.ceil(factor * shares), fewest), 1e9).astype(np.int64)
-        return sizes, float(costs @ sizes)
 
     def _decide(self, attempt: int, strengths: Array, sizes: NDArray[np.int64], needed: float) -> Measured:
         """Draw the data that decide."""
@@ -272,11 +235,11 @@ class Ladder:
             centred = table - mean
             covariance = centred.T @ centred / (len(table) - 1) / len(table)
             covariance += self.measurement.resolution(strength) ** 2 * np.eye(len(mean))
-            tails = max(tails, _kurtosis(centred) / len(table))
+            tails = max(tails, kurtosis(centred) / len(table))
             rungs.append(Rung(float(strength), mean, covariance, len(table)))
         estimate, residual = self._in_units(extrapolate(rungs, self.measurement.degree))
         trouble = ""
-        if tails > _TAIL_LIMIT:
+        if tails > TAIL_LIMIT:
             trouble = f"heavy tails: single replicas carry the mean (kurtosis over replicas {tails:.2g})"
         elif estimate.fit_probability < _LEAST_FIT:
             trouble = f"the extrapolation to lambda=0 does not fit (probability {estimate.fit_probability:.1g})"
@@ -338,12 +301,3 @@ class Ladder:
 
     def _nothing(self, trouble: str, needed: float) -> Measured:
         return Measured(None, 0.0, trouble, needed, self._spent.steps, self._spent.seconds)
-
-
-def _kurtosis(centred: Array) -> float:
-    """Largest kurtosis: of the components that carry most of the variance, and of the norm."""
-    variances = np.mean(centred**2, axis=0)
-    if not variances.max(initial=0.0) > 0:
-        return 3.0
-    main = centred[:, variances > 0.01 * variances.max()]
-    return float(np.max(np.mean(main**4, axis=0) / np.mean(main**2, axis=0) ** 2))

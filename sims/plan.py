@@ -1,0 +1,88 @@
+"""The sample size: what a pilot run showed, and how many replicas each strength needs for a planned error."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .confidence import noise_radius
+from .extrapolate import polynomial_weights
+from .measure import Measurement
+
+__all__ = ["TAIL_LIMIT", "Pilot", "kurtosis", "sample_sizes"]
+
+Array = NDArray[np.float64]
+
+_FEWEST = 256
+# Sample kurtosis over the number of replicas: above this, a few replicas carry the mean, and the normal
+# approximation of its error at four or five standard errors is not to be trusted.
+TAIL_LIMIT = 0.02
+# Share of the weight that a strength gets at least, so that the fit can be checked.
+_LEAST_SHARE = 0.1
+
+
+@dataclass(frozen=True)
+class Pilot:
+    """What the pilot run at the largest strength showed.
+
+    Attributes
+    ----------
+    largest : float
+        That strength.
+    covariance : ndarray, shape (D, D)
+        Of one replica's row.
+    kurtosis : float
+    replicas : int
+    seconds_per_replica : float
+    """
+
+    largest: float
+    covariance: Array
+    kurtosis: float
+    replicas: int
+    seconds_per_replica: float
+
+
+def sample_sizes(
+    pilot: Pilot, measurement: Measurement, strengths: Array, half_width: float, level: float
+) -> tuple[NDArray[np.int64], float]:
+    """Replicas per strength for a planned half width at the least cost, and that cost in replicas of the pilot.
+
+    Parameters
+    ----------
+    pilot : Pilot
+    measurement : Measurement
+    strengths : ndarray, shape (J,)
+    half_width : float
+        Of the interval of the limit, in the units of a row.
+    level : float
+        Error rate of the interval.
+    """
+    variances = (strengths / pilot.largest) ** measurement.variance_power
+    # Lengths, not seconds: sample sizes that depend on a clock could not be reproduced.
+    costs = np.array([float(measurement.schedule(s)[-1]) for s in (pilot.largest, *strengths)])
+    costs = costs[1:] / costs[0]
+    shares = np.ones(len(strengths))
+    for _ in range(10):
+        weights = np.abs(polynomial_weights(strengths, variances / shares, measurement.degree)[0])
+        weights = np.maximum(weights, _LEAST_SHARE * weights.max())
+        shares = weights * np.sqrt(variances / costs)
+    weights = polynomial_weights(strengths, variances / shares, measurement.degree)[0]
+    values = len(pilot.covariance) - measurement.residual_columns
+    # One half of the level for the part along the prediction, one for the rest; the latter's radius covers both.
+    radius = noise_radius(pilot.covariance[:values, :values], level / 2, pilot.replicas)
+    factor = float(np.sum(weights**2 * variances / shares)) * (radius / half_width) ** 2
+    fewest = max(_FEWEST, 2 * pilot.kurtosis / TAIL_LIMIT)
+    sizes = np.minimum(np.maximum(np.ceil(factor * shares), fewest), 1e9).astype(np.int64)
+    return sizes, float(costs @ sizes)
+
+
+def kurtosis(centred: Array) -> float:
+    """Largest kurtosis of the components that carry most of the variance; rows have mean zero, shape (N, D)."""
+    variances = np.mean(centred**2, axis=0)
+    if not variances.max(initial=0.0) > 0:
+        return 3.0
+    main = centred[:, variances > 0.01 * variances.max()]
+    return float(np.max(np.mean(main**4, axis=0) / np.mean(main**2, axis=0) ** 2))
