@@ -33,10 +33,10 @@ def wrong_by(error):
     return 1 / (1 + sp.Rational(repr(error)))
 
 
-def uv_claims(kind):
-    """True, at the margin and at twice the margin on either side: a multiple of the exact R, or of the exact S."""
+def uv_claims(kind, errors):
+    """Claims that are wrong by `errors`: a multiple of the exact R, or of the exact S."""
     claims = []
-    for error in (0.0, MARGIN, -MARGIN, 2 * MARGIN, -2 * MARGIN):
+    for error in errors:
         if kind == "drift":
             strength = ETA * SIGMA**2 / B * wrong_by(error)
             claims.append(Claim("drift", "conjecture", f"{error:+.2f}", regularizer=UV_R, strength=strength))
@@ -48,12 +48,13 @@ def uv_claims(kind):
     return claims
 
 
-def counted(model, algorithm, start, claims, confidence):
+def counted(model, algorithm, start, claims, confidence, seeds=SEEDS, budget=60.0):
     """Verdicts over the seeds, by claim, and the errors over their standard errors."""
     table = {c.title: Counter() for c in claims}
     pulls = {c.title: [] for c in claims}
-    for seed in range(SEEDS):
-        for verdict in verify(model, algorithm, start=start, claims=claims, confidence=confidence, seed=seed):
+    for seed in range(seeds):
+        options = {"confidence": confidence, "seed": seed, "budget": budget}
+        for verdict in verify(model, algorithm, start=start, claims=claims, **options):
             table[verdict.claim.title][verdict.verdict] += 1
             # One number a claim: the component that is known worst, relative to where it goes.
             error = (verdict.measured - verdict.predicted).ravel()
@@ -62,7 +63,7 @@ def counted(model, algorithm, start, claims, confidence):
     return table, pulls
 
 
-def upper_bound(count, total=SEEDS):
+def upper_bound(count, total):
     """Upper 95 % bound of a frequency (Clopper and Pearson)."""
     return float(stats.beta.ppf(0.95, count + 1, total - count)) if count < total else 1.0
 
@@ -70,20 +71,21 @@ def upper_bound(count, total=SEEDS):
 def report(title, table):
     print(f"\n{title}")
     for name, counts in table.items():
-        parts = ", ".join(f"{k} {v} (upper 95 % bound {100 * upper_bound(v):.2f} %)" for k, v in sorted(counts.items()))
-        print(f"  {name}: {parts}; refuted {counts['refuted']} (bound {100 * upper_bound(counts['refuted']):.2f} %)")
+        total = sum(counts.values())
+        kinds = ("supported", "refuted", "inconclusive")
+        shown = [f"{k} {counts[k]} (upper 95 % bound {100 * upper_bound(counts[k], total):.2f} %)" for k in kinds]
+        print(f"  {name}: {total} seeds: {', '.join(shown)}")
 
 
 @pytest.mark.parametrize("kind", ["drift", "covariance"])
 @pytest.mark.parametrize("confidence", [0.999, 0.9])
 def test_error_rates_on_uv(kind, confidence):
     algorithm = Algorithm(0.2, 1, LabelNoise(0.1))
-    table, _ = counted(UV, algorithm, [2.0, 0.5], uv_claims(kind), confidence)
+    claims = uv_claims(kind, (0.0, 2 * MARGIN, -2 * MARGIN))
+    table, _ = counted(UV, algorithm, [2.0, 0.5], claims, confidence)
     report(f"uv, {kind}, confidence {confidence}", table)
-    # False verdicts: a true claim refuted, one wrong by twice the margin supported; at the margin neither is an
-    # error, but each may come no more often than the stated rate.
-    rate = 1 - confidence
-    allowed = stats.binom.isf(1e-3, SEEDS, rate)
+    # False verdicts: a true claim refuted, one wrong by twice the margin supported.
+    allowed = stats.binom.isf(1e-3, SEEDS, 1 - confidence)
     assert table["+0.00"]["refuted"] <= allowed
     for name in ("+0.04", "-0.04"):
         assert table[name]["supported"] <= allowed
@@ -91,10 +93,22 @@ def test_error_rates_on_uv(kind, confidence):
         # Power where it is decided, and decided nearly always: the sample size is planned for it.
         assert table[name]["refuted"] >= 0.95 * decided
         assert decided >= 0.9 * SEEDS
-    for name in ("+0.02", "-0.02"):
-        assert table[name]["supported"] + table[name]["refuted"] <= allowed
 
 
+def test_error_rate_at_the_margin():
+    """Where a verdict is most likely to be wrong: decided no more often than the stated rate, all looks together."""
+    algorithm, seeds, confidence = Algorithm(0.2, 1, LabelNoise(0.1)), 200, 0.9
+    claims = uv_claims("drift", (MARGIN, -MARGIN))
+    # Any budget is used up here; a second gives several looks.
+    table, _ = counted(UV, algorithm, [2.0, 0.5], claims, confidence, seeds, budget=1.0)
+    report(f"uv, drift at the margin, confidence {confidence}", table)
+    for counts in table.values():
+        assert counts["supported"] + counts["refuted"] <= stats.binom.isf(1e-3, seeds, 1 - confidence)
+
+
+@pytest.mark.parametrize(
+    ("kinds", "seeds"), [(("drift", "covariance", "trajectory"), SEEDS), (("fixed-point",), 150)], ids=["fast", "end"]
+)
 @pytest.mark.parametrize(
     ("model", "algorithm", "start"),
     [
@@ -103,16 +117,15 @@ def test_error_rates_on_uv(kind, confidence):
     ],
     ids=["rank one, B = 1", "two tanh points"],
 )
-def test_true_claims_are_not_refuted(model, algorithm, start):
-    kinds = ("drift", "covariance", "trajectory", "fixed-point")
+def test_true_claims_are_not_refuted(model, algorithm, start, kinds, seeds):
     claims = [Claim(k, "derived", k) for k in kinds]
-    table, pulls = counted(model, algorithm, start, claims, 0.999)
+    table, pulls = counted(model, algorithm, start, claims, 0.999, seeds)
     report(f"{model}", table)
     for kind in kinds:
-        assert table[kind]["refuted"] <= stats.binom.isf(1e-3, SEEDS, 1e-3)
-        assert table[kind]["supported"] >= 0.9 * SEEDS
+        assert table[kind]["refuted"] <= stats.binom.isf(1e-3, seeds, 1e-3)
+        assert table[kind]["supported"] >= 0.9 * seeds
         # The stated standard errors are the real ones: mean 0 and standard deviation 1 to four of their errors.
         mean, spread = float(np.mean(pulls[kind])), float(np.std(pulls[kind]))
         print(f"  {kind}: errors over standard errors have mean {mean:+.3f}, standard deviation {spread:.3f}")
-        assert abs(mean) < 4 / np.sqrt(SEEDS)
-        assert abs(spread - 1) < 4 / np.sqrt(2 * SEEDS)
+        assert abs(mean) < 4 / np.sqrt(seeds)
+        assert abs(spread - 1) < 4 / np.sqrt(2 * seeds)
