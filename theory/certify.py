@@ -99,6 +99,9 @@ class _Numeric:
             point = np.concatenate([theta, self.multipliers(theta)])
             for _ in range(steps):
                 system = self.kkt(point[:d], point[d:])
+                # LAPACK prints to the terminal when it is given NaN.
+                if not (np.all(np.isfinite(system.jacobian)) and np.all(np.isfinite(system.value))):
+                    return None
                 step = np.linalg.lstsq(system.jacobian, system.value, rcond=1e-11)[0]
                 size, scale = float(np.linalg.norm(step[:d])), 1 + float(np.linalg.norm(point[:d]))
                 point = point - step * min(1.0, scale / size if size else 1.0)

@@ -128,7 +128,8 @@ def _described(
     domain = f"{eta}*h_max < 2; at {eta} = {algorithm.lr:g} it is {algorithm.lr * largest:.6g}"
     if not any(v.has(eta) for v in values):
         bound = sp.simplify(2 / _largest(values)) if len(values) <= 2 else sp.Float(2 / largest, 10)
-        domain = f"{eta} < {bound}" + ("" if inside else f": not at {eta} = {algorithm.lr:g}")
+        bounded = f"{eta} < {bound}" if largest > 0 else f"every {eta}"
+        domain = bounded + ("" if inside else f": not at {eta} = {algorithm.lr:g}")
     theta = np.array([float(sp.N(v.subs(eta, sp.Rational(repr(algorithm.lr))))) for v in point])
     root = certify(problem.model, algorithm, theta) if inside else None
     return Solution(point, values[0], domain, checked, root)
