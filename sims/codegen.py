@@ -53,7 +53,7 @@ def _reserved() -> frozenset[str]:
 
     The other functions are scopes of their own: what is local there is free here.
     """
-    functions = (*kernel_math.FUNCTIONS, *kernel_random.FUNCTIONS)
+    functions: tuple[Any, ...] = (*kernel_math.FUNCTIONS, *kernel_random.FUNCTIONS)
     fixed = {f.__name__ for f in functions} | set(kernel_random.CONSTANTS) | _words(templates.HEADER)
     for text in (templates.INDEXED, _unrolled_loops(1, 1), templates.ROWS, templates.DRIVERS):
         for function in text.split("\n\n\n"):
