@@ -56,6 +56,7 @@ class Measured:
         Wall time that the planned sample size takes in all.
     replica_steps : int
     seconds : float
+        Wall time in which the data that decide were drawn.
     """
 
     estimate: Estimate | None
@@ -154,7 +155,7 @@ class Ladder:
             if lower.estimate is None:
                 break
             measured = lower
-        return replace(measured, replica_steps=self._spent.steps, seconds=self._spent.seconds)
+        return replace(measured, replica_steps=self._spent.steps)
 
     def _attempt(self, attempt: int, largest: float) -> Measured:
         pilot = self._pilot(attempt, largest)
@@ -218,7 +219,7 @@ class Ladder:
 
     def _decide(self, attempt: int, strengths: Array, sizes: NDArray[np.int64], needed: float) -> Measured:
         """Draw the data that decide."""
-        rungs, tails = [], 0.0
+        rungs, tails, seconds = [], 0.0, 0.0
         for j, (strength, size) in enumerate(zip(strengths, sizes)):
             steps = float(self.measurement.schedule(strength)[-1]) * int(size)
             self.progress.phase(f"lambda={strength:.2e} ({j + 1}/{len(strengths)})", steps)
@@ -226,6 +227,7 @@ class Ladder:
             for chunk, first in enumerate(range(0, int(size), _CHUNK)):
                 count = min(_CHUNK, int(size) - first)
                 ensemble = self._simulate(strength, count, ("main", attempt, j, chunk), announce=False)
+                seconds += ensemble.seconds
                 if ensemble.failed.any():
                     failed = int(ensemble.failed.sum())
                     return self._nothing(f"{failed} replicas diverged or did not settle at lambda={strength:.3g}", 0.0)
@@ -243,7 +245,7 @@ class Ladder:
             trouble = f"heavy tails: single replicas carry the mean (kurtosis over replicas {tails:.2g})"
         elif estimate.fit_probability < _LEAST_FIT:
             trouble = f"the extrapolation to lambda=0 does not fit (probability {estimate.fit_probability:.1g})"
-        return Measured(estimate, residual, trouble, needed, self._spent.steps, self._spent.seconds)
+        return Measured(estimate, residual, trouble, needed, self._spent.steps, seconds)
 
     def _in_units(self, raw: Estimate) -> tuple[Estimate, float]:
         """The estimate at the study's own strength, without the columns that tell whether it settled."""
