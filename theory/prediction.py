@@ -46,7 +46,7 @@ class Rival:
     scale : float
         What its relative error is relative to, as for a claim of its own.
     distance : float
-        From the claim's prediction, over the smaller of the two scales.
+        Of the claim's prediction, along or across the rival's, whichever is more, over the smaller of the two scales.
     """
 
     theory: str
@@ -254,10 +254,9 @@ class _Case:
             return norm, ""
         if natural <= rounding:
             raise NotApplicable("nonzero prediction", "the predicted and the natural scale are zero: nothing moves")
-        return (
-            natural,
-            f"the prediction is zero; the error is relative to {natural:.3g}, the scale of the derived theory",
-        )
+        derived = float(np.linalg.norm(self.value(self.derived)))
+        used = derived if derived > _ZERO * natural else natural
+        return used, f"the prediction is zero; the error is relative to {used:.3g}, the scale of the derived theory"
 
     def _natural_scale(self) -> tuple[float, float]:
         """Size of the statistic before the projection on Gamma, by the derived theory, and the size of its rounding."""
@@ -287,13 +286,23 @@ class _Case:
             except NotApplicable as error:
                 rivals.append(Rival(name, None, float("nan"), float("nan"), str(error)))
                 continue
-            # A fixed point that stays has no way to measure by but the claim's.
-            own = scale if name == "stays at start" and self.claim.kind == "fixed-point" else self._scale(other)[0]
-            distance = float(np.linalg.norm(other - value)) / min(scale, own)
+            own = self._scale(other)[0]
+            if name == "stays at start":
+                # It has no way of its own to measure by.
+                own = scale if self.claim.kind == "fixed-point" else min(own, scale)
+            distance = self._apart(other, value, min(scale, own))
             # The same formula under another name is no rival.
             if distance > 1e-9 or name in ("lambda x 2", "stays at start"):
                 rivals.append(Rival(name, other, own, distance))
         return tuple(rivals)
+
+    def _apart(self, other: Array, value: Array, scale: float) -> float:
+        """The error of `other` if `value` is the truth, as a verdict takes it: along the prediction or across it."""
+        origin = self.theta if self.claim.kind == "fixed-point" else np.zeros(1)
+        error, direction = (value - other).ravel() / scale, (other - origin).ravel()
+        unit = direction / max(float(np.linalg.norm(direction)), 1e-300)
+        along = float(unit @ error)
+        return max(abs(along), float(np.linalg.norm(error - along * unit)))
 
     def _stays(self, value: Array) -> Array:
         return (
