@@ -54,7 +54,6 @@ class Measured:
         Why the data cannot carry a verdict; empty when they can.
     needed_seconds : float
         Wall time that the planned sample size takes in all.
-    replica_steps : int
     seconds : float
         Wall time in which the data that decide were drawn.
     """
@@ -63,7 +62,6 @@ class Measured:
     residual: float
     trouble: str
     needed_seconds: float
-    replica_steps: int
     seconds: float
 
 
@@ -72,16 +70,6 @@ class _Goal:
     half_width: float
     level: float
     budget: float
-
-
-@dataclass
-class _Spent:
-    steps: int = 0
-    started: float = 0.0
-
-    @property
-    def seconds(self) -> float:
-        return time.perf_counter() - self.started
 
 
 class Ladder:
@@ -112,7 +100,6 @@ class Ladder:
         self.measurement = measurement
         self.seed, self.threads, self.progress = seed, threads, progress
         self.own_strength = algorithm.strength(model)
-        self._spent = _Spent()
         self.total_steps = 0
 
     def run(
@@ -140,7 +127,7 @@ class Ladder:
         stage : int
             Each stage has its own random numbers.
         """
-        self._spent = _Spent(started=time.perf_counter() if started is None else started)
+        self._started = time.perf_counter() if started is None else started
         self._goal = _Goal(half_width, level, budget)
         self._stage = stage
         measured = self._attempt(0, largest or self.measurement.largest_strength())
@@ -155,7 +142,11 @@ class Ladder:
             if lower.estimate is None:
                 break
             measured = lower
-        return replace(measured, replica_steps=self._spent.steps)
+        return measured
+
+    @property
+    def _spent(self) -> float:
+        return time.perf_counter() - self._started
 
     def _attempt(self, attempt: int, largest: float) -> Measured:
         pilot = self._pilot(attempt, largest)
@@ -164,13 +155,13 @@ class Ladder:
         strengths = np.array([self.measurement.admissible(s) for s in pilot.largest * _RELATIVE_STRENGTHS])
         half_width = self._goal.half_width / float(self.measurement.in_units(np.array(1.0), self.own_strength))
         sizes, weight = sample_sizes(pilot, self.measurement, strengths, half_width, self._goal.level)
-        left = 0.9 * self._goal.budget - self._spent.seconds
+        left = 0.9 * self._goal.budget - self._spent
         seconds = weight * pilot.seconds_per_replica
         if seconds > left:
             # A short pilot is mostly overhead: before anything is cut, time a longer run.
             seconds = weight * self._timed(attempt, pilot, left)
-            left = 0.9 * self._goal.budget - self._spent.seconds
-        needed = (self._spent.seconds + seconds) / 0.9
+            left = 0.9 * self._goal.budget - self._spent
+        needed = (self._spent + seconds) / 0.9
         if seconds > left:
             sizes = np.floor(sizes * max(left, 0.0) / seconds).astype(np.int64)
             # With fewer the tails could not be judged, and the time would be lost.
@@ -182,9 +173,9 @@ class Ladder:
         """Find a strength at which every replica stays and settles, and how widely the statistic spreads there."""
         estimate = _PILOT_REPLICAS * self._seconds_per_replica(attempt, largest)
         budget = self._goal.budget
-        if estimate > budget - self._spent.seconds:
+        if estimate > budget - self._spent:
             # The four strengths take some ten times as long.
-            needed = self._spent.seconds + 12 * estimate
+            needed = self._spent + 12 * estimate
             return self._nothing(f"the pilot run alone takes longer than the budget of {budget:g} s", needed)
         for retry in range(5):
             ensemble = self._simulate(largest, _PILOT_REPLICAS, ("pilot", attempt, retry))
@@ -245,7 +236,7 @@ class Ladder:
             trouble = f"heavy tails: single replicas carry the mean (kurtosis over replicas {tails:.2g})"
         elif estimate.fit_probability < _LEAST_FIT:
             trouble = f"the extrapolation to lambda=0 does not fit (probability {estimate.fit_probability:.1g})"
-        return Measured(estimate, residual, trouble, needed, self._spent.steps, seconds)
+        return Measured(estimate, residual, trouble, needed, seconds)
 
     def _in_units(self, raw: Estimate) -> tuple[Estimate, float]:
         """The estimate at the study's own strength, without the columns that tell whether it settled."""
@@ -297,9 +288,8 @@ class Ladder:
             settle=measurement.settle if settle is None else settle,
             on_progress=self.progress.advance,
         )
-        self._spent.steps += ensemble.replica_steps
         self.total_steps += ensemble.replica_steps
         return ensemble
 
     def _nothing(self, trouble: str, needed: float) -> Measured:
-        return Measured(None, 0.0, trouble, needed, self._spent.steps, self._spent.seconds)
+        return Measured(None, 0.0, trouble, needed, self._spent)

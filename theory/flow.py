@@ -5,7 +5,7 @@ Slow time is t = eta lambda k (k: steps), so that the flow d theta/dt = velocity
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
@@ -108,14 +108,13 @@ class SlowFlow:
         """
         theta, now, span = start, 0.0, 0.5
         self._evaluations = 0
-        track = [(0.0, start)]
         while True:
             speed = float(np.linalg.norm(self.velocity(theta)))
             if speed <= 1e-13 * (1 + float(np.linalg.norm(theta))):
-                return self._classified(theta, 0.0)
-            found = self._newton(theta)
-            if found is not None and self._captures(theta, found):
-                break
+                return replace(self.classify(theta), settling_time=0.0)
+            point = self._captor(theta)
+            if point is not None:
+                return replace(point, settling_time=self._settling_time(start, now, theta, point))
             if now > _LONGEST:
                 raise NotApplicable(
                     "stationary point", f"the slow flow from the start has not come to rest at t={now:.3g}"
@@ -124,15 +123,20 @@ class SlowFlow:
             if np.linalg.norm(theta) > _FARTHEST * (1 + np.linalg.norm(start)):
                 raise NotApplicable("stationary point", "the slow flow runs to infinity")
             now += span
-            track.append((now, theta))
             span *= 1.5
-        point = self._classified(found, 0.0)
-        settling = self._settling_time(track, point)
-        return StationaryPoint(point.theta, point.rates, point.stability, settling)
 
     def classify(self, theta: Array) -> StationaryPoint:
         """The stationary point at `theta` with its rates."""
-        return self._classified(theta, float("nan"))
+        _, _, derivative = self._chart(theta)
+        rates = np.linalg.eigvals(derivative) if derivative.size else np.zeros(0)
+        rates = np.asarray(sorted(rates, key=lambda z: -z.real), dtype=np.complex128)
+        scale = max(float(np.max(np.abs(rates), initial=0.0)), 1e-300)
+        largest = float(rates.real.max(initial=-np.inf))
+        if largest > _NEUTRAL * scale:
+            stability: Literal["stable", "neutral", "unstable"] = "unstable"
+        else:
+            stability = "neutral" if largest > -_NEUTRAL * scale else "stable"
+        return StationaryPoint(theta, rates, stability)
 
     def _advance(self, start: Array, span: float) -> Array:
         size = 1 + float(np.linalg.norm(start))
@@ -188,34 +192,24 @@ class SlowFlow:
             return None
         return None
 
-    def _captures(self, theta: Array, found: Array) -> bool:
-        """Whether the flow from `theta` ends in `found`: it is near, and not unstable unless already there."""
+    def _captor(self, theta: Array) -> StationaryPoint | None:
+        """The point in which the flow from `theta` ends, once that is near, and not unstable unless already there."""
+        found = self._newton(theta)
+        if found is None:
+            return None
         # Of a family of stationary points Newton's steps pick another member than the flow, by the square of this.
         distance = float(np.linalg.norm(found - theta))
         if distance > 1e-5 * (1 + float(np.linalg.norm(found))):
-            return False
-        if distance <= 1e-12 * (1 + float(np.linalg.norm(found))):
-            return True
-        return self._classified(found, 0.0).stability != "unstable"
+            return None
+        point = self.classify(found)
+        there = distance <= 1e-12 * (1 + float(np.linalg.norm(found)))
+        return point if there or point.stability != "unstable" else None
 
-    def _classified(self, theta: Array, settling: float) -> StationaryPoint:
-        _, _, derivative = self._chart(theta)
-        rates = np.linalg.eigvals(derivative) if derivative.size else np.zeros(0)
-        rates = np.asarray(sorted(rates, key=lambda z: -z.real), dtype=np.complex128)
-        scale = max(float(np.max(np.abs(rates), initial=0.0)), 1e-300)
-        largest = float(rates.real.max(initial=-np.inf))
-        if largest > _NEUTRAL * scale:
-            stability: Literal["stable", "neutral", "unstable"] = "unstable"
-        else:
-            stability = "neutral" if largest > -_NEUTRAL * scale else "stable"
-        return StationaryPoint(theta, rates, stability, settling)
-
-    def _settling_time(self, track: list[tuple[float, Array]], point: StationaryPoint) -> float:
-        """Slow time to come within `SETTLED` of the distance that the flow started from."""
-        whole = float(np.linalg.norm(track[0][1] - point.theta))
+    def _settling_time(self, start: Array, last_time: float, last: Array, point: StationaryPoint) -> float:
+        """Slow time to come within `SETTLED` of the distance from `start`, when the flow was followed to `last`."""
+        whole = float(np.linalg.norm(start - point.theta))
         if whole == 0:
             return 0.0
         # From the last point that was followed on, the linearised flow decays at the slowest rate.
-        last_time, last = track[-1]
         remaining = float(np.linalg.norm(last - point.theta)) / whole
         return last_time + max(0.0, float(np.log(max(remaining, 1e-300) / SETTLED))) / point.relaxation_rate

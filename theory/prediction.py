@@ -14,7 +14,7 @@ from .basins import stationary_points_on_curve
 from .claim import Claim, Kind
 from .conjecture import make_theory
 from .errors import NotApplicable
-from .flow import SlowFlow
+from .flow import SlowFlow, StationaryPoint
 from .geometry import LocalGeometry, nearest_zero_loss_point
 from .model import Model
 from .slow import Derived, Paper, SlowTheory, SmallLearningRate
@@ -163,6 +163,7 @@ class _Case:
         self.local = LocalGeometry.at(model, theta)
         self.extra: list[Assumption] = []
         self.notes: list[str] = []
+        self.ends: dict[str, StationaryPoint] = {}
 
     def prediction(self) -> Prediction:
         kind = self.claim.kind
@@ -189,15 +190,20 @@ class _Case:
             return speed * s
         if kind == "drift":
             return speed * theory.drift(self.local)
-        flow = SlowFlow(theory)
         if kind == "trajectory":
-            return flow.path(self.theta, speed * SLOW_TIMES)
-        point = flow.stationary_point(self.theta)
+            return SlowFlow(theory).path(self.theta, speed * SLOW_TIMES)
+        point = self._end(theory)
         if own or point.stability == "unstable":
             self._stability(point.rates, point.stability, own)
         if own and self.local.tangent.shape[1] == 1:
-            self._count_basins(flow)
+            self._count_basins(SlowFlow(theory))
         return point.theta
+
+    def _end(self, theory: SlowTheory) -> StationaryPoint:
+        """Where the flow of `theory` ends; followed once, also where a claim, a rival and the horizon ask for it."""
+        if theory.name not in self.ends:
+            self.ends[theory.name] = SlowFlow(theory).stationary_point(self.theta)
+        return self.ends[theory.name]
 
     def _count_basins(self, flow: SlowFlow) -> None:
         try:
@@ -225,7 +231,7 @@ class _Case:
         flow = SlowFlow(self.derived)
         if self.claim.kind == "trajectory":
             return np.vstack([self.theta[None], flow.path(self.theta, SLOW_TIMES)]), 1.0, 1.0
-        point = flow.stationary_point(self.theta)
+        point = self._end(self.derived)
         if point.stability == "unstable":
             self._stability(point.rates, point.stability, own=False)
         rate = point.relaxation_rate

@@ -181,7 +181,7 @@ def test_near_the_margin_more_data_decide(error, expected):
 
 
 def test_a_rival_shares_the_trouble_of_its_claim(monkeypatch):
-    trouble = Measured(None, 0.0, "nothing could be measured", 1.0, 0, 0.0)
+    trouble = Measured(None, 0.0, "nothing could be measured", 1.0, 0.0)
     monkeypatch.setattr(Ladder, "run", lambda self, *_, **__: trouble)
     (verdict,) = verify(UV, SGD, start=START, claims=[Claim("drift")])
     assert verdict.verdict == "inconclusive"
