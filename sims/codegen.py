@@ -10,9 +10,11 @@ import builtins
 import inspect
 import io
 import keyword
+import re
 import tokenize
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import cache
+from itertools import chain, count
 from types import ModuleType
 from typing import Any
 
@@ -21,9 +23,14 @@ from flatmin.theory import Model
 from flatmin.theory.algorithm import sgd_update
 from sympy.printing.pycode import PythonCodePrinter
 
-from . import kernel_math, kernel_random, templates
+from . import kernel_hints, kernel_math, kernel_random, layouts, templates
+from .lowering import statements
+from .program import Program, three_address
 
-__all__ = ["generate"]
+__all__ = ["MOST_PAIRED", "generate", "generate_moments", "moment_pairs"]
+
+# Second moments of more parameters are the squares alone: sums would outgrow the cache.
+MOST_PAIRED = 16
 
 
 def generate(model: Model) -> str:
@@ -33,18 +40,43 @@ def generate(model: Model) -> str:
     One expression with inputs is evaluated for the samples that are drawn ("indexed"); a list of expressions is
     evaluated as a whole, sharing common subexpressions among samples ("unrolled").
     """
+    return _module(model, moments=False)
+
+
+def generate_moments(model: Model) -> str:
+    """Return the text of a module with the kernel `accumulate`: first and second moments over all steps.
+
+    Products of parameters come from the same three-address list as residual and gradient, where all samples are in
+    one; of more than `MOST_PAIRED` parameters only the squares are summed.
+    """
+    return _module(model, moments=True)
+
+
+def _module(model: Model, moments: bool) -> str:
     names = _Names(model)
     unrolled = not model.inputs and len(model.prediction) == model.n
-    body = _unrolled(model, names) if unrolled else _indexed(model, names)
     header = _fill(
         templates.HEADER,
         PARAMETERS=", ".join(map(str, names.theta)),
         PREDICTION="\n            ".join(str(names.rename(f)) for f in model.prediction),
         LAYOUT="unrolled: all samples in one expression" if unrolled else "indexed: one sample's expression",
     )
+    pairs = moment_pairs(model.d)
     constants = [f"{c} = {getattr(kernel_random, c)}\n" for c in kernel_random.CONSTANTS] + [f"D = {model.d}\n"]
-    parts = (*_sources(kernel_math), *_sources(kernel_random), templates.ROWS, _update(names), body, templates.DRIVERS)
-    return header + "".join(constants) + "\n\n" + "\n\n".join(parts)
+    if moments:
+        constants += [f"STATISTICS = {model.d + len(pairs)}\n", f"ALL_PAIRS = {model.d <= MOST_PAIRED}\n"]
+    body = (_unrolled if unrolled else _indexed)(model, names, pairs if moments else None)
+    noiseless = layouts.UNROLLED_NOISELESS if unrolled else layouts.INDEXED_NOISELESS
+    tail = [templates.ACCUMULATE] if moments else [noiseless, templates.DRIVERS]
+    # What the functions call stands before them: Numba looks names up when it compiles the first exported function.
+    parts = (*_sources(kernel_math), *_sources(kernel_random), templates.ROWS, templates.CHECK, *body)
+    hints = (kernel_hints.SOURCE, "".join(constants))
+    return header + "\n\n" + "\n\n".join((*hints, *parts, *tail))
+
+
+def moment_pairs(d: int) -> list[tuple[int, int]]:
+    """Which products of parameters have a row of sums, in order."""
+    return [(j, i) for j in range(d) for i in range(j, d if d <= MOST_PAIRED else j + 1)]
 
 
 @cache
@@ -55,7 +87,8 @@ def _reserved() -> frozenset[str]:
     """
     functions: tuple[Any, ...] = (*kernel_math.FUNCTIONS, *kernel_random.FUNCTIONS)
     fixed = {f.__name__ for f in functions} | set(kernel_random.CONSTANTS) | _words(templates.HEADER)
-    for text in (templates.INDEXED, _unrolled_loops(1, 1), templates.ROWS, templates.DRIVERS):
+    texts = (layouts.INDEXED, layouts.UNROLLED, layouts.SIGNS, layouts.INDEXED_NOISELESS, layouts.UNROLLED_NOISELESS)
+    for text in (*texts, templates.ROWS, templates.CHECK, templates.DRIVERS, templates.ACCUMULATE):
         for function in text.split("\n\n\n"):
             # Only what fills <THETA> and <TOTAL> are names from the model.
             filled = "<THETA>" in function or "<TOTAL>" in function
@@ -65,7 +98,9 @@ def _reserved() -> frozenset[str]:
 
 def _words(text: str) -> set[str]:
     """The names in a piece of a template, without those in strings and comments."""
-    tokens = tokenize.generate_tokens(io.StringIO(text).readline)
+    # A place for whole lines stands at the beginning of a line, where Python sees another block.
+    lines = re.sub(r"^<\w+>\n", "", text, flags=re.MULTILINE)
+    tokens = tokenize.generate_tokens(io.StringIO(lines).readline)
     return {t.string for t in tokens if t.type == tokenize.NAME}
 
 
@@ -78,9 +113,9 @@ class _Names:
         self.rate, self.batch, self.target = (self.new(s) for s in ("rate", "batch", "target"))
         self.arrays = [self.new(s) for s in ("count", "noise")] + [self.target]
         n = model.n if len(model.prediction) == model.n else 0
-        # One symbol per sample: entries of the three arrays, and residuals with their noise.
-        self.counts, self.noises, self.targets, self.residuals = (
-            [self.new(f"{s}_{i}") for i in range(n)] for s in ("count", "noise", "target", "residual")
+        # One symbol per sample: entries of the three arrays.
+        self.counts, self.noises, self.targets = (
+            [self.new(f"{s}_{i}") for i in range(n)] for s in ("count", "noise", "target")
         )
         self.taken |= _reserved()
         self.theta = [self.new(p.name) for p in model.parameters]
@@ -99,137 +134,159 @@ class _Names:
     def rename(self, expression: sp.Expr) -> sp.Expr:
         return expression.xreplace(self._map)
 
-    def temporaries(self) -> Iterator[sp.Symbol]:
-        k = 0
-        while True:
-            if f"t{k}" not in self.taken:
-                yield sp.Symbol(f"t{k}", real=True)
-            k += 1
+    def temporaries(self) -> Iterator[str]:
+        return (f"t{k}" for k in count() if f"t{k}" not in self.taken)
 
 
-class _Printer(PythonCodePrinter):
-    """Numbers as floats; exp, log, tanh and sign without a module: they are defined in the generated one."""
-
-    _kf = PythonCodePrinter._kf | {"exp": "exp", "log": "log", "tanh": "tanh"}
-
-    def _print_Float(self, e: sp.Float) -> str:
-        return repr(float(e))
-
-    _print_Integer = _print_Rational = _print_NumberSymbol = _print_Float
-    _print_Zero = _print_One = _print_NegativeOne = _print_Half = _print_Float
-    _print_Exp1 = _print_Pi = _print_Float
-
-    def _print_sign(self, e: sp.sign) -> str:
-        return f"sign({self._print(e.args[0])})"
-
-    def _print_Pow(self, e: sp.Pow, rational: bool = False, sqrt: str = "math.sqrt") -> str:
-        base, exponent = e.args
-        if exponent.is_Integer and exponent > 0:
-            # Numba multiplies a constant power out.
-            return f"{self.parenthesize(base, 1000, strict=True)}**{int(exponent)}"
-        if exponent.is_number and exponent < 0:
-            return f"(1.0 / {self.parenthesize(base**-exponent, 1000, strict=True)})"
-        if exponent == sp.S.Half:
-            return f"{sqrt}({self._print(base)})"
-        return f"math.pow({self._print(base)}, {self._print(exponent)})"
-
-
-def _print(e: sp.Expr) -> str:
-    return _Printer({"fully_qualified_modules": True}).doprint(e)
+def _new_theta(names: _Names) -> list[tuple[sp.Expr, dict[int, sp.Expr]]]:
+    """For each parameter its update without a gradient, and its coefficient for each total gradient."""
+    # rate = lr/B: the gradient of the batch is its total over B.
+    new = sgd_update(names.theta, [g / names.batch for g in names.total], names.rate * names.batch)
+    zero = dict.fromkeys(names.total, sp.S.Zero)
+    slopes = [{k: e.diff(g) for k, g in enumerate(names.total) if e.has(g)} for e in new]
+    if any(s.has(*names.total) for row in slopes for s in row.values()):
+        raise NotImplementedError(f"the update {new} is not linear in the gradient")
+    return [(e.xreplace(zero), row) for e, row in zip(new, slopes, strict=True)]
 
 
 def _update(names: _Names) -> str:
-    # rate = lr/B: the gradient of the batch is its total over B.
-    new = sgd_update(names.theta, [g / names.batch for g in names.total], names.rate * names.batch)
-    return _function("update", [*names.theta, *names.total, names.rate], "One step of one replica.", [], new)
+    outputs = {
+        str(names.new(f"new_{t}")): base + sum(slope * names.total[k] for k, slope in slopes.items())
+        for t, (base, slopes) in zip(names.theta, _new_theta(names), strict=True)
+    }
+    program = three_address(outputs, [*names.theta, *names.total, names.rate], names.temporaries())
+    return _function("update", "One step of one replica.", program)
 
 
-def _indexed(model: Model, names: _Names) -> str:
+def _indexed(model: Model, names: _Names, pairs: Sequence[tuple[int, int]] | None) -> list[str]:
     f = names.rename(model.prediction[0])
-    shared, result = sp.cse([f - names.target, *(f.diff(t) for t in names.theta)], symbols=names.temporaries())
-    sample = _function(
-        "sample", [*names.theta, *names.inputs, names.target], "f(theta; x) - y and its gradient.", shared, result
-    )
-    gradient = [f"g{j}" for j in range(model.d)]
-    data = [*(f"x[i, {c}]" for c in range(len(model.inputs))), "y[i]"]
+    d = model.d
+    gradient = [str(names.new(f"g{j}")) for j in range(d)]
+    outputs = {str(names.new("residual")): f - names.target, **{g: f.diff(t) for g, t in zip(gradient, names.theta)}}
+    program = three_address(outputs, [*names.theta, *names.inputs, names.target], names.temporaries())
+    sample = _function("sample", "f(theta; x) - y and its gradient.", program)
+    data = [f"data{c}" for c in range(len(model.inputs) + 1)]
+    theta = [f"theta[{_at(j)}]" for j in range(d)]
+    monomials = [*theta, *(f"{theta[j]} * {theta[i]}" for j, i in pairs or ())]
     loops = _fill(
-        templates.INDEXED,
-        GRADIENT=", ".join(gradient),
-        THETA_K=_rows("theta", model.d),
-        TOTAL_K=_rows("total", model.d),
-        DATA_I=_list(data),
-        DRAWN_K=_rows("drawn", len(data)),
-        GATHER="\n".join(f"        drawn[{_at(c)}] = {value}" for c, value in enumerate(data)),
-        ADD_TOTALS="\n".join(f"        total[{_at(j)}] += residual * {g}" for j, g in enumerate(gradient)),
-    )
-    return f"INPUTS = {len(model.inputs)}\n\n\n" + sample + "\n\n" + loops
-
-
-def _unrolled(model: Model, names: _Names) -> str:
-    n = model.n
-    f = [names.rename(e) for e in model.prediction]
-    residual, entries = names.residuals, (names.counts, names.noises, names.targets)
-    # A residual with its noise is one symbol while gradients are summed, so that cse sees it as a whole.
-    first = [c * (e - y) - eps for e, c, eps, y in zip(f, *entries, strict=True)]
-    totals = [sum((r * e.diff(t) for r, e in zip(residual, f, strict=True)), sp.S.Zero) for t in names.theta]
-    shared, reduced = sp.cse([*first, *totals], symbols=names.temporaries())
-    body = _in_order([*shared, *zip(residual, reduced[:n], strict=True)])
-    arrays = {s: sp.Symbol(f"{a}[{i}]") for a, row in zip(names.arrays, entries) for i, s in enumerate(row)}
-    function = _function(
-        "total_gradient",
-        [*names.theta, *names.arrays],
-        "Sum over samples of (count_i (f_i - y_i) - noise_i) grad f_i.",
-        body,
-        reduced[n:],
-        arrays,
-    )
-    loops = _fill(_unrolled_loops(n, model.d), THETA=_list(names.theta), TOTAL=_list(names.total))
-    # So many steps are unrolled that a pass over the replicas has some eight samples to evaluate.
-    constants = f"N = {n}\nPERIOD = {max(1, 64 // n)}\nSTRIDE = {max(1, 8 // n)}\n"
-    return constants + "\n\n" + function + "\n\n" + loops
-
-
-def _unrolled_loops(n: int, d: int) -> str:
-    """The loops of this layout, but for the model's names."""
-    return _fill(
-        templates.UNROLLED,
+        layouts.INDEXED,
+        GRADIENT=_list(gradient),
         THETA_K=_rows("theta", d),
+        TIMES_RESIDUAL=_list(f"residual * {g}" for g in gradient),
+        TOTAL_K=_rows("total", d),
+        DATA=_list(data),
+        DATA_I=_list([*(f"x[i, {c}]" for c in range(len(model.inputs))), "y[i]"]),
+        DRAWN_K=_rows("drawn", len(data)),
+        ADD_TOTALS=_block(2, (f"total[{_at(j)}] += residual * {g}" for j, g in enumerate(gradient))),
+        CLEAR_TOTALS=_block(2, (f"total[{_at(j)}] = 0.0" for j in range(d))),
+        ADD_RAW=_block(2, (f"raw[{_at(m)}] += {e}" for m, e in enumerate(monomials))) if pairs else "",
+        **_moment_parts(pairs),
+    )
+    return [f"INPUTS = {len(model.inputs)}\n", _update(names), sample, loops]
+
+
+def _unrolled(model: Model, names: _Names, pairs: Sequence[tuple[int, int]] | None) -> list[str]:
+    n, d = model.n, model.d
+    f = [names.rename(e) for e in model.prediction]
+    entries = (names.counts, names.noises, names.targets)
+    # The update is linear in the total gradient: residuals times its coefficient are shared by all parameters.
+    outputs, new = {}, _new_theta(names)
+    scaled: dict[tuple[sp.Expr, int], sp.Symbol] = {}
+    for j, (base, slopes) in enumerate(new):
+        for k, slope in slopes.items():
+            sign = -1 if slope.could_extract_minus_sign() else 1
+            for i, (e, c, eps, y) in enumerate(zip(f, *entries, strict=True)):
+                if (slope, i) not in scaled:
+                    scaled[slope, i] = names.new(f"residual_{i}")
+                    outputs[str(scaled[slope, i])] = sign * slope * (c * (e - y) - eps)
+                base += sign * scaled[slope, i] * e.diff(names.theta[k])
+        outputs[str(names.new(f"new_{names.theta[j]}"))] = base
+    results = list(outputs)[-d:]
+    statistics: list[str] = []
+    if pairs is not None:
+        monomials = [*names.theta, *(names.theta[j] * names.theta[i] for j, i in pairs)]
+        statistics = [str(names.new(f"moment_{m}")) for m in range(len(monomials))]
+        outputs |= dict(zip(statistics, monomials, strict=True))
+    program = three_address(outputs, [*names.theta, *chain(*zip(*entries)), names.rate], names.temporaries())
+    places = {str(s): f"{a}[{i}]" for a, row in zip(names.arrays, entries) for i, s in enumerate(row)}
+    function = _function(
+        "step",
+        "One step of one replica; sample i enters as count_i (f_i - target_i) - noise_i.",
+        program,
+        [*map(str, (*names.theta, *names.arrays, names.rate))],
+        places,
+        [program.outputs[name] for name in (*results, *statistics)],
+    )
+    # So many steps are unrolled that a pass over the replicas has some four samples to evaluate.
+    stride = max(1, 4 // n)
+    common = {
+        "THETA": _list(names.theta),
+        "THETA_K": _rows("theta", d),
+        "STATISTICS": "".join(f", {s}" for s in statistics),
+        **_moment_parts(pairs),
+    }
+    sums = [f"raw[{_at(m)}] += {s}" for m, s in enumerate(statistics)]
+    loops = _fill(
+        layouts.UNROLLED,
         COUNT_K=_rows("count", n) + ",",
         NOISE_K=_rows("noise", n) + ",",
-        ONES=_list(["1.0"] * n) + ",",
-        FLIPS=_list(f"flip(size[{i}], word, s * N + {i})" for i in range(n)) + ",",
-        SIGMA=_list(f"sigma[{i}]" for i in range(n)) + ",",
         Y=_list(f"y[{i}]" for i in range(n)) + ",",
+        STRIDE=str(stride),
+        ADD_RAW=_block(2, sums),
+        **common,
     )
+    bit = "word & (np.uint64(1) << np.uint64({s} * N + {i}))"
+    signs = [
+        _fill(
+            layouts.SIGNS,
+            STRIDE=str(steps),
+            ABOVE=_list(f"noisy[{i}]" for i in range(n)) + ",",
+            BELOW=_list(f"noisy[N + {i}]" for i in range(n)) + ",",
+            ONES=_list(["1.0"] * n) + ",",
+            ZEROS=_list(["0.0"] * n) + ",",
+            TARGETS=_list(f"below[{i}] if {bit.format(s='s', i=i)} else above[{i}]" for i in range(n)) + ",",
+            LOAD_RAW=_block(3, (f"sum_{m} = raw[{_at(m)}]" for m in range(len(statistics)))),
+            ADD_RAW_DEEPER=_block(4, (f"sum_{m} += {s}" for m, s in enumerate(statistics))),
+            STORE_RAW=_block(3, (f"raw[{_at(m)}] = sum_{m}" for m in range(len(statistics)))),
+            **common,
+        )
+        for steps in sorted({1, stride})
+    ]
+    constants = f"N = {n}\nPERIOD = {max(1, 64 // n)}\nSTRIDE = {stride}\n"
+    return [constants, function, *signs, loops]
 
 
-def _in_order(assignments: Sequence[tuple[sp.Symbol, sp.Expr]]) -> list[tuple[sp.Symbol, sp.Expr]]:
-    """The assignments, each after those that it uses."""
-    left, known, ordered = list(assignments), {s for s, _ in assignments}, []
-    while left:
-        ready = [(s, e) for s, e in left if not e.free_symbols & known]
-        ordered += ready
-        known -= {s for s, _ in ready}
-        left = [(s, e) for s, e in left if s in known]
-    return ordered
+def _moment_parts(pairs: Sequence[tuple[int, int]] | None) -> dict[str, str]:
+    """What a run with sums has more than one without."""
+    if pairs is None:
+        return {"RAW": "", "SUMS": "", "HELD": "", "HOLD": ""}
+    hold = (
+        "if step - flushed >= 64 or step >= stop:",
+        "    flush(raw, step - flushed, sums, shift)",
+        "    flushed = step",
+    )
+    return {"RAW": ", raw", "SUMS": ", raw, sums, shift", "HELD": "    flushed = step", "HOLD": _block(2, hold)}
 
 
 def _function(
     name: str,
-    arguments: Sequence[sp.Symbol],
     docstring: str,
-    body: Sequence[tuple[sp.Symbol, sp.Expr]],
-    result: Sequence[sp.Expr],
-    arrays: dict[sp.Symbol, sp.Symbol] | None = None,
+    program: Program,
+    arguments: Sequence[str] | None = None,
+    places: Mapping[str, str] | None = None,
+    results: Iterable[str] | None = None,
 ) -> str:
-    """The text of a function that returns a tuple, or a number if that is all: then one name takes it."""
-    arrays = arrays or {}
+    """The text of a function that returns a tuple, or a number if that is all: then one name takes it.
+
+    By default it has the inputs of the program as arguments and returns its outputs.
+    """
+    returned = [(places or {}).get(r, r) for r in (results or program.outputs.values())]
     lines = [
         "@inlined",
-        f"def {name}({_list(arguments)}):",
+        f"def {name}({_list(arguments or program.inputs)}):",
         f'    """{docstring}"""',
-        *(f"    {s} = {_print(e.xreplace(arrays))}" for s, e in body),
-        f"    return {_list(_print(e.xreplace(arrays)) for e in result)}",
+        *(f"    {statement}" for statement in statements(program, places)),
+        f"    return {_list(returned)}",
     ]
     return "\n".join(lines) + "\n"
 
@@ -240,9 +297,17 @@ def _sources(module: ModuleType) -> list[str]:
 
 
 def _fill(text: str, **values: str) -> str:
+    """Replace each <KEY>; a line with nothing else whose value is empty disappears."""
     for key, value in values.items():
+        if not value:
+            text = re.sub(rf"^ *<{key}>\n", "", text, flags=re.MULTILINE)
         text = text.replace(f"<{key}>", value)
     return text
+
+
+def _block(depth: int, lines: Iterable[str]) -> str:
+    """Lines indented so deep, for a place at the beginning of a line."""
+    return "\n".join("    " * depth + line for line in lines)
 
 
 def _list(items: Iterable[object]) -> str:

@@ -37,7 +37,7 @@ class SimulationStopped(Exception):
     """`should_stop` said so before the simulation was complete."""
 
 
-_checked: set[tuple[str, int, int]] = set()
+_checked: set[tuple[str, int, bool, int, int]] = set()
 
 
 def simulate(
@@ -174,9 +174,11 @@ class _Run:
 
     def _check_kernel_once(self) -> None:
         batch, sampling, law = (int(self.arguments[k]) for k in ("batch", "sampling", "law"))
-        if (self.kernel.source, sampling, law) not in _checked:
+        # What decides which way a kernel takes.
+        case = (self.kernel.source, self.kernel.model.n, batch == 1, sampling, law)
+        if case not in _checked:
             check_kernel(self.kernel, self.start, batch, sampling, law)
-            _checked.add((self.kernel.source, sampling, law))
+            _checked.add(case)
 
     def _run_block(self, number: int) -> None:
         kernel, lanes = self.kernel, slice(number * LANES, min((number + 1) * LANES, self.replicas))

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from types import ModuleType
+from typing import Any
 
 import numpy as np
 from flatmin.theory import Model
 from numpy.typing import NDArray
 
 from .cache import load_module
-from .codegen import generate
+from .codegen import generate, generate_moments
 from .kernel_random import LANES
 
 __all__ = ["Block", "Kernel"]
@@ -19,6 +21,18 @@ Array = NDArray[np.float64]
 
 # theta is out of bounds when it is this many times larger than the start; rest is measured on the same scale.
 BOUND, REST = 1e6, 1e-13
+
+
+_ARGUMENTS = ("lr", "batch", "sampling", "law", "bound")
+
+
+def aligned(array: Any) -> Any:
+    """A copy that begins at a cache line: a vector that crosses one is loaded twice."""
+    space = np.empty(array.size + 8, dtype=array.dtype)
+    first = -(space.ctypes.data // 8) % 8
+    out = space[first : first + array.size]
+    out[:] = array
+    return out
 
 
 @dataclass
@@ -52,8 +66,8 @@ class Kernel:
     def block(self, start: Array, words: NDArray[np.uint64]) -> Block:
         """A new block with every replica at `start`."""
         return Block(
-            theta=np.repeat(start, LANES),
-            words=np.concatenate([words.ravel(), np.zeros(LANES, dtype=np.uint64)]),
+            theta=aligned(np.repeat(start, LANES)),
+            words=aligned(np.concatenate([words.ravel(), np.zeros(LANES, dtype=np.uint64)])),
             order=np.repeat(np.arange(self.model.n, dtype=np.uint64), LANES),
             status=np.full(LANES, -1, dtype=np.int64),
         )
@@ -76,6 +90,22 @@ class Kernel:
         data = (self.model.x, self.model.y, sigmas)
         state = (block.theta, block.words, block.order, block.status)
         self.module.advance(*state, first, schedule, out, *data, lr, batch, sampling, law, bound)
+
+    @cached_property
+    def moments_module(self) -> ModuleType:
+        """The module with `accumulate`, compiled or loaded when it is first needed."""
+        return load_module(generate_moments(self.model))
+
+    def accumulate(
+        self, block: Block, first: int, last: int, sums: Array, shift: Array, sigmas: Array, **arguments: Any
+    ) -> None:
+        """Run a block from step `first` to `last`, adding shifted moments of theta before each step to `sums`.
+
+        `sums` is flat, one row of lanes for each of `moment_rows`; the other arguments are those of `advance`.
+        """
+        state = (block.theta, block.words, block.order, block.status)
+        data = (self.model.x, self.model.y, sigmas)
+        self.moments_module.accumulate(*state, first, last, sums, shift, *data, *(arguments[k] for k in _ARGUMENTS))
 
     def descend(self, theta: Array, settled: NDArray[np.bool_], lr: float, scale: float, max_steps: int) -> int:
         """Noise-free full-batch steps on flat `theta`, until every replica rests; returns how many were taken."""

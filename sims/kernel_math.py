@@ -13,7 +13,8 @@ import math
 import numpy as np
 from numba import njit
 
-__all__ = ["FUNCTIONS", "cos_turns", "exp", "expm1_reduced", "inlined", "log", "power_of_two", "sign", "tanh"]
+__all__ = ["FUNCTIONS", "cos_turns", "exp", "expm1_reduced", "inlined", "log", "power_of_two", "sigmoid"]
+__all__ += ["sign", "tanh"]
 
 # Of the fast-math flags only contraction to fused multiply-adds: others would remove the tests for nan, or
 # reorder the additions that round to an integer.
@@ -94,6 +95,14 @@ def log(x):
 
 
 @inlined
+def sigmoid(x):
+    """1/(1 + exp(-x)) = e / (1 + e) or 1 / (1 + e), e = exp(-abs(x)); below 4 ulp, nan propagates."""
+    e = exp(-abs(x))
+    above = 1.0 if x >= 0.0 else e
+    return above / (1.0 + e)
+
+
+@inlined
 def cos_turns(v):
     """cos(2 pi v) = 1 - 2 sin(pi v)**2 for abs(v) <= 1/2, right to 1e-15 (absolute)."""
     z = v * v
@@ -116,4 +125,4 @@ def sign(x):
     return np.float64(x > 0.0) - np.float64(x < 0.0)
 
 
-FUNCTIONS = (expm1_reduced, power_of_two, exp, tanh, log, cos_turns, sign)
+FUNCTIONS = (expm1_reduced, power_of_two, exp, tanh, log, sigmoid, cos_turns, sign)

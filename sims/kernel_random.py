@@ -25,6 +25,7 @@ import math
 import numpy as np
 from numba import njit
 
+from .kernel_hints import hot
 from .kernel_math import cos_turns, inlined, log
 
 __all__ = [
@@ -38,7 +39,7 @@ __all__ = [
     "WITH_REPLACEMENT",
 ]
 
-called = njit(nogil=True, error_model="numpy", fastmath={"contract"})
+called = njit(nogil=True, error_model="numpy", fastmath={"contract"}, _nrt=False)
 
 LANES = 64
 FULL, WITH_REPLACEMENT, WITHOUT_REPLACEMENT = 0, 1, 2
@@ -49,6 +50,7 @@ CONSTANTS = ("LANES", "FULL", "WITH_REPLACEMENT", "WITHOUT_REPLACEMENT", "RADEMA
 @called
 def next_words(words):
     """Advance every lane's xoshiro256++ by one word, which goes to row 4."""
+    hot()
     for k in range(LANES):
         a, b = words[k], words[LANES + k]
         c, d = words[2 * LANES + k] ^ a, words[3 * LANES + k] ^ b
@@ -70,6 +72,7 @@ def flip(value, word, bit):
 @called
 def normals(words, noise, row):
     """Fill a row of `noise` with one standard normal per lane (Box-Muller, two words each)."""
+    hot()
     next_words(words)
     for k in range(LANES):
         u = np.float64((words[4 * LANES + k] >> np.uint64(11)) + np.uint64(1)) * 2.0**-53
@@ -83,6 +86,7 @@ def normals(words, noise, row):
 @called
 def full_noise(words, noise, row, sigma, law, position):
     """Fill a row with the label noise of one sample of a full batch, `position` as in the module's docstring."""
+    hot()
     if law == GAUSSIAN:
         normals(words, noise, row)
         for k in range(LANES):
@@ -101,7 +105,8 @@ def draw(words, order, index, noise, sigma, b, sampling, law):
 
     Without replacement it is step `b` of a Fisher-Yates shuffle of `order`, which is never put back in order.
     """
-    n = np.uint64(sigma.size)
+    hot()
+    n = np.uint64(sigma.size) & np.uint64(0xFFFFFFFF)  # so that products of halves are seen as such
     next_words(words)
     if sampling == WITHOUT_REPLACEMENT:
         first = np.uint64(b)
@@ -120,10 +125,16 @@ def draw(words, order, index, noise, sigma, b, sampling, law):
         for k in range(LANES):
             noise[k] *= sigma[index[k]]
     else:
-        for k in range(LANES):
-            noise[k] = sigma[index[k]]
-        for k in range(LANES):
-            noise[k] = flip(noise[k], words[4 * LANES + k], 0)
+        # One size for all is the usual case, and loads from lane to lane are slow.
+        size, equal = sigma[0], True
+        for i in range(sigma.size):
+            equal = equal and sigma[i] == size
+        if equal:
+            for k in range(LANES):
+                noise[k] = flip(size, words[4 * LANES + k], 0)
+        else:
+            for k in range(LANES):
+                noise[k] = flip(sigma[index[k]], words[4 * LANES + k], 0)
 
 
 FUNCTIONS = (next_words, flip, normals, full_noise, draw)

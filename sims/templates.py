@@ -1,4 +1,4 @@
-"""The text of a generated module around the model's formulas: loops over replicas, steps and samples.
+"""The text of a generated module that does not depend on its layout: what it imports and what it offers.
 
 Upper-case words in angle brackets are filled in by `codegen`. State is in structures of arrays, flattened to one
 row of `LANES` replicas after the other, so that a row starts at a constant offset and the compiler sees that rows
@@ -7,7 +7,7 @@ do not overlap.
 
 from __future__ import annotations
 
-__all__ = ["DRIVERS", "HEADER", "INDEXED", "ROWS", "UNROLLED"]
+__all__ = ["ACCUMULATE", "CHECK", "DRIVERS", "HEADER", "ROWS"]
 
 HEADER = '''\
 """Label noise SGD, generated for one model.
@@ -23,7 +23,8 @@ Arrays over replicas are flat, row after row of LANES replicas: theta has one ro
 import math
 
 import numpy as np
-from numba import njit
+from numba import njit, types
+from numba.extending import intrinsic
 
 inlined = njit(
     nogil=True,
@@ -33,182 +34,19 @@ inlined = njit(
     no_cpython_wrapper=True,
     no_cfunc_wrapper=True,
 )
-called = njit(
+allocating = njit(
     nogil=True, error_model="numpy", fastmath={"contract"}, no_cpython_wrapper=True, no_cfunc_wrapper=True
 )
+# Without counting references to its arrays, which takes longer than a loop over the replicas does.
+called = njit(
+    nogil=True,
+    error_model="numpy",
+    fastmath={"contract"},
+    no_cpython_wrapper=True,
+    no_cfunc_wrapper=True,
+    _nrt=False,
+)
 
-'''
-
-# One sample's formulas, evaluated for the sample that each replica drew.
-INDEXED = '''\
-@called
-def gather(drawn, index, x, y):
-    """Copy the inputs and the target of the sample that each replica drew into rows."""
-    for k in range(LANES):
-        i = index[k]
-<GATHER>
-
-
-@called
-def add_drawn(theta, total, drawn, noise):
-    """Add (f_i - y_i - noise) grad f_i of the sample that each replica drew to its total."""
-    for k in range(LANES):
-        residual, <GRADIENT> = sample(<THETA_K>, <DRAWN_K>)
-        residual -= noise[k]
-<ADD_TOTALS>
-
-
-@called
-def add_sample(theta, total, noise, i, x, y):
-    """Add (f_i - y_i - noise) grad f_i of the same sample i to every replica's total."""
-    i = np.uint64(i)
-    for k in range(LANES):
-        residual, <GRADIENT> = sample(<THETA_K>, <DATA_I>)
-        residual -= noise[k]
-<ADD_TOTALS>
-
-
-@called
-def apply(theta, total, rate):
-    """Update every replica by its total, and clear the total."""
-    for k in range(LANES):
-        <THETA_K> = update(
-            <THETA_K>,
-            <TOTAL_K>,
-            rate,
-        )
-    fill(total, 0.0)
-
-
-@called
-def make_scratch(n):
-    """Total gradient, label noise, index, and the data of the drawn sample."""
-    total, noise = np.empty(D * LANES), np.empty(LANES)
-    fill(total, 0.0)
-    fill(noise, 0.0)
-    return total, noise, np.empty(LANES, dtype=np.uint64), np.empty((INPUTS + 1) * LANES)
-
-
-@called
-def noiseless_step(theta, scratch, x, y, rate):
-    """One full-batch step without label noise."""
-    total, zeros, _, _ = scratch
-    for i in range(y.size):
-        add_sample(theta, total, zeros, i, x, y)
-    apply(theta, total, rate)
-
-
-@called
-def run(theta, words, order, status, scratch, step, stop, x, y, sigma, rate, batch, sampling, law, bound):
-    """Take steps from number `step` to `stop`."""
-    total, noise, index, drawn = scratch
-    n = y.size
-    period = max(1, 64 // n)
-    while step < stop:
-        if sampling == FULL:
-            for i in range(n):
-                full_noise(words, noise, np.uint64(0), sigma[i], law, step % period * n + i)
-                add_sample(theta, total, noise, i, x, y)
-        else:
-            for b in range(batch):
-                draw(words, order, index, noise, sigma, b, sampling, law)
-                gather(drawn, index, x, y)
-                add_drawn(theta, total, drawn, noise)
-        apply(theta, total, rate)
-        step += 1
-        if step % period == 0:
-            check(theta, status, bound, step)
-'''
-
-# All samples' formulas in one expression; a batch is a count and a sum of label noise for each sample.
-UNROLLED = '''\
-@called
-def step_rows(theta, count, noise, y, rate):
-    """One step, with row i of `count` and `noise`: how often sample i was drawn, and the sum of its label noise."""
-    target = (<Y>)
-    for k in range(LANES):
-        <TOTAL> = total_gradient(
-            <THETA_K>,
-            (<COUNT_K>),
-            (<NOISE_K>),
-            target,
-        )
-        <THETA_K> = update(
-            <THETA_K>,
-            <TOTAL>,
-            rate,
-        )
-
-
-@called
-def step_signs(theta, words, bit, y, sigma, rate):
-    """STRIDE full-batch steps with the signs in the last word from `bit` on."""
-    target, size = (<Y>), (<SIGMA>)
-    for k in range(LANES):
-        word = words[4 * LANES + k] >> np.uint64(bit)
-        <THETA> = <THETA_K>
-        for s in range(STRIDE):
-            <TOTAL> = total_gradient(
-                <THETA>,
-                (<ONES>),
-                (<FLIPS>),
-                target,
-            )
-            <THETA> = update(<THETA>, <TOTAL>, rate)
-        <THETA_K> = <THETA>
-
-
-@called
-def scatter(count, noise, index, eps):
-    """Add one draw of each replica to the rows of the sample that it drew."""
-    for k in range(LANES):
-        row = index[k] * np.uint64(LANES) + np.uint64(k)
-        count[row] += 1.0
-        noise[row] += eps[k]
-
-
-@called
-def make_scratch(n):
-    """Count and label noise, one row per sample, and index and noise of one draw."""
-    count, noise = np.empty(N * LANES), np.empty(N * LANES)
-    fill(count, 1.0)
-    fill(noise, 0.0)
-    return count, noise, np.empty(LANES, dtype=np.uint64), np.empty(LANES)
-
-
-@called
-def noiseless_step(theta, scratch, x, y, rate):
-    """One full-batch step without label noise."""
-    ones, zeros, _, _ = scratch
-    step_rows(theta, ones, zeros, y, rate)
-
-
-@called
-def run(theta, words, order, status, scratch, step, stop, x, y, sigma, rate, batch, sampling, law, bound):
-    """Take steps from number `step` to `stop`, several at once where one word holds their signs."""
-    count, noise, index, eps = scratch
-    in_words = sampling == FULL and law == RADEMACHER and N <= 64
-    while step < stop:
-        phase = step % PERIOD
-        if in_words and phase + STRIDE <= PERIOD and step + STRIDE <= stop:
-            if phase == 0:
-                next_words(words)
-            step_signs(theta, words, phase * N, y, sigma, rate)
-            step += STRIDE
-        else:
-            if sampling == FULL:
-                for i in range(N):
-                    full_noise(words, noise, np.uint64(i * LANES), sigma[i], law, phase * N + i)
-            else:
-                fill(count, 0.0)
-                fill(noise, 0.0)
-                for b in range(batch):
-                    draw(words, order, index, eps, sigma, b, sampling, law)
-                    scatter(count, noise, index, eps)
-            step_rows(theta, count, noise, y, rate)
-            step += 1
-        if step % PERIOD == 0:
-            check(theta, status, bound, step)
 '''
 
 # Loops, because Numba takes a second to compile an assignment to a slice, and np.ones nearly as long.
@@ -225,18 +63,31 @@ def copy(array, to):
     """Copy every entry."""
     for k in range(array.size):
         to[k] = array[k]
+
+
+@allocating
+def rows(count):
+    """So many rows of LANES zeros that begin at a cache line: a vector that crosses one is loaded twice."""
+    array = np.empty(count * LANES + 8)
+    first = np.uint64((64 - array.ctypes.data % 64) // 8 % 8)
+    aligned = array[first : first + np.uint64(count * LANES)]
+    fill(aligned, 0.0)
+    return aligned
 '''
 
-DRIVERS = '''\
+CHECK = '''\
 @called
 def check(theta, status, bound, step):
     """Note the step in the status of each replica that is seen out of bounds for the first time."""
+    hot()
     for j in range(D):
         for k in range(LANES):
             inside = abs(theta[j * LANES + k]) < bound  # false for nan
             status[k] = status[k] if inside or status[k] >= 0 else step
+'''
 
-
+# What every module offers, whatever its layout.
+DRIVERS = '''\
 @njit(
     "void(f8[::1], u8[::1], u8[::1], i8[::1], i8, i8[::1], f8[:, ::1],"
     " f8[:, ::1], f8[::1], f8[::1], f8, i8, i8, i8, f8)",
@@ -252,7 +103,7 @@ def advance(theta, words, order, status, first, schedule, out, x, y, sigma, lr, 
     replica is checked: status is the step at which some abs(theta_j) < bound was first seen to fail, -1 if never.
     """
     rate = lr / batch
-    scratch = make_scratch(y.size)
+    scratch = make_scratch(x, y)
     step = first
     for m in range(schedule.size):
         run(
@@ -273,25 +124,70 @@ def descend(theta, settled, x, y, lr, tolerance, bound, max_steps):
     for. Returns the number of steps; `settled` says which replicas came to rest.
     """
     rate = lr / y.size
-    scratch = make_scratch(y.size)
-    before = np.empty_like(theta)
-    moving = np.empty(LANES, dtype=np.bool_)
-    steps = 0
-    while steps < max_steps:
+    scratch = make_scratch(x, y)
+    before = rows(D)
+    steps, moving = 0, True
+    while moving and steps < max_steps:
         for _ in range(15):
             noiseless_step(theta, scratch, x, y, rate)
         copy(theta, before)
         noiseless_step(theta, scratch, x, y, rate)
         steps += 16
         fill(settled, True)
-        fill(moving, False)
+        moving = False
         for j in range(D):
             for k in range(LANES):
                 now = theta[j * LANES + k]
                 still = abs(now - before[j * LANES + k]) < tolerance
                 settled[k] = settled[k] and still
-                moving[k] = moving[k] or (abs(now) < bound and not still)
-        if not moving.any():
-            break
+                moving = moving or (abs(now) < bound and not still)
     return steps
+'''
+
+# In a module of its own: first and second moments over all steps.
+ACCUMULATE = '''\
+@called
+def flush(raw, held, sums, shift):
+    """Add the raw sums over `held` steps to the shifted ones, and clear them.
+
+    So few steps are held that their sum loses no more than two digits to cancellation against the shift.
+    """
+    hot()
+    lanes = np.uint64(LANES)
+    row = np.uint64(D) * lanes
+    for j in range(D):
+        first = np.uint64(j) * lanes
+        for k in range(LANES):
+            at = first + np.uint64(k)
+            sums[at] += raw[at] - held * shift[j]
+        for i in range(j, D if ALL_PAIRS else j + 1):
+            second = np.uint64(i) * lanes
+            for k in range(LANES):
+                a, b = raw[first + np.uint64(k)], raw[second + np.uint64(k)]
+                product = raw[row + np.uint64(k)] - shift[i] * a - shift[j] * (b - held * shift[i])
+                sums[row + np.uint64(k)] += product
+            row += lanes
+    fill(raw, 0.0)
+
+
+@njit(
+    "void(f8[::1], u8[::1], u8[::1], i8[::1], i8, i8, f8[::1], f8[::1],"
+    " f8[:, ::1], f8[::1], f8[::1], f8, i8, i8, i8, f8)",
+    nogil=True,
+    error_model="numpy",
+    cache=True,
+)
+def accumulate(theta, words, order, status, first, last, sums, shift, x, y, sigma, lr, batch, sampling, law, bound):
+    """Run one block of replicas from step `first` to `last`, and add moments of theta before each step to `sums`.
+
+    Row j < D of `sums` holds the sum of theta_j - shift_j, the rows that follow those of (theta_j - shift_j)
+    (theta_i - shift_i), i >= j, or of the squares alone where there are more than MOST_PAIRED parameters. State and
+    cuts as in `advance`.
+    """
+    scratch, raw = make_scratch(x, y), rows(STATISTICS)
+    run(
+        theta, words, order, status, scratch, raw, sums, shift, first, last, x, y, sigma, lr / batch, batch, sampling,
+        law, bound,
+    )
+    check(theta, status, bound, last)
 '''

@@ -190,7 +190,9 @@ def model_with_names(names, layout):
 
 def interpreted(model, sampling):
     """theta after five steps of the generated text, run by Python: nothing is compiled."""
-    text = generate(model).replace("from numba import njit", "def njit(*_, **__):\n    return lambda f: f\n")
+    stubs = "def njit(*_, **__):\n    return lambda f: f\n\n\ndef intrinsic(f):\n    return lambda: None\n"
+    text = generate(model).replace("from numba import njit, types\nfrom numba.extending import intrinsic\n", stubs)
+    assert stubs in text
     module = {}
     exec(text, module)  # the generator's own text
     theta, d, lanes = np.repeat(np.linspace(-1, 1, model.d), kr.LANES), model.d, kr.LANES

@@ -89,7 +89,7 @@ def test_streams_differ_by_seed_key_block_and_lane():
 
 
 def test_fixed_seed_gives_fixed_words():
-    assert int(block_words(7, (1, 2), 3, 4)[0, 0]) == 5587076043181915794
+    assert int(block_words(7, (1, 2), 3, 4)[0, 0]) == 16051059186777812050
     assert claim_key("drift (derived)") == 2271768812575144133
 
 
