@@ -27,7 +27,7 @@ from . import kernel_hints, kernel_math, kernel_random, layouts, templates
 from .lowering import statements
 from .program import Program, three_address
 
-__all__ = ["MOST_PAIRED", "generate", "generate_moments", "moment_pairs"]
+__all__ = ["MOST_PAIRED", "function_sources", "generate", "generate_moments", "kernel_constants", "moment_pairs"]
 
 # Second moments of more parameters are the squares alone: sums would outgrow the cache.
 MOST_PAIRED = 16
@@ -62,16 +62,16 @@ def _module(model: Model, moments: bool) -> str:
         LAYOUT="unrolled: all samples in one expression" if unrolled else "indexed: one sample's expression",
     )
     pairs = moment_pairs(model.d)
-    constants = [f"{c} = {getattr(kernel_random, c)}\n" for c in kernel_random.CONSTANTS] + [f"D = {model.d}\n"]
+    constants = [kernel_constants(), f"D = {model.d}\n"]
     if moments:
         constants += [f"STATISTICS = {model.d + len(pairs)}\n", f"ALL_PAIRS = {model.d <= MOST_PAIRED}\n"]
     body = (_unrolled if unrolled else _indexed)(model, names, pairs if moments else None)
     noiseless = layouts.UNROLLED_NOISELESS if unrolled else layouts.INDEXED_NOISELESS
     tail = [templates.ACCUMULATE] if moments else [noiseless, templates.DRIVERS]
     # What the functions call stands before them: Numba looks names up when it compiles the first exported function.
-    parts = (*_sources(kernel_math), *_sources(kernel_random), templates.ROWS, templates.CHECK, *body)
+    parts = (*function_sources(kernel_math), *function_sources(kernel_random), templates.ROWS, templates.CHECK, *body)
     hints = (kernel_hints.SOURCE, "".join(constants))
-    return header + "\n\n" + "\n\n".join((*hints, *parts, *tail))
+    return header + "\n" + templates.IMPORTS + "\n\n" + "\n\n".join((*hints, *parts, *tail))
 
 
 def moment_pairs(d: int) -> list[tuple[int, int]]:
@@ -86,7 +86,7 @@ def _reserved() -> frozenset[str]:
     The other functions are scopes of their own: what is local there is free here.
     """
     functions: tuple[Any, ...] = (*kernel_math.FUNCTIONS, *kernel_random.FUNCTIONS)
-    fixed = {f.__name__ for f in functions} | set(kernel_random.CONSTANTS) | _words(templates.HEADER)
+    fixed = {f.__name__ for f in functions} | set(kernel_random.CONSTANTS) | _words(templates.IMPORTS)
     texts = (layouts.INDEXED, layouts.UNROLLED, layouts.SIGNS, layouts.INDEXED_NOISELESS, layouts.UNROLLED_NOISELESS)
     for text in (*texts, templates.ROWS, templates.CHECK, templates.DRIVERS, templates.ACCUMULATE):
         for function in text.split("\n\n\n"):
@@ -291,7 +291,13 @@ def _function(
     return "\n".join(lines) + "\n"
 
 
-def _sources(module: ModuleType) -> list[str]:
+def kernel_constants() -> str:
+    """Lanes, and the numbers of samplings and laws."""
+    return "".join(f"{c} = {getattr(kernel_random, c)}\n" for c in kernel_random.CONSTANTS)
+
+
+def function_sources(module: ModuleType) -> list[str]:
+    """The texts of a module's functions."""
     functions: tuple[Any, ...] = module.FUNCTIONS
     return [inspect.getsource(f.py_func) for f in functions]
 

@@ -18,6 +18,8 @@ from flatmin.theory import Algorithm, InvalidInput, Model
 from flatmin.theory.checks import real_array
 from numpy.typing import NDArray
 
+from .control import LinearControl
+from .coupled import CoupledBlock
 from .ensemble import Ensemble
 from .kernel import BOUND, Kernel
 from .kernel_random import FULL, GAUSSIAN, LANES, RADEMACHER, WITH_REPLACEMENT, WITHOUT_REPLACEMENT
@@ -51,6 +53,7 @@ def simulate(
     seed: int = 0,
     threads: int | None = None,
     settle: bool = False,
+    control: LinearControl | None = None,
     on_progress: Callable[[int], None] | None = None,
     should_stop: Callable[[], bool] | None = None,
 ) -> Ensemble:
@@ -77,6 +80,8 @@ def simulate(
     settle : bool
         Record Phi(theta) in place of theta: where full-batch descent without label noise, with the same learning
         rate, ends. The run itself goes on from theta.
+    control : LinearControl, optional
+        Run the linear SGD of this control beside every replica, on the same draws.
     on_progress : callable, optional
         Called now and then with the number of replica-steps taken since the last call.
     should_stop : callable, optional
@@ -87,7 +92,7 @@ def simulate(
     Ensemble
         A replica out of bounds is noted there, and raises nothing.
     """
-    run = _Run(kernel, algorithm, sigmas, start, replicas, schedule, tuple(key), seed, settle)
+    run = _Run(kernel, algorithm, sigmas, start, replicas, schedule, tuple(key), seed, settle, control)
     began = time.perf_counter()
     run.execute(threads or _processors(), on_progress or (lambda _: None), should_stop or (lambda: False))
     return Ensemble(
@@ -95,6 +100,8 @@ def simulate(
         schedule=run.schedule,
         status=run.status,
         settled=run.settled,
+        linear=run.linear,
+        second=run.second,
         sigmas=run.sigmas,
         seed=seed,
         key=run.key,
@@ -117,6 +124,7 @@ class _Run:
         key: tuple[int, ...],
         seed: int,
         settle: bool,
+        control: LinearControl | None,
     ) -> None:
         model = kernel.model
         algorithm.check(model)
@@ -146,6 +154,10 @@ class _Run:
         self.points = np.empty((len(self.schedule), model.d, replicas))
         self.status = np.empty(replicas, dtype=np.int64)
         self.settled = np.empty((len(self.schedule), replicas), dtype=np.bool_) if settle else None
+        self.control = control
+        marks = 0 if control is None else len(control.marks)
+        self.linear = np.empty((marks, model.d, replicas)) if control else None
+        self.second = np.empty((marks, model.d, replicas)) if control else None
         self.stop = threading.Event()
         self.done: list[int] = []  # replica-steps of each call; appending is atomic
 
@@ -185,21 +197,35 @@ class _Run:
         used = lanes.stop - lanes.start
         block = kernel.block(self.start, block_words(self.seed, self.key, number, LANES))
         period = max(1, 64 // kernel.model.n)
+        coupled = self._coupled()
         step, recorded, steps = 0, 0, 1024
         while recorded < len(self.schedule) and not self.stop.is_set():
             # A run may be cut where a new word of signs is due: there the bits of the result do not depend on it.
             cut = min((step // period + max(1, steps // period)) * period, int(self.schedule[-1]))
+            if self.control is not None and step < (begin := self.control.segments[0].first) < cut:
+                cut = begin
             upto = recorded + int(np.searchsorted(self.schedule[recorded:], cut, side="right"))
             stops = np.append(self.schedule[recorded:upto], cut)
             out = np.empty((len(stops), len(block.theta)))
             began = time.perf_counter()
+            draws = coupled.before(block) if coupled else None
             kernel.advance(block, step, stops, out, self.sigmas, bound=BOUND * self.scale, **self.arguments)
+            if coupled and draws:
+                coupled.follow(draws, step, cut, block)
             steps = _next_size(cut - step, time.perf_counter() - began)
             for m in range(recorded, upto):
                 self._record(m, lanes, out[m - recorded])
             self.done.append(used * (cut - step))
             step, recorded = cut, upto
         self.status[lanes] = block.status[:used]
+        if coupled and self.linear is not None and self.second is not None:
+            self.linear[:, :, lanes], self.second[:, :, lanes] = coupled.linear[:, :, :used], coupled.second[:, :, :used]
+
+    def _coupled(self) -> CoupledBlock | None:
+        if self.control is None:
+            return None
+        shape = (len(self.control.marks), self.kernel.model.d, LANES)
+        return CoupledBlock(self.control, self.sigmas, self.arguments, np.zeros(shape), np.zeros(shape))
 
     def _record(self, m: int, lanes: slice, theta: Array) -> None:
         used = lanes.stop - lanes.start

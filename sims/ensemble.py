@@ -24,6 +24,10 @@ class Ensemble:
         -1, or the step at which the replica was first seen out of bounds.
     settled : ndarray of bool, shape (M, N), or None
         Whether the noise-free iteration came to rest; None without `settle`.
+    linear : ndarray, shape (Q, d, N), or None
+        The linear SGD on the same draws at the marks of its control; None without one.
+    second : ndarray, shape (Q, d, N), or None
+        The motion along the zero-loss set that it predicts, from each mark to the next.
     sigmas : ndarray, shape (n,)
         Standard deviation of each sample's label noise.
     seed : int
@@ -40,6 +44,8 @@ class Ensemble:
     schedule: NDArray[np.int64]
     status: NDArray[np.int64]
     settled: NDArray[np.bool_] | None
+    linear: NDArray[np.float64] | None
+    second: NDArray[np.float64] | None
     sigmas: NDArray[np.float64]
     seed: int
     key: tuple[int, ...]

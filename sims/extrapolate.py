@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from .confidence import weighted_chi2_tail
 
-__all__ = ["Estimate", "Rung", "extrapolate", "polynomial_weights"]
+__all__ = ["Estimate", "Rung", "extrapolate", "joint_covariance", "polynomial_weights"]
 
 Array = NDArray[np.float64]
 
@@ -77,11 +77,21 @@ def polynomial_weights(strengths: Array, variances: Array, degree: int) -> Array
     return np.linalg.pinv(x * root[:, None]) * root
 
 
-def extrapolate(rungs: Sequence[Rung], degree: int) -> Estimate:
-    """Fit a polynomial of `degree` in lambda to independent rungs and return its value at 0.
+def joint_covariance(rungs: Sequence[Rung]) -> Array:
+    """Covariance of the means of independent rungs, shape (J, D, J, D)."""
+    size, d = len(rungs), len(rungs[0].mean)
+    joint = np.zeros((size, d, size, d))
+    for j, rung in enumerate(rungs):
+        joint[j, :, j, :] = rung.covariance
+    return joint
 
-    The same weights serve every component, so that the covariance of the limit is sum_j w_j^2 C_j whatever the
-    correlation between components. The first term left out is taken to be no larger, at the largest strength, than
+
+def extrapolate(rungs: Sequence[Rung], degree: int, joint: Array | None = None) -> Estimate:
+    """Fit a polynomial of `degree` in lambda to rungs and return its value at 0.
+
+    `joint` is the covariance of their means, shape (J, D, J, D), where they have random numbers in common; without it
+    they are independent. The same weights, those for independent rungs, serve every component, so that the covariance
+    of the limit is sum_jk w_j w_k C_jk whatever the correlation between components. The first term left out is taken to be no larger, at the largest strength, than
     the last one kept (a series that converges there); it is carried through the same weights.
     """
     strengths = np.array([r.strength for r in rungs])
@@ -92,23 +102,24 @@ def extrapolate(rungs: Sequence[Rung], degree: int) -> Estimate:
     variances = np.maximum(traces, max(float(traces.max()) * 1e-12, 1e-300))
     weights = polynomial_weights(strengths, variances, degree)
     coefficients = weights @ means
-    covariance = np.einsum("j,jab->ab", weights[0] ** 2, covariances)
-    last_error = float(np.sqrt(weights[degree] ** 2 @ traces))
+    joint = joint_covariance(rungs) if joint is None else joint
+    covariance = np.einsum("j,k,jakb->ab", weights[0], weights[0], joint)
+    last_error = float(np.sqrt(max(np.einsum("j,k,jaka->", weights[degree], weights[degree], joint), 0.0)))
     missing = abs(float(weights[0] @ (strengths / strengths.max()) ** (degree + 1)))
     truncation = missing * (float(np.linalg.norm(coefficients[degree])) + last_error)
-    fit = _fit_probability(strengths, means, covariances, weights)
+    fit = _fit_probability(strengths, means, joint, weights)
     replicas = min(r.replicas for r in rungs)
     return Estimate(coefficients[0], covariance, truncation, degree, fit, tuple(strengths.tolist()), replicas)
 
 
-def _fit_probability(strengths: Array, means: Array, covariances: Array, weights: Array) -> float:
+def _fit_probability(strengths: Array, means: Array, joint: Array, weights: Array) -> float:
     x = np.vander(strengths / strengths.max(), len(weights), increasing=True)
     residual_map = np.eye(len(strengths)) - x @ weights
     residuals = residual_map @ means
-    scales = np.sqrt(np.maximum(np.trace(covariances, axis1=1, axis2=2), 1e-300))
+    scales = np.sqrt(np.maximum(np.einsum("jaja->j", joint), 1e-300))
     # The residuals over their scales are a Gaussian vector; its squared norm is a weighted sum of chi-squares.
     mapped = residual_map / scales[:, None]
-    spread = np.einsum("ij,kj,jab->iakb", mapped, mapped, covariances)
+    spread = np.einsum("ij,kl,jalb->iakb", mapped, mapped, joint, optimize=True)
     size = spread.shape[0] * spread.shape[1]
     eigenvalues = np.linalg.eigvalsh(spread.reshape(size, size))
     kept = eigenvalues[eigenvalues > 1e-10 * max(float(eigenvalues.max(initial=0.0)), 1e-300)]

@@ -16,7 +16,7 @@ from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
-__all__ = ["SOURCE", "combine", "dots", "product"]
+__all__ = ["SOURCE", "combine", "dots", "product", "wide"]
 
 VECTOR = ir.VectorType(ir.DoubleType(), 8)
 
@@ -87,9 +87,24 @@ def each_vector(builder, count, at_once, body):
         body(ir.IntType(64)(8 * v), v % at_once)
 
 
+@intrinsic
+def wide(typing_context):
+    """As `hot`, for a function that is to become part of its caller: its loops are made before that."""
+
+    def codegen(context, builder, signature, args):
+        function = builder.function
+        set.add(function.attributes, '"prefer-vector-width"="512"')  # llvmlite knows no attributes with values
+        for argument in function.args:
+            if argument.name.startswith("arg.") and str(argument.type) in ("double*", "i64*"):
+                argument.add_attribute("noalias")
+        return context.get_dummy_value()
+
+    return types.none(), codegen
+
+
 @intrinsic(prefer_literal=True)
-def dots(typing_context, left, left_at, right, rows, first, target, out, vectors, samples):
-    """out[b] = sum_k left[left_at + k] right[rows[b] + k] - target[b], b from `first` on, 4 or 8 of them."""
+def dots(typing_context, left, left_at, right, rows, first, target, out, out_at, vectors, samples):
+    """out[out_at + q] = sum_k left[left_at + k] right[rows[first + q] + k] - target[first + q], q < samples, 4 or 8."""
     length, count = vectors.literal_value, samples.literal_value
 
     def codegen(context, builder, signature, args):
@@ -114,22 +129,24 @@ def dots(typing_context, left, left_at, right, rows, first, target, out, vectors
             sums = [builder.fadd(s, builder.load(t)) for s, t in zip(sums, others)]
         for q in range(0, count, 4):
             four = sums_of_four(builder, *sums[q : q + 4])
-            place = builder.add(args[4], ir.IntType(64)(q))
-            to, away = (builder.bitcast(builder.gep(p, [place]), four.type.as_pointer()) for p in (f, y))
+            places = (builder.add(start, ir.IntType(64)(q)) for start in (args[7], args[4]))
+            to, away = (
+                builder.bitcast(builder.gep(p, [i]), four.type.as_pointer()) for p, i in zip((f, y), places)
+            )
             builder.store(builder.fsub(four, builder.load(away, align=8)), to, align=8)
         return context.get_dummy_value()
 
-    return types.none(left, left_at, right, rows, first, target, out, vectors, samples), codegen
+    return types.none(left, left_at, right, rows, first, target, out, out_at, vectors, samples), codegen
 
 
 @intrinsic(prefer_literal=True)
-def combine(typing_context, out, right, rows, first, weights, vectors, samples, more):
-    """out[k] = sum_b weights[b] right[rows[b] + k], b from `first` on, 4 or 8 of them; added to it with `more`."""
+def combine(typing_context, out, right, rows, first, weights, weight_at, vectors, samples, more):
+    """out[k] = sum_q weights[weight_at + q] right[rows[first + q] + k], q < samples; added to it with `more`."""
     length, count, added = vectors.literal_value, samples.literal_value, more.literal_value
 
     def codegen(context, builder, signature, args):
         total, x, offsets, r = (data_of(context, builder, signature, args, place) for place in (0, 1, 2, 4))
-        begin, r = rows_of(builder, x, offsets, args[3], count), builder.gep(r, [args[3]])
+        begin, r = rows_of(builder, x, offsets, args[3], count), builder.gep(r, [args[5]])
         weight = [spread(builder, builder.load(builder.gep(r, [ir.IntType(64)(q)]))) for q in range(count)]
 
         def add(offset, place):
@@ -141,20 +158,48 @@ def combine(typing_context, out, right, rows, first, weights, vectors, samples, 
         each_vector(builder, length, 1, add)
         return context.get_dummy_value()
 
-    return types.none(out, right, rows, first, weights, vectors, samples, more), codegen
+    return types.none(out, right, rows, first, weights, weight_at, vectors, samples, more), codegen
 
 
 @intrinsic(prefer_literal=True)
 def product(
-    typing_context, out, out_at, out_step, left, rows, first, across, down, right, right_at, right_step, count, shape
+    typing_context, out, out_at, out_step, left, rows, first, column, right, right_at, right_step, count, tile, vectors,
+    across,
 ):
-    """A tile of shape = (rows, vectors) of a product of matrices, in registers: for q < rows, k < 8 vectors,
+    """out[out_at + q out_step + k] = sum_c left(q, c) right[right_at + c right_step + k], q < tile, k < 8 vectors.
 
-    out[out_at + q out_step + k] = sum_c left[rows[first + q across + c down] + q (1 - across) + c (1 - down)]
-    right[right_at + c right_step + k], c < count: across = 1, down = 0 has a row of `left` for each q, across = 0,
-    down = 1 a column, whose entry of the first row is at rows[first]; there `left_at` is part of rows.
+    c < count; left(q, c) is left[rows[first + q] + column + c], or left[rows[first + c] + column + q] with `across`.
     """
-    raise NotImplementedError
+    height, width, transposed = tile.literal_value, vectors.literal_value, across.literal_value
+
+    def codegen(context, builder, signature, args):
+        z, x, offsets, w = (data_of(context, builder, signature, args, place) for place in (0, 3, 4, 7))
+        z, x, w = (builder.gep(p, [args[place]]) for p, place in ((z, 1), (x, 6), (w, 8)))
+        offsets = builder.gep(offsets, [args[5]])
+        begin = [] if transposed else rows_of(builder, x, offsets, ir.IntType(64)(0), height)
+        zero = ir.Constant(VECTOR, [0.0] * 8)
+        totals = [[cgutils.alloca_once_value(builder, zero) for _ in range(width)] for _ in range(height)]
+        with cgutils.for_range(builder, args[10]) as loop:
+            right_row = builder.gep(w, [builder.mul(loop.index, args[9])])
+            values = [load_vector(builder, right_row, ir.IntType(64)(8 * v)) for v in range(width)]
+            if transposed:
+                start = builder.gep(x, [builder.load(builder.gep(offsets, [loop.index]))])
+            for q, row in enumerate(totals):
+                at = (start, ir.IntType(64)(q)) if transposed else (begin[q], loop.index)
+                weight = spread(builder, builder.load(builder.gep(at[0], [at[1]])))
+                for value, total in zip(values, row):
+                    builder.store(multiply_add(builder, weight, value, builder.load(total)), total)
+        for q, row in enumerate(totals):
+            to = builder.gep(z, [builder.mul(args[2], ir.IntType(64)(q))])
+            for v, total in enumerate(row):
+                builder.store(builder.load(total), vector_at(builder, to, ir.IntType(64)(8 * v)), align=8)
+        return context.get_dummy_value()
+
+    given = (out, out_at, out_step, left, rows, first, column, right, right_at, right_step, count, tile, vectors, across)
+    return types.none(*given), codegen
 
 
-SOURCE = ""
+HELPERS = (vector_at, load_vector, spread, multiply_add, shuffled, sums_of_four, data_of, rows_of, each_vector)
+SOURCE = "VECTOR = ir.VectorType(ir.DoubleType(), 8)\n\n\n" + "\n\n".join(
+    [*map(inspect.getsource, HELPERS), *(inspect.getsource(f._defn) for f in (wide, dots, combine, product))]
+)

@@ -12,14 +12,12 @@ import numpy as np
 from flatmin.theory import Algorithm, Model
 from numpy.typing import NDArray
 
-from .engine import simulate
-from .ensemble import Ensemble
 from .extrapolate import Estimate, Rung, extrapolate
 from .kernel import Kernel
 from .measure import Measurement
 from .plan import TAIL_LIMIT, Pilot, kurtosis, sample_sizes
 from .progress import Progress
-from .random import claim_key
+from .sampler import Sampler
 
 __all__ = ["Ladder", "Measured"]
 
@@ -56,6 +54,8 @@ class Measured:
         Wall time that the planned sample size takes in all.
     seconds : float
         Wall time in which the data that decide were drawn.
+    gain : float
+        Variance of a row without control variate over that with it, at the largest strength.
     """
 
     estimate: Estimate | None
@@ -63,6 +63,7 @@ class Measured:
     trouble: str
     needed_seconds: float
     seconds: float
+    gain: float = 1.0
 
 
 @dataclass(frozen=True)
@@ -96,11 +97,14 @@ class Ladder:
         threads: int | None,
         progress: Progress,
     ) -> None:
-        self.model, self.algorithm, self.kernel = model, algorithm, kernel
-        self.measurement = measurement
-        self.seed, self.threads, self.progress = seed, threads, progress
+        self.measurement, self.progress = measurement, progress
+        self.sampler = Sampler(model, algorithm, kernel, measurement, seed, threads, progress)
         self.own_strength = algorithm.strength(model)
-        self.total_steps = 0
+
+    @property
+    def total_steps(self) -> int:
+        """Replica-steps taken so far."""
+        return self.sampler.total_steps
 
     def run(
         self,
@@ -129,7 +133,7 @@ class Ladder:
         """
         self._started = time.perf_counter() if started is None else started
         self._goal = _Goal(half_width, level, budget)
-        self._stage = stage
+        self.sampler.stage = stage
         measured = self._attempt(0, largest or self.measurement.largest_strength())
         for attempt in range(1, _ATTEMPTS):
             estimate = measured.estimate
@@ -178,9 +182,9 @@ class Ladder:
             needed = self._spent + 12 * estimate
             return self._nothing(f"the pilot run alone takes longer than the budget of {budget:g} s", needed)
         for retry in range(5):
-            ensemble = self._simulate(largest, _PILOT_REPLICAS, ("pilot", attempt, retry))
+            ensemble = self.sampler.run(largest, _PILOT_REPLICAS, ("pilot", attempt, retry))
             if not ensemble.failed.any():
-                rows = self._rows(ensemble, largest)
+                rows = self.sampler.rows(ensemble, largest)
                 centred = rows - rows.mean(axis=0)
                 covariance = centred.T @ centred / (len(rows) - 1)
                 return Pilot(
@@ -195,7 +199,7 @@ class Ladder:
         whole = int(self.measurement.schedule(strength)[-1])
         steps = min(2000, whole)
         while True:
-            probe = self._simulate(strength, _PROBE_REPLICAS, ("probe", attempt), np.array([steps]), settle=False)
+            probe = self.sampler.run(strength, _PROBE_REPLICAS, ("probe", attempt), np.array([steps]), settle=False)
             if probe.seconds > 0.05 or steps == whole:
                 return probe.seconds / _PROBE_REPLICAS * whole / steps
             steps = min(8 * steps, whole)
@@ -205,24 +209,28 @@ class Ladder:
         count = min(int(0.1 * max(left, 0.0) / pilot.seconds_per_replica), _CHUNK)
         if count <= _PILOT_REPLICAS:
             return pilot.seconds_per_replica
-        ensemble = self._simulate(pilot.largest, count, ("timing", attempt))
+        ensemble = self.sampler.run(pilot.largest, count, ("timing", attempt))
         return min(pilot.seconds_per_replica, ensemble.seconds / count)
 
     def _decide(self, attempt: int, strengths: Array, sizes: NDArray[np.int64], needed: float) -> Measured:
         """Draw the data that decide."""
-        rungs, tails, seconds = [], 0.0, 0.0
+        rungs, tables, tails, seconds = [], [], 0.0, 0.0
+        paired = self.measurement.paired
+        if paired:
+            sizes = np.full_like(sizes, sizes.max())
         for j, (strength, size) in enumerate(zip(strengths, sizes)):
             steps = float(self.measurement.schedule(strength)[-1]) * int(size)
             self.progress.phase(f"lambda={strength:.2e} ({j + 1}/{len(strengths)})", steps)
             rows = []
             for chunk, first in enumerate(range(0, int(size), _CHUNK)):
                 count = min(_CHUNK, int(size) - first)
-                ensemble = self._simulate(strength, count, ("main", attempt, j, chunk), announce=False)
+                key = ("main", attempt, 0 if paired else j, chunk)
+                ensemble = self.sampler.run(strength, count, key, announce=False)
                 seconds += ensemble.seconds
                 if ensemble.failed.any():
                     failed = int(ensemble.failed.sum())
                     return self._nothing(f"{failed} replicas diverged or did not settle at lambda={strength:.3g}", 0.0)
-                rows.append(self._rows(ensemble, strength))
+                rows.append(self.sampler.rows(ensemble, strength))
             table = np.concatenate(rows)
             mean = table.mean(axis=0)
             centred = table - mean
@@ -230,13 +238,15 @@ class Ladder:
             covariance += self.measurement.resolution(strength) ** 2 * np.eye(len(mean))
             tails = max(tails, kurtosis(centred) / len(table))
             rungs.append(Rung(float(strength), mean, covariance, len(table)))
-        estimate, residual = self._in_units(extrapolate(rungs, self.measurement.degree))
+            tables.append(centred)
+        joint = _joint(tables, rungs) if paired else None
+        estimate, residual = self._in_units(extrapolate(rungs, self.measurement.degree, joint))
         trouble = ""
         if tails > TAIL_LIMIT:
             trouble = f"heavy tails: single replicas carry the mean (kurtosis over replicas {tails:.2g})"
         elif estimate.fit_probability < _LEAST_FIT:
             trouble = f"the extrapolation to lambda=0 does not fit (probability {estimate.fit_probability:.1g})"
-        return Measured(estimate, residual, trouble, needed, seconds)
+        return Measured(estimate, residual, trouble, needed, seconds, self.sampler.gain)
 
     def _in_units(self, raw: Estimate) -> tuple[Estimate, float]:
         """The estimate at the study's own strength, without the columns that tell whether it settled."""
@@ -253,43 +263,15 @@ class Ladder:
         noise = 3 * float(np.sqrt(np.trace(raw.covariance[values:, values:])))
         return estimate, max(0.0, moved - noise) * unit
 
-    def _rows(self, ensemble: Ensemble, strength: float) -> Array:
-        return self.measurement.reduce(ensemble.points, ensemble.schedule, strength)
-
-    def _simulate(
-        self,
-        strength: float,
-        replicas: int,
-        key: tuple[str | int, ...],
-        schedule: NDArray[np.int64] | None = None,
-        settle: bool | None = None,
-        announce: bool = True,
-    ) -> Ensemble:
-        measurement = self.measurement
-        steps = measurement.schedule(strength) if schedule is None else schedule
-        if announce:
-            self.progress.phase(str(key[0]), float(steps[-1]) * replicas)
-        # Keyed by claim and strength, so that the numbers do not depend on what else runs, or when.
-        words = (
-            claim_key(measurement.problem.kind),
-            self._stage,
-            *(claim_key(k) if isinstance(k, str) else k for k in key),
-        )
-        ensemble = simulate(
-            self.kernel,
-            self.algorithm,
-            self.algorithm.sigmas(self.model) * np.sqrt(strength / self.own_strength),
-            measurement.problem.start,
-            replicas,
-            steps,
-            key=words,
-            seed=self.seed,
-            threads=self.threads,
-            settle=measurement.settle if settle is None else settle,
-            on_progress=self.progress.advance,
-        )
-        self.total_steps += ensemble.replica_steps
-        return ensemble
-
     def _nothing(self, trouble: str, needed: float) -> Measured:
         return Measured(None, 0.0, trouble, needed, self._spent)
+
+
+def _joint(tables: list[Array], rungs: list[Rung]) -> Array:
+    """Covariance of the means of rungs that have their random numbers in common, shape (J, D, J, D)."""
+    stacked = np.stack(tables, axis=1)
+    size = len(stacked)
+    joint = np.einsum("rja,rkb->jakb", stacked, stacked, optimize=True) / (size - 1) / size
+    for j, rung in enumerate(rungs):
+        joint[j, :, j, :] = rung.covariance  # with the resolution
+    return joint

@@ -10,9 +10,13 @@ import math
 from abc import ABC, abstractmethod
 
 import numpy as np
+from flatmin.theory import Algorithm, Model
 from flatmin.theory.flow import SETTLED
 from flatmin.theory.prediction import SLOW_TIMES, Problem
 from numpy.typing import NDArray
+
+from .control import Control, LinearControl, Segment
+from .ensemble import Ensemble
 
 __all__ = ["Measurement", "measurement"]
 
@@ -34,6 +38,8 @@ class Measurement(ABC):
     degree = 1
     # Exponent of lambda in the variance of one replica.
     variance_power = 0
+    # Whether the strengths have their random numbers in common.
+    paired = False
 
     def __init__(self, problem: Problem, lr: float) -> None:
         self.problem = problem
@@ -51,6 +57,15 @@ class Measurement(ABC):
     @abstractmethod
     def reduce(self, points: Array, schedule: NDArray[np.int64], strength: float) -> Array:
         """One row per replica from recorded points of shape (M, d, N): shape (N, D)."""
+
+    def control(
+        self, model: Model, algorithm: Algorithm, strength: float, reference: Array | None = None
+    ) -> Control | None:
+        """What runs beside the replicas and what it predicts; None without a control.
+
+        `reference` is the mean of the recorded points in a run that decides nothing, shape (M, d).
+        """
+        return None
 
     def in_units(self, value: Array, strength: float) -> Array:
         """The extrapolated rows, or their errors, at the study's own strength."""
@@ -82,8 +97,12 @@ class Measurement(ABC):
 class _Local(Measurement):
     """A statistic around the start, per lambda: its relative error per replica does not depend on lambda.
 
-    lambda can therefore be small, and a first-degree extrapolation over a decade is enough.
+    lambda can therefore be small, and a first-degree extrapolation over a decade is enough. What the linear process
+    on the same draws predicts, less its exact mean, is subtracted with coefficient 1.
     """
+
+    # Every strength takes the same number of steps: it can have the same draws.
+    paired = True
 
     @property
     def relaxation(self) -> float:
@@ -106,6 +125,27 @@ class _Local(Measurement):
         moved = steps * self.lr * max(scales.slow_rate, 1e-12)
         return min(1e-4 / max(scales.nonlinearity, 1e-12), 1e-3 / moved, 1e-3 / max(scales.spread, 1e-12))
 
+    def control(
+        self, model: Model, algorithm: Algorithm, strength: float, reference: Array | None = None
+    ) -> Control | None:
+        """The linear process around the start."""
+        linear = LinearControl(model, algorithm, self.problem.start[None], [0], self.schedule(strength))
+        if not linear.usable:
+            return None
+        return Control(
+            linear,
+            lambda ensemble: self.linear_rows(linear, ensemble, strength),
+            lambda sigmas: self.linear_mean(linear, sigmas, strength),
+        )
+
+    @abstractmethod
+    def linear_rows(self, control: LinearControl, ensemble: Ensemble, strength: float) -> Array:
+        """What the linear process of each replica predicts for its row, shape (N, D)."""
+
+    @abstractmethod
+    def linear_mean(self, control: LinearControl, sigmas: Array, strength: float) -> Array:
+        """The exact mean of a row of `linear_rows`, shape (D,)."""
+
 
 class _Drift(_Local):
     """Mean of P (Phi(theta_K) - Phi(theta_k)) / (K - k) / lambda.
@@ -126,6 +166,29 @@ class _Drift(_Local):
         tangent = self.problem.tangent
         return (moved @ tangent) @ tangent.T
 
+    def linear_rows(self, control: LinearControl, ensemble: Ensemble, strength: float) -> Array:
+        """Second-order motion along Gamma, with that of the noise-free iteration that ends in Phi."""
+        assert ensemble.linear is not None
+        assert ensemble.second is not None
+        segment = control.segments[0]
+        z = np.einsum("dr,qdn->qnr", segment.local.normal, ensemble.linear)
+        rest = _noise_free_motion(segment, self.lr)
+        ends = np.einsum("qnr,drs,qns->qnd", z, rest, z, optimize=True)
+        return (ensemble.second[1].T + ends[1] - ends[0]) / self._window / strength
+
+    def linear_mean(self, control: LinearControl, sigmas: Array, strength: float) -> Array:
+        """By the exact second moments."""
+        covariance, increments = control.moments(sigmas)
+        segment = control.segments[0]
+        rest, normal = _noise_free_motion(segment, self.lr), segment.local.normal
+        ends = np.einsum("drs,qrs->qd", rest, normal.T @ covariance @ normal)
+        return np.asarray((increments[1] + ends[1] - ends[0]) / self._window / strength)
+
+    @property
+    def _window(self) -> float:
+        first, last = self.schedule(1.0)
+        return float(last - first)
+
     def resolution(self, strength: float) -> float:
         first, last = self.schedule(strength)
         return self._rest / float(last - first) / strength
@@ -143,9 +206,32 @@ class _Covariance(_Local):
         products = np.einsum("mar,mbr->rab", deviation, deviation, optimize=True)
         return products.reshape(len(products), -1) / len(schedule) / strength
 
+    def linear_rows(self, control: LinearControl, ensemble: Ensemble, strength: float) -> Array:
+        """The same statistic of the linear process."""
+        assert ensemble.linear is not None
+        products = np.einsum("mar,mbr->rab", ensemble.linear, ensemble.linear, optimize=True)
+        return products.reshape(len(products), -1) / len(ensemble.linear) / strength
+
+    def linear_mean(self, control: LinearControl, sigmas: Array, strength: float) -> Array:
+        """By the exact second moments."""
+        covariance, _ = control.moments(sigmas)
+        return np.asarray(covariance.mean(axis=0).ravel() / strength)
+
     def resolution(self, strength: float) -> float:
         # Squares of deviations of size sqrt(lambda) from a start that is known to 1e-15.
         return 1e-14 / float(np.sqrt(strength))
+
+
+def _noise_free_motion(segment: Segment, lr: float) -> Array:
+    """Quadratic forms, shape (d, r, r): the motion of P theta while z decays by z <- (1 - lr H) z.
+
+    Each step moves P theta by -(lr/n) sum_i (g_i . z) P F_i z; the sum over the steps is geometric in coordinates in
+    which H is diagonal.
+    """
+    slope = np.einsum("ir,imq->mrq", segment.gradients, segment.second) / len(segment.gradients)
+    factors = 1 - lr * segment.local.curvatures
+    decay = 1 - np.multiply.outer(factors, factors)
+    return np.einsum("dm,mrq->drq", segment.local.tangent, -lr * 0.5 * (slope + slope.transpose(0, 2, 1)) / decay)
 
 
 class _Slow(Measurement):

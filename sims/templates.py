@@ -7,7 +7,7 @@ do not overlap.
 
 from __future__ import annotations
 
-__all__ = ["ACCUMULATE", "CHECK", "DRIVERS", "HEADER", "ROWS"]
+__all__ = ["ACCUMULATE", "CHECK", "DRIVERS", "HEADER", "IMPORTS", "ROWS"]
 
 HEADER = '''\
 """Label noise SGD, generated for one model.
@@ -19,7 +19,9 @@ layout      <LAYOUT>
 Arrays over replicas are flat, row after row of LANES replicas: theta has one row per parameter, words five
 (state of xoshiro256++ and the last word), order one per sample (the permutation drawn from without replacement).
 """
+'''
 
+IMPORTS = '''\
 import math
 
 import numpy as np

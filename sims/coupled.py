@@ -1,0 +1,91 @@
+"""One block of the linear SGD, beside a block of replicas on the same draws."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .control import LinearControl
+from .kernel import Block, aligned
+from .kernel_random import LANES
+from .linear_kernel import linear_module
+from .replay import KernelMismatch
+
+__all__ = ["CoupledBlock"]
+
+Array = NDArray[np.float64]
+
+
+class CoupledBlock:
+    """The linear process of `LANES` replicas, read at the marks of its control.
+
+    Parameters
+    ----------
+    control : LinearControl
+    sigmas : ndarray, shape (n,)
+    arguments : mapping
+        lr, batch, sampling and law of the kernel.
+    linear, second : ndarray, shape (Q, d, LANES)
+        Where the process goes: itself, and the second-order motion since the mark before.
+    """
+
+    def __init__(
+        self, control: LinearControl, sigmas: Array, arguments: dict[str, Any], linear: Array, second: Array
+    ) -> None:
+        self.control, self.sigmas, self.arguments = control, sigmas, arguments
+        self.linear, self.second = linear, second
+        self.z, self.t = aligned(np.zeros(control.rank * LANES)), aligned(np.zeros(control.free * LANES))
+        self.segment, self.mark = 0, 0
+        self.moved = np.zeros(linear.shape[1:])
+        self._read(0)
+
+    def before(self, block: Block) -> tuple[Any, Any]:
+        """The state of the draws, to be taken before the replicas move."""
+        return aligned(block.words), block.order.copy()
+
+    def follow(self, draws: tuple[Any, Any], step: int, cut: int, block: Block) -> None:
+        """Repeat the draws that the replicas of `block` made between two steps.
+
+        Raises
+        ------
+        KernelMismatch
+            When the draws were not the same.
+        """
+        words, order = draws
+        for s, a, b in self.control.spans(step, cut):
+            self._enter(s)
+            marks = self.control.marks[self.mark :]
+            stops = marks[(marks > a) & (marks <= b)]
+            ends = stops if stops.size and stops[-1] == b else np.append(stops, b)
+            self._run(words, order, s, a, ends)
+        if step >= self.control.segments[0].first and not np.array_equal(words, block.words):
+            raise KernelMismatch("the linear process beside the replicas made other draws than they; please report this")
+
+    def _run(self, words: Any, order: Any, s: int, first: int, ends: NDArray[np.int64]) -> None:
+        segment, arguments = self.control.segments[s], self.arguments
+        rate = arguments["lr"] / arguments["batch"]
+        out_z, out_t = np.empty((len(ends), self.z.size)), np.empty((len(ends), self.t.size))
+        before = self.t.copy()
+        draws = (arguments["batch"], arguments["sampling"], arguments["law"])
+        data = (segment.gradients.ravel(), segment.second.ravel(), self.sigmas, rate)
+        linear_module().advance(self.z, self.t, words, order, first, ends, out_z, out_t, *data, *draws)
+        for end, z, t in zip(ends, out_z, out_t, strict=True):
+            self.moved += segment.local.tangent @ (-rate * (t - before).reshape(-1, LANES))
+            before = t
+            self._read(int(end), z)
+
+    def _read(self, step: int, z: Array | None = None) -> None:
+        """Note the state at the marks up to `step`."""
+        normal = self.control.segments[self.segment].local.normal
+        while self.mark < len(self.control.marks) and self.control.marks[self.mark] <= step:
+            self.linear[self.mark] = 0.0 if z is None else normal @ z.reshape(-1, LANES)
+            self.second[self.mark] = self.moved
+            self.moved = np.zeros_like(self.moved)
+            self.mark += 1
+
+    def _enter(self, s: int) -> None:
+        for t in range(self.segment + 1, s + 1):
+            self.z[:] = (self.control.transport(t) @ self.z.reshape(-1, LANES)).ravel()
+        self.segment = s

@@ -1,0 +1,122 @@
+"""The kernel of the linear SGD that runs beside the replicas on the same draws; the same for every model.
+
+z <- z - (lr/B) sum_b (g_b . z - eps_b) g_b in coordinates of the normal space, with the sum of (g_b . z - eps_b)
+(F_b z) beside it, whose multiples are the second-order motion along the zero-loss set. The loops over coordinates
+are loops over memory: the text knows neither a model nor its dimensions.
+"""
+
+from __future__ import annotations
+
+from functools import cache
+from types import ModuleType
+
+from . import kernel_hints, kernel_math, kernel_random, templates
+from .cache import load_module
+from .codegen import function_sources, kernel_constants
+
+__all__ = ["linear_module", "linear_text"]
+
+_HEADER = '''\
+"""Linear SGD on given gradients, with its second-order motion along the zero-loss set.
+
+Arrays over replicas are flat, row after row of LANES replicas. g holds row after row of sample gradients, second for
+each sample the rows of its F.
+"""
+
+'''
+
+_LINEAR = '''\
+@called
+def add_same(z, t, change, residual, noise, i, g, second, r, m):
+    """Add what the same sample i contributes in every replica."""
+    hot()
+    lanes = np.uint64(LANES)
+    for k in range(LANES):
+        residual[k] = -noise[k]
+    for c in range(r):
+        row, weight = np.uint64(c) * lanes, g[np.uint64(i * r + c)]
+        for k in range(LANES):
+            residual[k] += weight * z[row + np.uint64(k)]
+    for c in range(r):
+        row, weight = np.uint64(c) * lanes, g[np.uint64(i * r + c)]
+        for k in range(LANES):
+            change[row + np.uint64(k)] += weight * residual[k]
+        for a in range(m):
+            to, weight = np.uint64(a) * lanes, second[np.uint64((i * m + a) * r + c)]
+            for k in range(LANES):
+                t[to + np.uint64(k)] += weight * residual[k] * z[row + np.uint64(k)]
+
+
+@called
+def add_drawn(z, t, change, residual, noise, index, g, second, r, m):
+    """Add what the sample that each replica drew contributes."""
+    hot()
+    lanes = np.uint64(LANES)
+    for k in range(LANES):
+        residual[k] = -noise[k]
+    for c in range(r):
+        row = np.uint64(c) * lanes
+        for k in range(LANES):
+            residual[k] += g[index[k] * np.uint64(r) + np.uint64(c)] * z[row + np.uint64(k)]
+    for c in range(r):
+        row = np.uint64(c) * lanes
+        for k in range(LANES):
+            change[row + np.uint64(k)] += g[index[k] * np.uint64(r) + np.uint64(c)] * residual[k]
+        for a in range(m):
+            to, at, width = np.uint64(a) * lanes, np.uint64(a * r + c), np.uint64(m * r)
+            for k in range(LANES):
+                t[to + np.uint64(k)] += second[index[k] * width + at] * residual[k] * z[row + np.uint64(k)]
+
+
+@called
+def apply(z, change, rate):
+    """Take the step, and clear the change."""
+    hot()
+    for k in range(z.size):
+        at = np.uint64(k)
+        z[at] -= rate * change[at]
+        change[at] = 0.0
+
+
+@njit(
+    "void(f8[::1], f8[::1], u8[::1], u8[::1], i8, i8[::1], f8[:, ::1], f8[:, ::1],"
+    " f8[::1], f8[::1], f8[::1], f8, i8, i8, i8)",
+    nogil=True,
+    error_model="numpy",
+    cache=True,
+)
+def advance(z, t, words, order, first, schedule, out_z, out_t, g, second, sigma, rate, batch, sampling, law):
+    """Run one block of replicas from step `first` through the increasing step counts of `schedule`.
+
+    z and t after schedule[q] steps go to out_z[q] and out_t[q]. The draws are those of every other kernel.
+    """
+    r, m, n = z.size // LANES, t.size // LANES, sigma.size
+    change, residual, noise, index = rows(r), rows(1), rows(1), np.zeros(LANES, dtype=np.uint64)
+    period, step = max(1, 64 // n), first
+    for q in range(schedule.size):
+        while step < schedule[q]:
+            if sampling == FULL:
+                for i in range(n):
+                    full_noise(words, noise, np.uint64(0), sigma[i], law, step % period * n + i)
+                    add_same(z, t, change, residual, noise, i, g, second, r, m)
+            else:
+                for b in range(batch):
+                    draw(words, order, index, noise, sigma, b, sampling, law)
+                    add_drawn(z, t, change, residual, noise, index, g, second, r, m)
+            apply(z, change, rate)
+            step += 1
+        copy(z, out_z[q])
+        copy(t, out_t[q])
+'''
+
+
+def linear_text() -> str:
+    """The text of the module."""
+    parts = (kernel_constants(), *function_sources(kernel_math), *function_sources(kernel_random), templates.ROWS)
+    return _HEADER + templates.IMPORTS + "\n\n" + "\n\n".join((kernel_hints.SOURCE, *parts, _LINEAR))
+
+
+@cache
+def linear_module() -> ModuleType:
+    """The module, compiled or taken from the cache."""
+    return load_module(linear_text())
