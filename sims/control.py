@@ -111,7 +111,9 @@ class Segment:
     @cached_property
     def second(self) -> Array:
         """P F_i in coordinates, shape (n, m, r)."""
-        return np.ascontiguousarray(np.einsum("am,iab,br->imr", self.local.tangent, self.local.second, self.local.normal))
+        return np.ascontiguousarray(
+            np.einsum("am,iab,br->imr", self.local.tangent, self.local.second, self.local.normal)
+        )
 
 
 class LinearControl:

@@ -61,7 +61,9 @@ class CoupledBlock:
             ends = stops if stops.size and stops[-1] == b else np.append(stops, b)
             self._run(words, order, s, a, ends)
         if step >= self.control.segments[0].first and not np.array_equal(words, block.words):
-            raise KernelMismatch("the linear process beside the replicas made other draws than they; please report this")
+            raise KernelMismatch(
+                "the linear process beside the replicas made other draws than they; please report this"
+            )
 
     def _run(self, words: Any, order: Any, s: int, first: int, ends: NDArray[np.int64]) -> None:
         segment, arguments = self.control.segments[s], self.arguments

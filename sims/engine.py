@@ -219,7 +219,10 @@ class _Run:
             step, recorded = cut, upto
         self.status[lanes] = block.status[:used]
         if coupled and self.linear is not None and self.second is not None:
-            self.linear[:, :, lanes], self.second[:, :, lanes] = coupled.linear[:, :, :used], coupled.second[:, :, :used]
+            self.linear[:, :, lanes], self.second[:, :, lanes] = (
+                coupled.linear[:, :, :used],
+                coupled.second[:, :, :used],
+            )
 
     def _coupled(self) -> CoupledBlock | None:
         if self.control is None:

@@ -91,8 +91,9 @@ def extrapolate(rungs: Sequence[Rung], degree: int, joint: Array | None = None) 
 
     `joint` is the covariance of their means, shape (J, D, J, D), where they have random numbers in common; without it
     they are independent. The same weights, those for independent rungs, serve every component, so that the covariance
-    of the limit is sum_jk w_j w_k C_jk whatever the correlation between components. The first term left out is taken to be no larger, at the largest strength, than
-    the last one kept (a series that converges there); it is carried through the same weights.
+    of the limit is sum_jk w_j w_k C_jk whatever the correlation between components. The first term left out is taken to
+    be no larger, at the largest strength, than the last one kept (a series that converges there); it is carried through
+    the same weights.
     """
     strengths = np.array([r.strength for r in rungs])
     means = np.stack([r.mean for r in rungs])

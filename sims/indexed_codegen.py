@@ -13,15 +13,17 @@ import sympy as sp
 from flatmin.theory.algorithm import sgd_update
 from flatmin.theory.indexed import IndexedModel
 
+from . import indexed_steps as texts_of_steps
 from . import indexed_templates as texts
 from . import kernel_hints, kernel_math, kernel_random, kernel_tiles, templates
-from .codegen import _block, _fill, _function, _list, function_sources
+from .codegen import _block, _fill, _function, _list, function_sources, kernel_constants
 from .program import three_address
 
 __all__ = ["features", "generate_indexed", "generate_indexed_moments"]
 
 # Draws of one replica that are made at once, and how many replicas take turns step by step.
 DRAWS = 256
+GROUP, TOGETHER, CHECKED = 4, 8, 16
 TILE, WIDEST = 4, 4
 # More products of parameters with inputs than this are not stored for each sample.
 MOST_FEATURES = 4
@@ -68,24 +70,28 @@ class _Symbols:
 def _module(model: IndexedModel, moments: bool) -> str:
     symbols = _Symbols(model)
     found = features(symbols.phi, symbols.argument) if model.form == "vector" else None
-    constants = _constants(model, moments, len(found) if found else 0)
     header = _fill(
         templates.HEADER,
         PARAMETERS=", ".join(f"{name}{list(shape)}" for name, shape in model.shapes.items()),
         PREDICTION=str(model.prediction),
         LAYOUT="replicas one at a time, vectors over the index; rows of theta have theta.size // D replicas",
     )
-    step = _linear(symbols, found, moments, constants) if found else _pointwise(model, symbols, moments, constants)
-    sums = _sums(["before"], ["i"], ["offset + np.uint64(e)"]) if moments else []
-    common, run = (
-        _fill(t, SHIFT=", shift" if moments else "", ADD_SUMS=_block(2, sums)) for t in (texts.COMMON, texts.RUN)
+    imports = templates.IMPORTS.replace("from numba import", "from llvmlite import ir\nfrom numba import")
+    imports = imports.replace("\nfrom numba.ext", "\nfrom numba.core import cgutils\nfrom numba.ext")
+    constants = "".join(f"{k} = {v}\n" for k, v in _constants(model, moments, len(found) if found else 0).items())
+    slots = moments and found is not None
+    step = _linear(symbols, found, moments) if found else _pointwise(model, symbols, moments)
+    run = _fill(
+        texts.RUN,
+        SHIFT=", shift" if moments and not slots else "",
+        SLOT=", at + np.uint64(u * SPACE), at + np.uint64((u + 1) * SPACE)" if slots else "",
+        ADD_MOMENTS=_block(5, ["add_moments(state, at, count, shift)"] if slots else []),
     )
-    tail = [texts.ACCUMULATE] if moments else [texts.NOISELESS, texts.DRIVERS]
-    fixed = {c: getattr(kernel_random, c) for c in kernel_random.CONSTANTS} | constants
-    numbers = "".join(f"{name} = {value}\n" for name, value in fixed.items())
-    parts = (*function_sources(kernel_math), *function_sources(kernel_random), templates.ROWS, _update(), common, *step, run)
-    imports = templates.IMPORTS.replace("from numba import", "from llvmlite import ir\nfrom numba import").replace("\nfrom numba.ext", "\nfrom numba.core import cgutils\nfrom numba.ext")
-    return header + imports + "\n\n" + "\n\n".join((kernel_hints.SOURCE, kernel_tiles.SOURCE, numbers, *parts, *tail))
+    run = run.replace("law, bound\n", "law, bound, shift\n") if slots else run
+    tail = texts.ACCUMULATE if moments else texts.DRIVERS
+    functions = (*function_sources(kernel_math), *function_sources(kernel_random), templates.ROWS, _update())
+    hints = (kernel_hints.SOURCE, kernel_tiles.SOURCE, kernel_constants() + constants)
+    return header + imports + "\n\n" + "\n\n".join((*hints, *functions, texts.COMMON, *step, run, tail))
 
 
 def _constants(model: IndexedModel, moments: bool, features: int) -> dict[str, object]:
@@ -96,8 +102,9 @@ def _constants(model: IndexedModel, moments: bool, features: int) -> dict[str, o
         width = -(-model.p // TILE) * TILE
         first += [model.offsets[model.matrix] + j if j < model.p else model.d for j in range(width)]
         step += [model.p] * width
-    space, vectors = row * len(first), row * count
-    values = space * (3 if moments else 1)
+    space, vectors, group = row * len(first), row * count, GROUP if features else CHECKED
+    values = space * (group + 1 if moments and features else 1)
+    change = vectors * (1 + TOGETHER)
     return {
         "D": model.d,
         "SIZE": model.size,
@@ -107,18 +114,24 @@ def _constants(model: IndexedModel, moments: bool, features: int) -> dict[str, o
         "STEP": tuple(step),
         "REPEATED": bool(features),
         "SPACE": space,
-        "VECTOR_SPACE": vectors,
         "VALUES": values,
-        "STATE": values + row * features,
+        "SUMS": values + row * features,
+        "STATE": values + row * features + (2 * space if moments else 0),
         "WIDTH": width,
         "VECTORS": width // 8,
+        "VECTOR_SPACE": vectors,
         "SLOPES": vectors,
-        "CHANGE": 2 * vectors,
-        "Z": 2 * vectors + TILE * row,
-        "SCRATCH": width if features else 2 * vectors + TILE * row,
+        "SLOPE_VECTORS": vectors // 8,
+        "ROW_VECTORS": row // 8,
+        "CHANGE": change,
+        "Z": change + TILE * row,
+        "SCRATCH": width if features else change + TILE * row,
         "SCRATCH_EACH": row if model.matrix is not None else 0,
         "DRAWS": DRAWS,
+        "CHECKED": CHECKED,
+        "GROUP": group,
         "TILE": TILE,
+        "TOGETHER": TOGETHER,
         "TURNS": 2 if space <= 512 else 1,
     }
 
@@ -127,71 +140,75 @@ def _update() -> str:
     # rate = lr/B: the gradient of the batch is its total over B.
     theta, total, rate, batch = sp.symbols("theta total rate batch", real=True)
     (new,) = sgd_update([theta], [total / batch], rate * batch)
-    return _function("update", "One step of one entry.", three_address({"new": new}, [theta, total, rate]))
+    return _formula("update", "One step of one entry.", {"new": new}, [theta, total, rate])
 
 
 def _formula(name: str, docstring: str, outputs: Mapping[str, sp.Expr], inputs: Sequence[sp.Symbol]) -> str:
     return _function(name, docstring, three_address(outputs, inputs))
 
 
-def _linear(
-    symbols: _Symbols, found: Mapping[sp.Expr, sp.Expr], moments: bool, constants: Mapping[str, object]
-) -> list[str]:
+def _linear(symbols: _Symbols, found: Mapping[sp.Expr, sp.Expr], moments: bool) -> list[str]:
     """Values and features in two products; the slopes of values come after the second."""
-    parameters = symbols.parameters
+    parameters, features, values = symbols.parameters, _numbered("feature", found), _numbered("value", found.values())
     combined = [sp.Symbol(f"c{s}", real=True) for s in range(len(found))]
-    totals = {
-        f"total{m}": sum((c * v.diff(p) for c, v in zip(combined, found.values())), sp.S.Zero)
-        for m, p in enumerate(parameters)
-    }
-    functions = [
-        _formula("features", "What is known of an input.", _numbered("feature", found), [symbols.argument]),
-        _formula("values", "What is known of the parameters.", _numbered("value", found.values()), parameters),
-        _formula("slopes", "The total gradient, from the products with residuals.", totals, [*parameters, *combined]),
-    ]
-    move = []
-    for m, name in enumerate(totals):
-        at = f"i + np.uint64({m} * ROW)"
-        sums = _sums([f"before{m}"], [at], [f"np.uint64({m} * ROW + k)"]) if moments else []
-        move += [f"before{m} = state[{at}]", *sums, f"after{m} = update(before{m}, {name}, rate)"]
-        move += [f"state[{at}] = after{m}", f"outside |= not abs(after{m}) < bound"]
+    totals, rates = {}, []
+    for m, p in enumerate(parameters):
+        # A number in front goes into the rate, once and for all.
+        factor, rest = sum((c * v.diff(p) for c, v in zip(combined, found.values())), sp.S.Zero).as_coeff_Mul()
+        totals[f"total{m}"] = rest
+        rates.append("rate" if factor == 1 else f"{float(factor)!r} * rate")
+    rows, before = range(len(parameters)), _rows("state", "p", len(parameters))
+    after = _list(f"after{m}" for m in rows)
     body = _fill(
-        texts.LINEAR,
+        texts_of_steps.LINEAR,
         FEATURES=_list(f"data[at + np.uint64({s} * ROW)]" for s in range(len(found))),
+        PARAMETERS=_rows("state", "i", len(parameters)),
+        BEFORE=before,
+        STORED=_rows("state", "then + np.uint64(k)" if moments else "p", len(parameters)),
+        NOW="now" if moments else "at",
         VALUES=_list(f"state[i + np.uint64(VALUES + {s} * ROW)]" for s in range(len(found))),
-        THETA=_theta(len(parameters)),
         COMBINED=_list(f"scratch[np.uint64({s} * ROW + k)]" for s in range(len(found))),
         TOTAL=_list(totals),
-        MOVE=_block(2, move),
-        SHIFT=", shift" if moments else "",
+        AFTER=after,
+        UPDATED=_list(f"update(state[p + np.uint64({m} * ROW)], total{m}, {rates[m]})" for m in rows),
+        SLOT=", now, then" if moments else "",
+        SHIFT="",
     )
-    return [*functions, body]
+    functions = [
+        _formula("features", "What is known of an input.", features, [symbols.argument]),
+        _formula("values", "What is known of the parameters.", values, parameters),
+        _formula("slopes", "The total gradient, from the products with residuals.", totals, [*parameters, *combined]),
+    ]
+    return [*functions, body, *([texts_of_steps.MOMENTS] if moments else [])]
 
 
-def _pointwise(model: IndexedModel, symbols: _Symbols, moments: bool, constants: Mapping[str, object]) -> list[str]:
+def _pointwise(model: IndexedModel, symbols: _Symbols, moments: bool) -> list[str]:
     """phi and its slopes for every sample; of a matrix between two products."""
-    wanted = [*symbols.parameters, *([symbols.argument] if model.matrix else [])]
+    count, wanted = len(symbols.parameters), [*symbols.parameters, *([symbols.argument] if model.matrix else [])]
     slopes = {f"slope{m}": symbols.phi.diff(s) for m, s in enumerate(wanted)}
-    point = _formula(
-        "point", "One term and its slopes.", {"phi": symbols.phi} | slopes, [*symbols.parameters, symbols.argument]
-    )
-    places = [f"scratch[s + np.uint64({m} * ROW)]" for m in range(len(symbols.parameters))]
-    places += ["argument[row + np.uint64(k)]"] if model.matrix else []
-    shift = ", shift" if moments else ""
-    step = _fill(
-        texts.MATRIX_STEP if model.matrix else texts.VECTOR_STEP,
-        SHIFT=shift,
-        FORWARD=_block(2, _tiles(int(str(constants["ROW"])), forward=True)),
-        BACKWARD=_block(2, _tiles(int(str(constants["ROW"])), forward=False)),
-    )
+    inputs = [*symbols.parameters, symbols.argument]
+    places = [_rows("scratch", "s", count)] + (["argument[row + np.uint64(k)]"] if model.matrix else [])
+    row = -(-model.size // 8) * 8
     body = _fill(
-        texts.POINTWISE,
+        texts_of_steps.POINTWISE,
+        STEP=texts_of_steps.MATRIX_STEP if model.matrix else texts_of_steps.VECTOR_STEP,
         SLOPES=_list(slopes),
         SLOPES_K=_list(places),
-        THETA=_theta(len(symbols.parameters)),
-        STEP=step,
+        PARAMETERS=_rows("state", "i", count),
+        FORWARD=_block(2, _tiles(row, forward=True)),
+        BACKWARD=_block(2, _tiles(row, forward=False)),
+        SLOT="",
+        SHIFT=", shift" if moments else "",
+        ADD_SUMS=_block(2, _SUMS if moments else []),
     )
-    return [point, body]
+    return [_formula("point", "One term and its slopes.", {"phi": symbols.phi} | slopes, inputs), body]
+
+
+_SUMS = (
+    "away = state[i] - shift[offset + np.uint64(e)]",
+    "state[i + np.uint64(SUMS)] += away",
+    "state[i + np.uint64(SUMS + SPACE)] += away * away",
+)
 
 
 def _tiles(row: int, forward: bool) -> Iterable[str]:
@@ -199,23 +216,16 @@ def _tiles(row: int, forward: bool) -> Iterable[str]:
     for c in range(0, row, 8 * WIDEST):
         width = min(WIDEST, (row - c) // 8)
         if forward:
-            arguments = f"scratch, z + np.uint64({c}), ROW, data, places, draw + b, 0, state, matrix + np.uint64({c}), ROW, WIDTH"
+            left, right = "places, number + b, 0", f"state, matrix + np.uint64({c}), ROW, WIDTH"
+            yield f"product(scratch, z + np.uint64({c}), ROW, data, {left}, {right}, TILE, {width}, 0)"
         else:
-            arguments = f"scratch, np.uint64(CHANGE + {c}), ROW, data, places, draw, j, scratch, np.uint64(Z + {c}), ROW, batch"
-        yield f"product({arguments}, TILE, {width}, {int(not forward)})"
-
-
-def _sums(values: Sequence[str], places: Sequence[str], shifts: Sequence[str]) -> list[str]:
-    lines = []
-    for value, place, shift in zip(values, places, shifts):
-        lines += [f"away = {value} - shift[{shift}]", f"state[{place} + np.uint64(SPACE)] += away"]
-        lines += [f"state[{place} + np.uint64(2 * SPACE)] += away * away"]
-    return lines
+            left, right = "places, number, j", f"scratch, np.uint64(Z + {c}), ROW, batch"
+            yield f"product(scratch, np.uint64(CHANGE + {c}), ROW, data, {left}, {right}, TILE, {width}, 1)"
 
 
 def _numbered(name: str, expressions: Iterable[sp.Expr]) -> dict[str, sp.Expr]:
     return {f"{name}{s}": e for s, e in enumerate(expressions)}
 
 
-def _theta(count: int) -> str:
-    return _list(f"state[i + np.uint64({m} * ROW)]" for m in range(count))
+def _rows(array: str, first: str, count: int) -> str:
+    return _list(f"{array}[{first} + np.uint64({m} * ROW)]" for m in range(count))

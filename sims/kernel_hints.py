@@ -1,4 +1,4 @@
-"""What the generated kernels tell the compiler about their hot loops; the text is copied into every generated module."""
+"""What generated kernels tell the compiler about their hot loops; the text is copied into every generated module."""
 
 # mypy: disable-error-code="no-untyped-def, no-untyped-call, untyped-decorator"
 

@@ -128,7 +128,7 @@ def draw(words, order, index, noise, sigma, b, sampling, law):
         # One size for all is the usual case, and loads from lane to lane are slow.
         size, equal = sigma[0], True
         for i in range(sigma.size):
-            equal = equal and sigma[i] == size
+            equal &= sigma[i] == size  # looks at all of them, eight at a time
         if equal:
             for k in range(LANES):
                 noise[k] = flip(size, words[4 * LANES + k], 0)

@@ -130,9 +130,7 @@ def dots(typing_context, left, left_at, right, rows, first, target, out, out_at,
         for q in range(0, count, 4):
             four = sums_of_four(builder, *sums[q : q + 4])
             places = (builder.add(start, ir.IntType(64)(q)) for start in (args[7], args[4]))
-            to, away = (
-                builder.bitcast(builder.gep(p, [i]), four.type.as_pointer()) for p, i in zip((f, y), places)
-            )
+            to, away = (builder.bitcast(builder.gep(p, [i]), four.type.as_pointer()) for p, i in zip((f, y), places))
             builder.store(builder.fsub(four, builder.load(away, align=8)), to, align=8)
         return context.get_dummy_value()
 
@@ -162,8 +160,66 @@ def combine(typing_context, out, right, rows, first, weights, weight_at, vectors
 
 
 @intrinsic(prefer_literal=True)
+def weighted(typing_context, out, out_at, weight, right, right_at, vectors, more):
+    """out[out_at + k] = weight right[right_at + k], k < 8 vectors; added to it with `more`.
+
+    A short loop would be unrolled before LLVM looks for vectors in it.
+    """
+    length, added = vectors.literal_value, more.literal_value
+
+    def codegen(context, builder, signature, args):
+        to, of = (data_of(context, builder, signature, args, place) for place in (0, 3))
+        to, of = builder.gep(to, [args[1]]), builder.gep(of, [args[4]])
+        factor = spread(builder, args[2])
+
+        def add(offset, place):
+            value = load_vector(builder, of, offset)
+            value = (
+                multiply_add(builder, factor, value, load_vector(builder, to, offset))
+                if added
+                else builder.fmul(factor, value)
+            )
+            builder.store(value, vector_at(builder, to, offset), align=8)
+
+        each_vector(builder, length, 1, add)
+        return context.get_dummy_value()
+
+    return types.none(out, out_at, weight, right, right_at, vectors, more), codegen
+
+
+@intrinsic(prefer_literal=True)
+def clear(typing_context, out, out_at, vectors):
+    """out[out_at + k] = 0, k < 8 vectors."""
+
+    def codegen(context, builder, signature, args):
+        to, zero = builder.gep(data_of(context, builder, signature, args, 0), [args[1]]), ir.Constant(VECTOR, [0.0] * 8)
+        each_vector(
+            builder,
+            vectors.literal_value,
+            1,
+            lambda offset, _: builder.store(zero, vector_at(builder, to, offset), align=8),
+        )
+        return context.get_dummy_value()
+
+    return types.none(out, out_at, vectors), codegen
+
+
+@intrinsic(prefer_literal=True)
 def product(
-    typing_context, out, out_at, out_step, left, rows, first, column, right, right_at, right_step, count, tile, vectors,
+    typing_context,
+    out,
+    out_at,
+    out_step,
+    left,
+    rows,
+    first,
+    column,
+    right,
+    right_at,
+    right_step,
+    count,
+    tile,
+    vectors,
     across,
 ):
     """out[out_at + q out_step + k] = sum_c left(q, c) right[right_at + c right_step + k], q < tile, k < 8 vectors.
@@ -195,11 +251,29 @@ def product(
                 builder.store(builder.load(total), vector_at(builder, to, ir.IntType(64)(8 * v)), align=8)
         return context.get_dummy_value()
 
-    given = (out, out_at, out_step, left, rows, first, column, right, right_at, right_step, count, tile, vectors, across)
+    given = (
+        out,
+        out_at,
+        out_step,
+        left,
+        rows,
+        first,
+        column,
+        right,
+        right_at,
+        right_step,
+        count,
+        tile,
+        vectors,
+        across,
+    )
     return types.none(*given), codegen
 
 
 HELPERS = (vector_at, load_vector, spread, multiply_add, shuffled, sums_of_four, data_of, rows_of, each_vector)
 SOURCE = "VECTOR = ir.VectorType(ir.DoubleType(), 8)\n\n\n" + "\n\n".join(
-    [*map(inspect.getsource, HELPERS), *(inspect.getsource(f._defn) for f in (wide, dots, combine, product))]
+    [
+        *map(inspect.getsource, HELPERS),
+        *(inspect.getsource(f._defn) for f in (wide, dots, combine, weighted, clear, product)),
+    ]
 )

@@ -12,10 +12,11 @@ import numpy as np
 from flatmin.theory import Algorithm, Model
 from numpy.typing import NDArray
 
+from .ensemble import Ensemble
 from .extrapolate import Estimate, Rung, extrapolate
 from .kernel import Kernel
-from .measure import Measurement
-from .plan import TAIL_LIMIT, Pilot, kurtosis, sample_sizes
+from .measurement import Measurement
+from .plan import TAIL_LIMIT, Pilot, kurtosis, sample_sizes, tail_inflation
 from .progress import Progress
 from .sampler import Sampler
 
@@ -27,7 +28,9 @@ Array = NDArray[np.float64]
 _RELATIVE_STRENGTHS = np.geomspace(0.1, 1.0, 4)
 # Enough to time both threads of a small machine.
 _PROBE_REPLICAS = 128
-_PILOT_REPLICAS = 512
+_PILOT_REPLICAS = 256
+# For the coefficients of at most 128 columns.
+_REGRESSION_REPLICAS = 384
 # Replicas per call: bounds the memory of recorded points.
 _CHUNK = 1 << 15
 # Probability of residuals as large as these: below it the polynomial does not describe the data.
@@ -54,8 +57,8 @@ class Measured:
         Wall time that the planned sample size takes in all.
     seconds : float
         Wall time in which the data that decide were drawn.
-    gain : float
-        Variance of a row without control variate over that with it, at the largest strength.
+    gain : float or None
+        Variance of a row without control variate over that with it, at the largest strength; None without one.
     """
 
     estimate: Estimate | None
@@ -63,7 +66,7 @@ class Measured:
     trouble: str
     needed_seconds: float
     seconds: float
-    gain: float = 1.0
+    gain: float | None = None
 
 
 @dataclass(frozen=True)
@@ -133,8 +136,12 @@ class Ladder:
         """
         self._started = time.perf_counter() if started is None else started
         self._goal = _Goal(half_width, level, budget)
+        if largest is None:
+            largest = self.measurement.largest_strength()
+            if self.sampler.control(largest) is not None:
+                largest *= self.measurement.lowered_by_control
         self.sampler.stage = stage
-        measured = self._attempt(0, largest or self.measurement.largest_strength())
+        measured = self._attempt(0, largest)
         for attempt in range(1, _ATTEMPTS):
             estimate = measured.estimate
             if estimate is None or (
@@ -169,30 +176,48 @@ class Ladder:
         if seconds > left:
             sizes = np.floor(sizes * max(left, 0.0) / seconds).astype(np.int64)
             # With fewer the tails could not be judged, and the time would be lost.
-            if sizes.min() < 1.1 * pilot.kurtosis / TAIL_LIMIT:
+            if sizes.min() < max(2 * pilot.kurtosis / TAIL_LIMIT, 16):
                 return self._nothing(f"the budget of {self._goal.budget:g} s is too small", needed)
         return self._decide(attempt, strengths, sizes, needed)
 
     def _pilot(self, attempt: int, largest: float) -> Pilot | Measured:
         """Find a strength at which every replica stays and settles, and how widely the statistic spreads there."""
         estimate = _PILOT_REPLICAS * self._seconds_per_replica(attempt, largest)
-        budget = self._goal.budget
+        budget, paired = self._goal.budget, self.measurement.paired
         if estimate > budget - self._spent:
             # The four strengths take some ten times as long.
             needed = self._spent + 12 * estimate
             return self._nothing(f"the pilot run alone takes longer than the budget of {budget:g} s", needed)
         for retry in range(5):
-            ensemble = self.sampler.run(largest, _PILOT_REPLICAS, ("pilot", attempt, retry))
+            ensemble = self.sampler.run(largest, _PILOT_REPLICAS, ("pilot", attempt, retry), controlled=paired)
             if not ensemble.failed.any():
-                rows = self.sampler.rows(ensemble, largest)
-                centred = rows - rows.mean(axis=0)
-                covariance = centred.T @ centred / (len(rows) - 1)
-                return Pilot(
-                    largest, covariance, kurtosis(centred), _PILOT_REPLICAS, ensemble.seconds / _PILOT_REPLICAS
-                )
+                if not paired:
+                    ensemble = self._refer(attempt, ensemble, largest)
+                return self._spread(ensemble, largest)
             largest /= 4
         count = int(ensemble.failed.sum())
         return self._nothing(f"{count} of {_PILOT_REPLICAS} replicas diverge even at lambda={4 * largest:.3g}", 0.0)
+
+    def _refer(self, attempt: int, ensemble: Ensemble, largest: float) -> Ensemble:
+        """Build controls around the mean of a pilot run, and take their coefficients from another."""
+        self.sampler.refer_to(ensemble.points.mean(axis=2))
+        if self.sampler.control(largest) is None:
+            return ensemble
+        again = self.sampler.run(largest, _REGRESSION_REPLICAS, ("regression", attempt))
+        if not again.failed.any():
+            self.sampler.regress(again, largest)
+        if self.sampler.coefficients is None:
+            self.sampler.drop_control()
+            return ensemble
+        return again
+
+    def _spread(self, ensemble: Ensemble, largest: float) -> Pilot:
+        rows = self.sampler.rows(ensemble, largest)
+        centred = rows - rows.mean(axis=0)
+        # Coefficients that were fitted to these rows have taken a part of the spread.
+        count, columns = len(rows), 0 if self.sampler.coefficients is None else self.sampler.fitted_columns
+        covariance = centred.T @ centred / (count - 1) * (count + columns) / (count - columns)
+        return Pilot(largest, covariance, kurtosis(centred), count, ensemble.seconds / count)
 
     def _seconds_per_replica(self, attempt: int, strength: float) -> float:
         """Time of one replica's whole run, from runs that grow until they can be timed."""
@@ -241,6 +266,8 @@ class Ladder:
             tables.append(centred)
         joint = _joint(tables, rungs) if paired else None
         estimate, residual = self._in_units(extrapolate(rungs, self.measurement.degree, joint))
+        widened = tail_inflation(tails, self._goal.level / 2) ** 2
+        estimate = replace(estimate, covariance=estimate.covariance * widened)
         trouble = ""
         if tails > TAIL_LIMIT:
             trouble = f"heavy tails: single replicas carry the mean (kurtosis over replicas {tails:.2g})"

@@ -6,19 +6,22 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy import stats
 
 from .confidence import noise_radius
 from .extrapolate import polynomial_weights
-from .measure import Measurement
+from .measurement import Measurement
 
-__all__ = ["TAIL_LIMIT", "Pilot", "kurtosis", "sample_sizes"]
+__all__ = ["TAIL_LIMIT", "Pilot", "kurtosis", "sample_sizes", "tail_inflation"]
 
 Array = NDArray[np.float64]
 
-_FEWEST = 256
-# Sample kurtosis over the number of replicas: above this, a few replicas carry the mean, and the normal
-# approximation of its error at four or five standard errors is not to be trusted.
-TAIL_LIMIT = 0.02
+_FEWEST = 128
+# Sample kurtosis over the number of replicas: above this, a few replicas carry the mean, and no correction of the
+# normal approximation at four or five standard errors is to be trusted.
+TAIL_LIMIT = 0.2
+# What the sizes are planned for.
+_PLANNED_TAILS = 0.05
 # Share of the weight that a strength gets at least, so that the fit can be checked.
 _LEAST_SHARE = 0.1
 
@@ -74,9 +77,29 @@ def sample_sizes(
     # One half of the level for the part along the prediction, one for the rest; the latter's radius covers both.
     radius = noise_radius(pilot.covariance[:values, :values], level / 2, pilot.replicas)
     factor = float(np.sum(weights**2 * variances / shares)) * (radius / half_width) ** 2
-    fewest = max(_FEWEST, 2 * pilot.kurtosis / TAIL_LIMIT)
+    # More replicas than components, so that the covariance of a row can be estimated.
+    fewest = max(_FEWEST, 2 * len(pilot.covariance), pilot.kurtosis / _PLANNED_TAILS)
+    tails = pilot.kurtosis / max(fewest, float(np.min(factor * shares)))
+    factor *= tail_inflation(tails, level / 2) ** 2
     sizes = np.minimum(np.maximum(np.ceil(factor * shares), fewest), 1e9).astype(np.int64)
     return sizes, float(costs @ sizes)
+
+
+def tail_inflation(tails: float, level: float) -> float:
+    """Factor by which a mean's error may exceed the normal one at such a level.
+
+    The first two corrections of Cornish and Fisher for the mean of N replicas, the skewness taken at its largest for the
+    kurtosis k: skewness^2 <= k - 1.
+
+    Parameters
+    ----------
+    tails : float
+        k/N.
+    level : float
+        Two-sided error rate.
+    """
+    z = float(stats.norm.isf(level / 2))
+    return 1.0 + np.sqrt(tails) * (z**2 - 1) / (6 * z) + tails * (z**2 - 3) / 24
 
 
 def kurtosis(centred: Array) -> float:

@@ -71,6 +71,8 @@ class Verdict:
     times : ndarray or None
         Trajectory: steps.
     notes : tuple of str
+    variance_reduction : float or None
+        Variance of one replica's statistic without the control variate over that with it; None where there is none.
     """
 
     claim: Claim
@@ -91,6 +93,7 @@ class Verdict:
     strengths: tuple[float, ...] = ()
     times: Array | None = None
     notes: tuple[str, ...] = ()
+    variance_reduction: float | None = None
 
     @property
     def indistinguishable(self) -> tuple[str, ...]:
@@ -179,6 +182,7 @@ class Verdict:
             "replica_steps": self.replica_steps,
             "seconds": round(self.seconds, 3),
             "strengths": plain(self.strengths),
+            "variance_reduction": plain(self.variance_reduction),
             "reason": self.reason,
             "notes": list(self.notes),
         }

@@ -8,10 +8,11 @@ import numpy as np
 from flatmin.theory import Algorithm, Model
 from numpy.typing import NDArray
 
+from .control import Control
 from .engine import simulate
 from .ensemble import Ensemble
 from .kernel import Kernel
-from .measure import Control, Measurement
+from .measurement import Measurement
 from .progress import Progress
 from .random import claim_key
 
@@ -22,6 +23,8 @@ Array = NDArray[np.float64]
 # Standard errors between the mean of a control and its exact mean at which the exact one is not believed. The controls
 # of a study are some hundred numbers: by chance it happens once in 10^6 studies.
 _MISMATCH = 7.0
+# Part of the variance that a regressed control must leave at most, to be worth running.
+_WORTHWHILE = 0.7
 
 
 class ControlMismatch(RuntimeError):
@@ -44,10 +47,12 @@ class Sampler:
         Mean of the recorded points in a run that decides nothing: where controls of slow statistics are built.
     coefficients : ndarray, shape (C, D), or None
         Of the columns of the control, from data that decide nothing; None: rows predicted with coefficient 1.
+    fitted_columns : int
+        How many independent columns they came from.
     total_steps : int
         Replica-steps taken so far.
-    gain : float
-        Variance of the last rows without control over that with it; 1 without a control.
+    gain : float or None
+        Variance of the last rows without control over that with it; None without one.
     """
 
     model: Model
@@ -60,8 +65,9 @@ class Sampler:
     stage: int = 1
     reference: Array | None = None
     coefficients: Array | None = None
+    fitted_columns: int = 0
     total_steps: int = 0
-    gain: float = 1.0
+    gain: float | None = None
     _controls: dict[float, Control | None] = field(default_factory=dict)
 
     @property
@@ -82,6 +88,12 @@ class Sampler:
     def refer_to(self, reference: Array) -> None:
         """Build the controls around this path from now on."""
         self.reference = reference
+        self.coefficients = None
+        self._controls.clear()
+
+    def drop_control(self) -> None:
+        """Go on without one."""
+        self.reference = None
         self._controls.clear()
 
     def run(
@@ -137,7 +149,7 @@ class Sampler:
         excess = self._excess(control, ensemble, strength)
         rows: Array = plain - (excess if self.coefficients is None else excess @ self.coefficients)
         left = float(np.sum(rows.var(axis=0)))
-        self.gain = float(np.sum(plain.var(axis=0))) / left if left > 0 else 1.0
+        self.gain = float(np.sum(plain.var(axis=0))) / left if left > 0 else None
         return rows
 
     def regress(self, ensemble: Ensemble, strength: float) -> None:
@@ -149,10 +161,16 @@ class Sampler:
         plain = self.measurement.reduce(ensemble.points, ensemble.schedule, strength)
         scale = excess.std(axis=0)
         kept = scale > 1e-12 * max(float(scale.max(initial=0.0)), 1e-300)
-        self.coefficients = np.zeros((excess.shape[1], plain.shape[1]))
+        coefficients = np.zeros((excess.shape[1], plain.shape[1]))
         centred = (excess - excess.mean(axis=0))[:, kept] / scale[kept]
-        fitted = np.linalg.lstsq(centred, plain - plain.mean(axis=0), rcond=1e-6)[0]
-        self.coefficients[kept] = fitted / scale[kept, None]
+        target = plain - plain.mean(axis=0)
+        fitted, _, columns, _ = np.linalg.lstsq(centred, target, rcond=1e-6)
+        coefficients[kept] = fitted / scale[kept, None]
+        # On new data the fit leaves more than on its own, by about (N + p)/(N - p).
+        count = len(plain)
+        left = float(np.sum((target - centred @ fitted) ** 2)) * (count + columns) / max(count - columns, 1)
+        self.coefficients = coefficients if left < _WORTHWHILE * float(np.sum(target**2)) else None
+        self.fitted_columns = int(columns)
 
     def _excess(self, control: Control, ensemble: Ensemble, strength: float) -> Array:
         excess = control.rows(ensemble) - control.mean(self.sigmas(strength))
@@ -160,8 +178,9 @@ class Sampler:
         allowed = _MISMATCH * excess.std(axis=0) / np.sqrt(len(excess))
         # Rounding of sums of so many terms.
         if np.any(error > allowed + 1e-9 * np.abs(excess).max(initial=0.0)):
+            worst = _MISMATCH * float(np.max(error / np.maximum(allowed, 1e-300)))
             raise ControlMismatch(
-                f"control variate at lambda={strength:.3g}: its mean is {float(np.max(error / allowed)) * _MISMATCH:.1f}"
-                " standard errors from its exact value; please report this model"
+                f"control variate at lambda={strength:.3g}: its mean is {worst:.1f} standard errors from its exact value;"
+                " please report this model"
             )
         return excess

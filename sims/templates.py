@@ -21,7 +21,7 @@ Arrays over replicas are flat, row after row of LANES replicas: theta has one ro
 """
 '''
 
-IMPORTS = '''\
+IMPORTS = """\
 import math
 
 import numpy as np
@@ -49,7 +49,7 @@ called = njit(
     _nrt=False,
 )
 
-'''
+"""
 
 # Loops, because Numba takes a second to compile an assignment to a slice, and np.ones nearly as long.
 ROWS = '''\

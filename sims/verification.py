@@ -235,6 +235,7 @@ class _Study:
             strengths=estimate.strengths if estimate else (),
             times=prediction.times,
             notes=notes,
+            variance_reduction=measured.gain,
         )
 
     def _blocked(self, prediction: Prediction, measured: Measured) -> str:

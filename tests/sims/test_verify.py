@@ -119,7 +119,7 @@ def test_too_small_a_budget_is_inconclusive_and_says_what_it_needs():
 
 def test_divergence_gives_no_verdict(monkeypatch):
     """Replicas that leave are neither averaged nor dropped."""
-    monkeypatch.setattr("flatmin.sims.measure._Local.largest_strength", lambda self: 1e6)
+    monkeypatch.setattr("flatmin.sims.measure_local._Local.largest_strength", lambda self: 1e6)
     (verdict,) = verify(UV, SGD, start=START, claims=[Claim("covariance")], seed=6)
     assert verdict.verdict == "inconclusive"
     assert "diverge" in verdict.reason

@@ -1,0 +1,168 @@
+"""Drift and covariance: statistics around the start, per lambda, less what the linear process on the same draws gives."""
+
+from __future__ import annotations
+
+import math
+from abc import abstractmethod
+
+import numpy as np
+from flatmin.theory import Algorithm, Model
+from flatmin.theory.flow import SETTLED
+from numpy.typing import NDArray
+
+from .control import Control, LinearControl, Segment
+from .ensemble import Ensemble
+from .measurement import Measurement
+
+__all__ = ["CovarianceMeasurement", "DriftMeasurement"]
+
+Array = NDArray[np.float64]
+
+
+class _Local(Measurement):
+    """A statistic around the start, per lambda: its relative error per replica does not depend on lambda.
+
+    lambda can therefore be small, and a first-degree extrapolation over a decade is enough. What the linear process
+    on the same draws predicts, less its exact mean, is subtracted with coefficient 1.
+    """
+
+    # Every strength takes the same number of steps: it can have the same draws.
+    paired = True
+    lowered_by_control = 1 / 30
+
+    @property
+    def relaxation(self) -> float:
+        """Steps in which the slowest fast mode decays by e, at least 1."""
+        return max(self.problem.scales.relaxation_steps, 1.0)
+
+    @property
+    def burn_in(self) -> int:
+        """Steps until the fluctuations are stationary."""
+        return math.ceil(-math.log(SETTLED) * self.relaxation)
+
+    def in_units(self, value: Array, strength: float) -> Array:
+        """See `Measurement`."""
+        return value * strength
+
+    def largest_strength(self) -> float:
+        """See `Measurement`."""
+        # The mean square nonlinearity is at most 1e-4, the slow motion during the run and the mean square spread, over
+        # the size of theta, 1e-3: these are of the size of the bias at the top of the ladder.
+        scales = self.problem.scales
+        steps = int(self.schedule(1.0)[-1])
+        moved = steps * self.lr * max(scales.slow_rate, 1e-12)
+        return min(1e-4 / max(scales.nonlinearity, 1e-12), 1e-3 / moved, 1e-3 / max(scales.spread, 1e-12))
+
+    def control(
+        self, model: Model, algorithm: Algorithm, strength: float, reference: Array | None = None
+    ) -> Control | None:
+        """The linear process around the start."""
+        linear = LinearControl(model, algorithm, self.problem.start[None], [0], self.schedule(strength))
+        if not linear.usable:
+            return None
+        return Control(
+            linear,
+            lambda ensemble: self.linear_rows(linear, ensemble, strength),
+            lambda sigmas: self.linear_mean(linear, sigmas, strength),
+        )
+
+    @abstractmethod
+    def linear_rows(self, control: LinearControl, ensemble: Ensemble, strength: float) -> Array:
+        """What the linear process of each replica predicts for its row, shape (N, D)."""
+
+    @abstractmethod
+    def linear_mean(self, control: LinearControl, sigmas: Array, strength: float) -> Array:
+        """The exact mean of a row of `linear_rows`, shape (D,)."""
+
+
+class DriftMeasurement(_Local):
+    """Mean of P (Phi(theta_K) - Phi(theta_k)) / (K - k) / lambda.
+
+    Without minibatch noise k = 0 has no bias; otherwise k is a burn-in, since the minibatch part of the noise grows
+    with the fluctuation.
+    """
+
+    settle = True
+
+    def schedule(self, strength: float) -> NDArray[np.int64]:
+        """See `Measurement`."""
+        first = self.burn_in if self.problem.scales.minibatch else 0
+        # The noise-free iteration to Phi takes some 30 relaxation times: a window as long wastes neither.
+        return np.array([first, first + max(64, math.ceil(40 * self.relaxation))])
+
+    def reduce(self, points: Array, schedule: NDArray[np.int64], strength: float) -> Array:
+        """See `Measurement`."""
+        moved = (points[1] - points[0]).T / float(schedule[1] - schedule[0]) / strength
+        tangent = self.problem.tangent
+        return (moved @ tangent) @ tangent.T
+
+    def linear_rows(self, control: LinearControl, ensemble: Ensemble, strength: float) -> Array:
+        """Second-order motion along Gamma, with that of the noise-free iteration that ends in Phi."""
+        assert ensemble.linear is not None
+        assert ensemble.second is not None
+        segment = control.segments[0]
+        z = np.einsum("dr,qdn->qnr", segment.local.normal, ensemble.linear)
+        rest = _noise_free_motion(segment, self.lr)
+        ends = np.einsum("qnr,drs,qns->qnd", z, rest, z, optimize=True)
+        return (ensemble.second[1].T + ends[1] - ends[0]) / self._window / strength
+
+    def linear_mean(self, control: LinearControl, sigmas: Array, strength: float) -> Array:
+        """By the exact second moments."""
+        covariance, increments = control.moments(sigmas)
+        segment = control.segments[0]
+        rest, normal = _noise_free_motion(segment, self.lr), segment.local.normal
+        ends = np.einsum("drs,qrs->qd", rest, normal.T @ covariance @ normal)
+        return np.asarray((increments[1] + ends[1] - ends[0]) / self._window / strength)
+
+    @property
+    def _window(self) -> float:
+        first, last = self.schedule(1.0)
+        return float(last - first)
+
+    def resolution(self, strength: float) -> float:
+        """See `Measurement`."""
+        first, last = self.schedule(strength)
+        return self._rest / float(last - first) / strength
+
+
+class CovarianceMeasurement(_Local):
+    """Mean of (theta - theta*)(theta - theta*)^T / lambda after the burn-in, averaged over a window."""
+
+    def schedule(self, strength: float) -> NDArray[np.int64]:
+        """See `Measurement`."""
+        spacing = max(1, math.ceil(self.relaxation))
+        return self.burn_in + spacing * np.arange(12)
+
+    def reduce(self, points: Array, schedule: NDArray[np.int64], strength: float) -> Array:
+        """See `Measurement`."""
+        deviation = points - self.problem.start[:, None]
+        products = np.einsum("mar,mbr->rab", deviation, deviation, optimize=True)
+        return products.reshape(len(products), -1) / len(schedule) / strength
+
+    def linear_rows(self, control: LinearControl, ensemble: Ensemble, strength: float) -> Array:
+        """The same statistic of the linear process."""
+        assert ensemble.linear is not None
+        products = np.einsum("mar,mbr->rab", ensemble.linear, ensemble.linear, optimize=True)
+        return products.reshape(len(products), -1) / len(ensemble.linear) / strength
+
+    def linear_mean(self, control: LinearControl, sigmas: Array, strength: float) -> Array:
+        """By the exact second moments."""
+        covariance, _ = control.moments(sigmas)
+        return np.asarray(covariance.mean(axis=0).ravel() / strength)
+
+    def resolution(self, strength: float) -> float:
+        """See `Measurement`."""
+        # Squares of deviations of size sqrt(lambda) from a start that is known to 1e-15.
+        return 1e-14 / float(np.sqrt(strength))
+
+
+def _noise_free_motion(segment: Segment, lr: float) -> Array:
+    """Quadratic forms, shape (d, r, r): the motion of P theta while z decays by z <- (1 - lr H) z.
+
+    Each step moves P theta by -(lr/n) sum_i (g_i . z) P F_i z; the sum over the steps is geometric in coordinates in
+    which H is diagonal.
+    """
+    slope = np.einsum("ir,imq->mrq", segment.gradients, segment.second) / len(segment.gradients)
+    factors = 1 - lr * segment.local.curvatures
+    decay = 1 - np.multiply.outer(factors, factors)
+    return np.einsum("dm,mrq->drq", segment.local.tangent, -lr * 0.5 * (slope + slope.transpose(0, 2, 1)) / decay)

@@ -1,0 +1,94 @@
+"""From replicas to one statistic per replica: drift, covariance, trajectory, fixed point.
+
+Each measurement is a schedule of recorded steps and a reduction. None sees a prediction: they know the model, the
+algorithm, the start and how fast things move.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+
+import numpy as np
+from flatmin.theory import Algorithm, Model
+from flatmin.theory.flow import SETTLED
+from flatmin.theory.prediction import Problem
+from numpy.typing import NDArray
+
+from .control import Control
+
+__all__ = ["Measurement"]
+
+Array = NDArray[np.float64]
+
+
+class Measurement(ABC):
+    """How one statistic is measured at a strength lambda.
+
+    Parameters
+    ----------
+    problem : Problem
+    lr : float
+    """
+
+    # Points are replaced by Phi, where the noise-free iteration from them ends.
+    settle = False
+    # Degree of the extrapolation in lambda.
+    degree = 1
+    # Exponent of lambda in the variance of one replica.
+    variance_power = 0
+    # With a control that leaves the less to chance the smaller lambda is, smaller strengths are cheaper and less biased.
+    lowered_by_control = 1.0
+    # Whether the strengths have their random numbers in common.
+    paired = False
+
+    def __init__(self, problem: Problem, lr: float) -> None:
+        self.problem = problem
+        self.lr = lr
+
+    @property
+    def residual_columns(self) -> int:
+        """How many last columns of a row hold no value but how far the replica still moved: 0 when it has settled."""
+        return 0
+
+    @abstractmethod
+    def schedule(self, strength: float) -> NDArray[np.int64]:
+        """Steps at which the replicas are recorded, increasing."""
+
+    @abstractmethod
+    def reduce(self, points: Array, schedule: NDArray[np.int64], strength: float) -> Array:
+        """One row per replica from recorded points of shape (M, d, N): shape (N, D)."""
+
+    def control(
+        self, model: Model, algorithm: Algorithm, strength: float, reference: Array | None = None
+    ) -> Control | None:
+        """What runs beside the replicas and what it predicts; None without a control.
+
+        `reference` is the mean of the recorded points in a run that decides nothing, shape (M, d).
+        """
+        return None
+
+    def in_units(self, value: Array, strength: float) -> Array:
+        """The extrapolated rows, or their errors, at the study's own strength."""
+        return value
+
+    def admissible(self, strength: float) -> float:
+        """The strength nearest to `strength`, and not above, at which the schedule is exact."""
+        return strength
+
+    def transient(self, value: Array) -> float:
+        """Bound on what is left of transients in an extrapolated row, as a norm."""
+        return 2 * SETTLED * float(np.linalg.norm(value))
+
+    def resolution(self, strength: float) -> float:
+        """Rounding error of an entry of a row: Phi is found to this, and a small noise can be smaller."""
+        return self._rest
+
+    @property
+    def _rest(self) -> float:
+        # The noise-free iteration ends at steps of 1e-13 of the size of theta, with this many of them left to go.
+        size = 1 + float(np.max(np.abs(self.problem.start)))
+        return 1e-13 * size * (10 + 2 * max(self.problem.scales.relaxation_steps, 1.0))
+
+    @abstractmethod
+    def largest_strength(self) -> float:
+        """Largest lambda of the ladder."""
