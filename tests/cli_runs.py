@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 
 from click.testing import CliRunner
-from flatmin.sims import cli, engine, ladder, record
+from flatmin.sims import cli, engine, record, sampler
 
 UV = """\
 [model]
@@ -80,6 +80,6 @@ def forbid_simulation(monkeypatch):
     def refuse(*_, **__):
         raise AssertionError("something runs")
 
-    for module in (engine, ladder, record):
+    for module in (engine, sampler, record):
         monkeypatch.setattr(module, "simulate", refuse)
     return refuse
