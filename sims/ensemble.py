@@ -38,6 +38,8 @@ class Ensemble:
         Steps taken, summed over the replicas.
     seconds : float
         Wall time.
+    mirror : ndarray, shape (M, d, N), or None
+        `points` of the same replicas with the signs of all label noise turned.
     """
 
     points: NDArray[np.float64]
@@ -51,6 +53,7 @@ class Ensemble:
     key: tuple[int, ...]
     replica_steps: int
     seconds: float
+    mirror: NDArray[np.float64] | None = None
 
     @property
     def replicas(self) -> int:

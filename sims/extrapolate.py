@@ -53,6 +53,8 @@ class Estimate:
     degree : int
     fit_probability : float
         Probability of residuals as large as these if the polynomial is right; 1 when there are none.
+    misfit : float
+        Largest norm of a residual.
     strengths : tuple of float
     replicas : int
         At the strength with the fewest.
@@ -63,6 +65,7 @@ class Estimate:
     truncation: float
     degree: int
     fit_probability: float
+    misfit: float
     strengths: tuple[float, ...]
     replicas: int
 
@@ -108,9 +111,17 @@ def extrapolate(rungs: Sequence[Rung], degree: int, joint: Array | None = None) 
     last_error = float(np.sqrt(max(np.einsum("j,k,jaka->", weights[degree], weights[degree], joint), 0.0)))
     missing = abs(float(weights[0] @ (strengths / strengths.max()) ** (degree + 1)))
     truncation = missing * (float(np.linalg.norm(coefficients[degree])) + last_error)
-    fit = _fit_probability(strengths, means, joint, weights)
-    replicas = min(r.replicas for r in rungs)
-    return Estimate(coefficients[0], covariance, truncation, degree, fit, tuple(strengths.tolist()), replicas)
+    residuals = means - np.vander(strengths / strengths.max(), degree + 1, increasing=True) @ coefficients
+    return Estimate(
+        value=coefficients[0],
+        covariance=covariance,
+        truncation=truncation,
+        degree=degree,
+        fit_probability=_fit_probability(strengths, means, joint, weights),
+        misfit=float(np.max(np.linalg.norm(residuals, axis=1))),
+        strengths=tuple(strengths.tolist()),
+        replicas=min(r.replicas for r in rungs),
+    )
 
 
 def _fit_probability(strengths: Array, means: Array, joint: Array, weights: Array) -> float:

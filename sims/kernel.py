@@ -12,7 +12,7 @@ from flatmin.theory import Model
 from numpy.typing import NDArray
 
 from .cache import load_module
-from .codegen import generate, generate_moments
+from .codegen import generate, generate_moments, moment_pairs
 from .kernel_random import LANES
 
 __all__ = ["Block", "Kernel"]
@@ -91,6 +91,11 @@ class Kernel:
         state = (block.theta, block.words, block.order, block.status)
         self.module.advance(*state, first, schedule, out, *data, lr, batch, sampling, law, bound)
 
+    @property
+    def moment_pairs(self) -> list[tuple[int, int]]:
+        """The products of parameters whose moments are summed, in the order of their rows."""
+        return moment_pairs(self.model.d)
+
     @cached_property
     def moments_module(self) -> ModuleType:
         """The module with `accumulate`, compiled or loaded when it is first needed."""
@@ -101,7 +106,8 @@ class Kernel:
     ) -> None:
         """Run a block from step `first` to `last`, adding shifted moments of theta before each step to `sums`.
 
-        `sums` is flat, one row of lanes for each of `moment_rows`; the other arguments are those of `advance`.
+        `sums` is flat, with a row of lanes for each parameter and for each of `moment_pairs`; the other arguments are
+        those of `advance`.
         """
         state = (block.theta, block.words, block.order, block.status)
         data = (self.model.x, self.model.y, sigmas)

@@ -35,6 +35,8 @@ _REGRESSION_REPLICAS = 384
 _CHUNK = 1 << 15
 # Probability of residuals as large as these: below it the polynomial does not describe the data.
 _LEAST_FIT = 1e-6
+# Residuals of a fit that does not describe the data, by which the limit may be off.
+_MISFITS = 10.0
 # Part of the planned half width that the truncation may take before the strengths are lowered.
 _LARGEST_TRUNCATION = 0.4
 # How often the strengths are lowered.
@@ -144,9 +146,7 @@ class Ladder:
         measured = self._attempt(0, largest)
         for attempt in range(1, _ATTEMPTS):
             estimate = measured.estimate
-            if estimate is None or (
-                estimate.truncation < _LARGEST_TRUNCATION * half_width and estimate.fit_probability > _LEAST_FIT
-            ):
+            if estimate is None or estimate.truncation < _LARGEST_TRUNCATION * half_width:
                 break
             # A bias too large to extrapolate at these strengths: what was drawn was one more pilot.
             lower = self._attempt(attempt, max(estimate.strengths) / 8)
@@ -268,10 +268,13 @@ class Ladder:
         estimate, residual = self._in_units(extrapolate(rungs, self.measurement.degree, joint))
         widened = tail_inflation(tails, self._goal.level / 2) ** 2
         estimate = replace(estimate, covariance=estimate.covariance * widened)
-        trouble = ""
+        trouble, fits = "", estimate.fit_probability > _LEAST_FIT
+        if not fits:
+            # The limit of another curve through the same means is off by a few of its residuals.
+            estimate = replace(estimate, truncation=estimate.truncation + _MISFITS * estimate.misfit)
         if tails > TAIL_LIMIT:
             trouble = f"heavy tails: single replicas carry the mean (kurtosis over replicas {tails:.2g})"
-        elif estimate.fit_probability < _LEAST_FIT:
+        elif not fits and estimate.truncation > _LARGEST_TRUNCATION * self._goal.half_width:
             trouble = f"the extrapolation to lambda=0 does not fit (probability {estimate.fit_probability:.1g})"
         return Measured(estimate, residual, trouble, needed, seconds, self.sampler.gain)
 
@@ -283,6 +286,7 @@ class Ladder:
             raw,
             value=raw.value[:values] * unit,
             covariance=raw.covariance[:values, :values] * unit**2,
+            misfit=raw.misfit * unit,
             truncation=(raw.truncation + self.measurement.transient(raw.value[:values])) * unit,
         )
         moved = float(np.linalg.norm(raw.value[values:]))

@@ -1,4 +1,4 @@
-"""Drift and covariance: statistics around the start, per lambda, less what the linear process on the same draws gives."""
+"""Drift and covariance: statistics around the start, per lambda, less what a linear process on the same draws gives."""
 
 from __future__ import annotations
 
@@ -127,6 +127,8 @@ class DriftMeasurement(_Local):
 
 class CovarianceMeasurement(_Local):
     """Mean of (theta - theta*)(theta - theta*)^T / lambda after the burn-in, averaged over a window."""
+
+    antithetic = True
 
     def schedule(self, strength: float) -> NDArray[np.int64]:
         """See `Measurement`."""

@@ -36,8 +36,10 @@ class Measurement(ABC):
     degree = 1
     # Exponent of lambda in the variance of one replica.
     variance_power = 0
-    # With a control that leaves the less to chance the smaller lambda is, smaller strengths are cheaper and less biased.
+    # With a control that leaves less to chance the smaller lambda is, smaller strengths are cheaper and less biased.
     lowered_by_control = 1.0
+    # Whether a control leaves odd orders of the noise, which cancel between a replica and its mirror image.
+    antithetic = False
     # Whether the strengths have their random numbers in common.
     paired = False
 

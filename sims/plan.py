@@ -88,8 +88,8 @@ def sample_sizes(
 def tail_inflation(tails: float, level: float) -> float:
     """Factor by which a mean's error may exceed the normal one at such a level.
 
-    The first two corrections of Cornish and Fisher for the mean of N replicas, the skewness taken at its largest for the
-    kurtosis k: skewness^2 <= k - 1.
+    The first two corrections of Cornish and Fisher for the mean of N replicas, the skewness taken at its largest for
+    the kurtosis k: skewness^2 <= k - 1.
 
     Parameters
     ----------

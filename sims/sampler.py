@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from typing import Any
 
 import numpy as np
 from flatmin.theory import Algorithm, Model
@@ -118,20 +119,24 @@ class Sampler:
             *(claim_key(k) if isinstance(k, str) else k for k in key),
         )
         control = self.control(strength) if controlled and schedule is None else None
-        ensemble = simulate(
-            self.kernel,
-            self.algorithm,
-            self.sigmas(strength),
-            measurement.problem.start,
-            replicas,
-            steps,
-            key=words,
-            seed=self.seed,
-            threads=self.threads,
-            settle=measurement.settle if settle is None else settle,
-            control=control.linear if control else None,
-            on_progress=self.progress.advance,
-        )
+        parts: tuple[Any, ...] = (self.kernel, self.algorithm, self.sigmas(strength), measurement.problem.start)
+        options: dict[str, Any] = {
+            "key": words,
+            "seed": self.seed,
+            "threads": self.threads,
+            "settle": measurement.settle if settle is None else settle,
+            "on_progress": self.progress.advance,
+        }
+        ensemble = simulate(*parts, replicas, steps, control=control.linear if control else None, **options)
+        if control and measurement.antithetic:
+            mirror = simulate(*parts, replicas, steps, antithetic=True, **options)
+            ensemble = replace(
+                ensemble,
+                mirror=mirror.points,
+                status=np.maximum(ensemble.status, mirror.status),
+                replica_steps=ensemble.replica_steps + mirror.replica_steps,
+                seconds=ensemble.seconds + mirror.seconds,
+            )
         self.total_steps += ensemble.replica_steps
         return ensemble
 
@@ -147,7 +152,10 @@ class Sampler:
         if control is None or ensemble.linear is None or (control.regressed and self.coefficients is None):
             return plain
         excess = self._excess(control, ensemble, strength)
-        rows: Array = plain - (excess if self.coefficients is None else excess @ self.coefficients)
+        both = plain
+        if ensemble.mirror is not None:
+            both = 0.5 * (plain + self.measurement.reduce(ensemble.mirror, ensemble.schedule, strength))
+        rows: Array = both - (excess if self.coefficients is None else excess @ self.coefficients)
         left = float(np.sum(rows.var(axis=0)))
         self.gain = float(np.sum(plain.var(axis=0))) / left if left > 0 else None
         return rows
@@ -180,7 +188,7 @@ class Sampler:
         if np.any(error > allowed + 1e-9 * np.abs(excess).max(initial=0.0)):
             worst = _MISMATCH * float(np.max(error / np.maximum(allowed, 1e-300)))
             raise ControlMismatch(
-                f"control variate at lambda={strength:.3g}: its mean is {worst:.1f} standard errors from its exact value;"
-                " please report this model"
+                f"control variate at lambda={strength:.3g}: its mean is {worst:.1f} standard errors from its exact"
+                " value; please report this model"
             )
         return excess

@@ -152,7 +152,7 @@ ACCUMULATE = '''\
 def flush(raw, held, sums, shift):
     """Add the raw sums over `held` steps to the shifted ones, and clear them.
 
-    So few steps are held that their sum loses no more than two digits to cancellation against the shift.
+    So few steps are held that a second moment is right to about one ulp of theta^2, however many steps there are.
     """
     hot()
     lanes = np.uint64(LANES)

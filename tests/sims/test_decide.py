@@ -14,7 +14,7 @@ PREDICTED = np.array([3.0, 4.0])
 
 def estimate(value, error=1e-4, truncation=0.0, covariance=None):
     covariance = error**2 * np.eye(len(value)) if covariance is None else covariance
-    return Estimate(np.asarray(value, dtype=float), covariance, truncation, 1, 0.5, (1e-4, 1e-3), 10_000)
+    return Estimate(np.asarray(value, dtype=float), covariance, truncation, 1, 0.5, 0.0, (1e-4, 1e-3), 10_000)
 
 
 def verdict(value, **options):

@@ -6,7 +6,7 @@ import time
 
 import numpy as np
 import pytest
-from flatmin.sims import engine
+from flatmin.sims import blocks, engine
 from flatmin.sims import kernel_random as kr
 from flatmin.sims.engine import SimulationStopped, simulate
 from flatmin.sims.kernel import Kernel
@@ -42,7 +42,7 @@ def test_threads_and_cuts_change_no_bit(uv, tanh, monkeypatch, batch, sampling):
         one = simulate(kernel, algorithm, sigmas, start, 200, schedule, (1,), 5, threads=1)
         assert equal(one, simulate(kernel, algorithm, sigmas, start, 200, schedule, (1,), 5, threads=2))
         with monkeypatch.context() as patch:
-            patch.setattr(engine, "_next_size", lambda steps, seconds: 90)
+            patch.setattr(engine, "next_size", lambda steps, seconds: 90)
             assert equal(one, simulate(kernel, algorithm, sigmas, start, 200, schedule, (1,), 5, threads=2))
 
 
@@ -129,7 +129,7 @@ def test_a_kernel_that_shares_signs_is_caught(tanh, monkeypatch):
     mutant = Kernel.from_source(twins(), tanh.source.replace(right, wrong))
     with pytest.raises(KernelMismatch, match="differs from its replay"):
         check_kernel(mutant, GAMMA, 6, kr.WITH_REPLACEMENT, kr.RADEMACHER)
-    monkeypatch.setattr(engine, "check_kernel", lambda *args: None)
+    monkeypatch.setattr(blocks, "check_kernel", lambda *args: None)
     assert variance_ratio(mutant) == pytest.approx(3.5, abs=0.2)
 
 

@@ -1,0 +1,152 @@
+"""Blocks of replicas on a pool of threads, and what every kind of run checks first."""
+
+from __future__ import annotations
+
+import math
+import os
+import threading
+from collections.abc import Callable
+from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
+from typing import Any
+
+import numpy as np
+from flatmin.theory import Algorithm, InvalidInput, Model
+from flatmin.theory.checks import real_array
+from numpy.typing import NDArray
+
+from .kernel import BOUND, Block, Kernel
+from .kernel_random import FULL, GAUSSIAN, LANES, RADEMACHER, WITH_REPLACEMENT, WITHOUT_REPLACEMENT
+from .random import block_words
+from .replay import check_kernel
+
+__all__ = ["Blocks", "Setting", "SimulationStopped", "next_size"]
+
+Array = NDArray[np.float64]
+
+_CALL_SECONDS = 0.2  # a compiled call cannot be interrupted
+
+
+class SimulationStopped(Exception):
+    """`should_stop` said so before the simulation was complete."""
+
+
+_checked: set[tuple[str, int, bool, int, int]] = set()
+
+
+class Setting:
+    """Checked arguments of a run: what is simulated, from where, with which random numbers.
+
+    Raises
+    ------
+    InvalidInput
+        When a value breaks a rule.
+    """
+
+    def __init__(
+        self,
+        kernel: Kernel,
+        algorithm: Algorithm,
+        sigmas: Any,
+        start: Any,
+        replicas: int,
+        key: tuple[int, ...],
+        seed: int,
+    ) -> None:
+        model = kernel.model
+        algorithm.check(model)
+        self.kernel, self.key, self.seed, self.replicas = kernel, key, seed, replicas
+        self.start = model.point(start)
+        self.scale = 1.0 + float(np.max(np.abs(self.start)))
+        self.sigmas = real_array("sigmas", sigmas, 1)
+        if self.sigmas.shape != (model.n,) or np.min(self.sigmas) < 0:
+            raise InvalidInput("sigmas", f"={sigmas} must be n={model.n} numbers that are not negative")
+        if replicas < 1:
+            raise InvalidInput("replicas", f"={replicas} must be at least 1")
+        self.arguments: dict[str, Any] = {
+            "lr": algorithm.lr,
+            "batch": algorithm.batch(model),
+            "sampling": _sampling(algorithm, model),
+            "law": GAUSSIAN if algorithm.noise.law == "gaussian" else RADEMACHER,
+        }
+
+    @property
+    def bound(self) -> float:
+        """abs(theta_j) at which a replica is out of bounds."""
+        return BOUND * self.scale
+
+    @property
+    def period(self) -> int:
+        """Steps that the signs of one word serve."""
+        return max(1, 64 // self.kernel.model.n)
+
+    def block(self, number: int) -> Block:
+        """The replicas number * LANES and on, at the start."""
+        return self.kernel.block(self.start, block_words(self.seed, self.key, number, LANES))
+
+    def lanes(self, number: int) -> slice:
+        """The replicas of a block."""
+        return slice(number * LANES, min((number + 1) * LANES, self.replicas))
+
+    def check_kernel_once(self) -> None:
+        """Compare the kernel with its replay, when this way through it is taken for the first time."""
+        batch, sampling, law = (int(self.arguments[k]) for k in ("batch", "sampling", "law"))
+        # What decides which way a kernel takes.
+        case = (self.kernel.source, self.kernel.model.n, batch == 1, sampling, law)
+        if case not in _checked:
+            check_kernel(self.kernel, self.start, batch, sampling, law)
+            _checked.add(case)
+
+
+class Blocks:
+    """Runs a function on every block of replicas.
+
+    Parameters
+    ----------
+    replicas : int
+    on_progress, should_stop : callable or None
+        As in `simulate`.
+    """
+
+    def __init__(
+        self, replicas: int, on_progress: Callable[[int], None] | None, should_stop: Callable[[], bool] | None
+    ) -> None:
+        self.count = math.ceil(replicas / LANES)
+        self.on_progress = on_progress or (lambda _: None)
+        self.should_stop = should_stop or (lambda: False)
+        self.stop = threading.Event()
+        self.done: list[int] = []  # replica-steps of each call; appending is atomic
+
+    def run(self, function: Callable[[int], None], threads: int | None) -> None:
+        """Call `function` with the number of each block; the calling thread reports progress and can be interrupted."""
+        reported = 0
+        with ThreadPoolExecutor(threads or _processors(), thread_name_prefix="flatmin") as pool:
+            try:
+                pending: set[Future[None]] = {pool.submit(function, block) for block in range(self.count)}
+                while pending:
+                    finished, pending = wait(pending, timeout=0.1, return_when=FIRST_EXCEPTION)
+                    for future in finished:
+                        future.result()
+                    calls = len(self.done)
+                    if calls > reported:
+                        self.on_progress(sum(self.done[reported:calls]))
+                        reported = calls
+                    if pending and self.should_stop():
+                        raise SimulationStopped
+            finally:
+                self.stop.set()  # without an error there is nothing left to stop
+                pool.shutdown(cancel_futures=True)
+
+
+def next_size(steps: int, seconds: float) -> int:
+    """Steps of the next call, so that it takes `_CALL_SECONDS`; growth is limited, because short times are noisy."""
+    return max(1, int(steps * min(8.0, _CALL_SECONDS / max(seconds, 1e-9))))
+
+
+def _sampling(algorithm: Algorithm, model: Model) -> int:
+    if algorithm.batch_size == "full" or model.n == 1 == algorithm.batch(model):
+        return FULL  # with one sample and one draw every sampling has the law of the full batch
+    return WITH_REPLACEMENT if algorithm.sampling == "with-replacement" else WITHOUT_REPLACEMENT
+
+
+def _processors() -> int:
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

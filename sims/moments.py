@@ -1,0 +1,134 @@
+"""First and second moments over all steps and replicas, in memory that does not grow with the steps.
+
+Sums are kept in the kernel, shifted by the start: a variance is not the difference of two large numbers. Replicas are
+added up in a fixed order, so that the result does not depend on threads.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from flatmin.theory import Algorithm, InvalidInput
+from numpy.typing import NDArray
+
+from .blocks import Blocks, Setting, next_size
+from .kernel import Kernel, aligned
+from .kernel_random import LANES
+
+__all__ = ["Moments", "moments"]
+
+Array = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Moments:
+    """Averages over steps and over the replicas that stayed in bounds.
+
+    Attributes
+    ----------
+    mean : ndarray, shape (d,)
+        Of theta.
+    covariance : ndarray, shape (d, d) or (d,)
+        Of theta about its mean; of more than 16 parameters the variances alone.
+    count : int
+        Steps times replicas that were averaged over.
+    status : ndarray of int, shape (N,)
+        -1, or the step at which the replica was first seen out of bounds.
+    replica_steps : int
+        All steps that were taken.
+    seconds : float
+        Wall time.
+    """
+
+    mean: Array
+    covariance: Array
+    count: int
+    status: NDArray[np.int64]
+    replica_steps: int
+    seconds: float
+
+
+def moments(
+    kernel: Kernel,
+    algorithm: Algorithm,
+    sigmas: Any,
+    start: Any,
+    replicas: int,
+    steps: int,
+    burn_in: int = 0,
+    key: tuple[int, ...] = (),
+    seed: int = 0,
+    threads: int | None = None,
+    on_progress: Callable[[int], None] | None = None,
+    should_stop: Callable[[], bool] | None = None,
+) -> Moments:
+    """Average theta and its products over steps burn_in..steps-1 of independent replicas.
+
+    Parameters
+    ----------
+    kernel, algorithm, sigmas, start, replicas, key, seed, threads, on_progress, should_stop
+        As in `simulate`, with the same replicas.
+    steps : int
+        Steps of each replica.
+    burn_in : int
+        Steps at the beginning that do not count.
+
+    Raises
+    ------
+    InvalidInput
+        When a value breaks a rule.
+    """
+    setting = Setting(kernel, algorithm, sigmas, start, replicas, tuple(key), seed)
+    if not 0 <= burn_in < steps:
+        raise InvalidInput("burn_in", f"={burn_in} must be at least 0 and below steps={steps}")
+    blocks = Blocks(replicas, on_progress, should_stop)
+    d, pairs = kernel.model.d, np.array(kernel.moment_pairs)
+    totals = np.zeros((blocks.count, d + len(pairs)))
+    status = np.empty(replicas, dtype=np.int64)
+    began = time.perf_counter()
+
+    def run(number: int) -> None:
+        lanes, block = setting.lanes(number), setting.block(number)
+        used = lanes.stop - lanes.start
+        sums, step, size = aligned(np.zeros(totals.shape[1] * LANES)), 0, 1024
+        while step < steps and not blocks.stop.is_set():
+            end = steps if step >= burn_in else burn_in
+            cut = min((step // setting.period + max(1, size // setting.period)) * setting.period, end)
+            called = time.perf_counter()
+            if step < burn_in:
+                _advance(setting, block, step, cut)
+            else:
+                bound = setting.bound
+                kernel.accumulate(
+                    block, step, cut, sums, setting.start, setting.sigmas, bound=bound, **setting.arguments
+                )
+            size = next_size(cut - step, time.perf_counter() - called)
+            blocks.done.append(used * (cut - step))
+            step = cut
+        status[lanes] = block.status[:used]
+        stayed = block.status[:used] < 0
+        totals[number] = sums.reshape(-1, LANES)[:, :used][:, stayed].sum(axis=1)
+
+    setting.check_kernel_once()
+    blocks.run(run, threads)
+    count = int(np.sum(status < 0)) * (steps - burn_in)
+    # Along the last axis NumPy adds in pairs, always the same ones.
+    average = np.ascontiguousarray(totals.T).sum(axis=1) / max(count, 1)
+    mean, second = average[:d], average[d:]
+    products = second - mean[pairs[:, 0]] * mean[pairs[:, 1]]
+    covariance = products
+    if len(pairs) > d or d == 1:
+        covariance = np.zeros((d, d))
+        covariance[pairs[:, 0], pairs[:, 1]] = covariance[pairs[:, 1], pairs[:, 0]] = products
+    seconds = time.perf_counter() - began
+    return Moments(setting.start + mean, covariance, count, status, replicas * steps, seconds)
+
+
+def _advance(setting: Setting, block: Any, step: int, cut: int) -> None:
+    out = np.empty((1, len(block.theta)))
+    schedule = np.array([cut], dtype=np.int64)
+    setting.kernel.advance(block, step, schedule, out, setting.sigmas, bound=setting.bound, **setting.arguments)

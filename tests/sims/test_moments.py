@@ -1,0 +1,98 @@
+"""Moments in the kernel against the recorded path, and what they may not depend on."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from flatmin.sims import codegen, moments
+from flatmin.sims import kernel_random as kr
+from flatmin.sims.cache import load_module
+from flatmin.sims.engine import simulate
+from flatmin.sims.moments import moments as average
+from flatmin.sims.random import block_words
+from flatmin.theory import Algorithm, InvalidInput, LabelNoise
+
+
+def sgd(batch, law="rademacher", lr=0.1):
+    return Algorithm(lr=lr, batch_size=batch, noise=LabelNoise(0.1, law))
+
+
+CASES = [("uv", [2.0, 0.5], "full"), ("pair", [2.0, 0.5, -0.25], 1), ("tanh", [2.0, 1.3, -0.27], 1)]
+CASES += [("tanh", [2.0, 1.3, -0.27], "full"), ("tanh", [2.0, 1.3, -0.27], 3), ("pair", [2.0, 0.5, -0.25], "full")]
+
+
+@pytest.mark.parametrize("law", ["rademacher", "gaussian"])
+@pytest.mark.parametrize(("name", "start", "batch"), CASES)
+def test_moments_are_those_of_the_path(request, name, start, batch, law):
+    kernel = request.getfixturevalue(name)
+    algorithm, sigmas = sgd(batch, law), np.linspace(0.1, 0.2, kernel.model.n)
+    got = average(kernel, algorithm, sigmas, start, 70, 200, burn_in=30, seed=3)
+    points = simulate(kernel, algorithm, sigmas, start, 70, range(30, 200), seed=3).points
+    rows = np.moveaxis(points, 1, -1).reshape(-1, kernel.model.d)
+    assert got.count == len(rows) == 170 * 70
+    # Sums of 12,000 numbers of order 1 that are held for 64 steps before the shift: some hundred ulp.
+    np.testing.assert_allclose(got.mean, rows.mean(axis=0), rtol=1e-12)
+    np.testing.assert_allclose(got.covariance, np.cov(rows.T, bias=True), rtol=0, atol=1e-12)
+
+
+def test_a_small_variance_is_not_lost_in_a_large_mean(uv):
+    """sigma = 1e-4 spreads u by 6e-6 around 2, a variance 10^11 times smaller than the mean square."""
+    start = [2.0, 0.5]
+    got = average(uv, sgd("full"), [1e-4], start, 64, 2000, burn_in=500)
+    points = simulate(uv, sgd("full"), [1e-4], start, 64, range(500, 2000)).points - np.array(start)[:, None]
+    exact = np.cov(np.moveaxis(points, 1, -1).reshape(-1, 2).T, bias=True)
+    # An ulp of the mean square, 4e-16, over the variance of 4e-11; one sum of 96,000 squares would lose 100 times more.
+    np.testing.assert_allclose(np.diag(got.covariance), np.diag(exact), rtol=2e-5)
+
+
+def test_threads_and_cuts_change_no_bit(tanh, monkeypatch):
+    def run(threads):
+        return average(tanh, sgd(1), [0.1, 0.1], [2.0, 1.3, -0.27], 300, 700, burn_in=5, threads=threads)
+
+    one, two = run(1), run(2)
+    assert np.array_equal(one.mean, two.mean)
+    assert np.array_equal(one.covariance, two.covariance)
+    monkeypatch.setattr(moments, "next_size", lambda steps, seconds: 64)
+    # Other cuts hold the raw sums for other stretches.
+    np.testing.assert_allclose(run(2).covariance, one.covariance, rtol=1e-11)
+
+
+def test_replicas_out_of_bounds_do_not_count(uv):
+    got = average(uv, sgd("full", "gaussian", lr=0.5), [0.8], [2.0, 0.5], 256, 400, seed=2)
+    out = got.status >= 0
+    assert 0 < out.sum() < 256
+    assert got.count == 400 * int((~out).sum())
+    assert np.all(np.isfinite(got.covariance))
+
+
+def test_burn_in_must_be_shorter_than_the_run(uv):
+    with pytest.raises(InvalidInput, match="burn_in=10 must be at least 0 and below steps=10"):
+        average(uv, sgd("full"), [0.1], [2.0, 0.5], 64, 10, burn_in=10)
+
+
+@pytest.mark.parametrize("lanes", [32, 128])
+@pytest.mark.parametrize("name", ["uv", "tanh"])
+@pytest.mark.parametrize("sampling", [kr.FULL, kr.WITH_REPLACEMENT, kr.WITHOUT_REPLACEMENT])
+def test_the_lane_width_changes_no_bit(request, name, lanes, sampling):
+    kernel = request.getfixturevalue(name)
+    text = kernel.source.replace("LANES = 64", f"LANES = {lanes}")
+    assert text != kernel.source
+    start, n = np.array({"uv": [2.0, 0.5], "tanh": [2.0, 1.3, -0.27]}[name]), kernel.model.n
+
+    def paths(module, width):
+        found = []
+        for block in range(128 // width):
+            words = np.concatenate([block_words(5, (1,), block, width).ravel(), np.zeros(width, dtype=np.uint64)])
+            state = (np.repeat(start, width), words, np.repeat(np.arange(n, dtype=np.uint64), width))
+            out, status = np.empty((2, len(start) * width)), np.full(width, -1)
+            data = (kernel.model.x, kernel.model.y, np.full(n, 0.1))
+            module.advance(*state, status, 0, np.array([70, 200]), out, *data, 0.1, n, sampling, kr.RADEMACHER, 1e6)
+            found.append(out.reshape(2, len(start), width))
+        return np.concatenate(found, axis=2)
+
+    assert np.array_equal(paths(load_module(text), lanes), paths(kernel.module, 64))
+
+
+def test_many_parameters_have_squares_alone():
+    assert codegen.moment_pairs(2) == [(0, 0), (0, 1), (1, 1)]
+    assert codegen.moment_pairs(17) == [(j, j) for j in range(17)]
