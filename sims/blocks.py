@@ -118,10 +118,17 @@ class Blocks:
 
     def run(self, function: Callable[[int], None], threads: int | None) -> None:
         """Call `function` with the number of each block; the calling thread reports progress and can be interrupted."""
-        reported = 0
-        with ThreadPoolExecutor(threads or _processors(), thread_name_prefix="flatmin") as pool:
+        reported, threads = 0, threads or _processors()
+        # Some tasks for each thread, so that none waits long for the last, and not one for each of many short blocks.
+        size = math.ceil(self.count / (16 * threads))
+
+        def several(first: int) -> None:
+            for block in range(first, min(first + size, self.count)):
+                function(block)
+
+        with ThreadPoolExecutor(threads, thread_name_prefix="flatmin") as pool:
             try:
-                pending: set[Future[None]] = {pool.submit(function, block) for block in range(self.count)}
+                pending: set[Future[None]] = {pool.submit(several, first) for first in range(0, self.count, size)}
                 while pending:
                     finished, pending = wait(pending, timeout=0.1, return_when=FIRST_EXCEPTION)
                     for future in finished:

@@ -27,7 +27,7 @@ from .models import algorithm, model
 from .protocol import Array, Engine
 from .works import Work
 
-__all__ = ["PLANS", "TARGETS", "Measured", "component", "order_lambda", "plain", "predicted", "seconds_to"]
+__all__ = ["PLANS", "TARGETS", "Measured", "component", "expansion", "order_lambda", "plain", "predicted", "seconds_to"]
 
 # Steps of burn-in and of the window.
 PLANS = {"W1": (64, 192), "W2a": (1024, 2048), "W2b": (1024, 2048)}
@@ -55,6 +55,14 @@ def component(work: Work, theta: Array) -> Array:
         return theta[0] ** 2 - theta[1] ** 2
     drift = _drift(work)
     return drift @ theta / np.linalg.norm(drift)
+
+
+def expansion(work: Work) -> tuple[Array, Array]:
+    """Gradient and Hessian of that coordinate at theta0."""
+    if work.model == "uv":
+        return 2 * work.theta0 * np.array([1.0, -1.0]), np.diag([2.0, -2.0])
+    drift = _drift(work)
+    return drift / np.linalg.norm(drift), np.zeros((work.d, work.d))
 
 
 def predicted(work: Work) -> float:
