@@ -19,7 +19,7 @@ from .kernel_random import FULL, GAUSSIAN, LANES, RADEMACHER, WITH_REPLACEMENT, 
 from .random import block_words
 from .replay import check_kernel
 
-__all__ = ["Blocks", "Setting", "SimulationStopped", "next_size"]
+__all__ = ["Blocks", "Setting", "SimulationStopped", "next_size", "processors"]
 
 Array = NDArray[np.float64]
 
@@ -76,8 +76,8 @@ class Setting:
 
     @property
     def period(self) -> int:
-        """Steps that the signs of one word serve."""
-        return max(1, 64 // self.kernel.model.n)
+        """Steps after a multiple of which a run may be cut."""
+        return self.kernel.period
 
     def block(self, number: int) -> Block:
         """The replicas number * LANES and on, at the start."""
@@ -118,7 +118,7 @@ class Blocks:
 
     def run(self, function: Callable[[int], None], threads: int | None) -> None:
         """Call `function` with the number of each block; the calling thread reports progress and can be interrupted."""
-        reported, threads = 0, threads or _processors()
+        reported, threads = 0, threads or processors()
         # Some tasks for each thread, so that none waits long for the last, and not one for each of many short blocks.
         size = math.ceil(self.count / (16 * threads))
 
@@ -155,5 +155,6 @@ def _sampling(algorithm: Algorithm, model: Model) -> int:
     return WITH_REPLACEMENT if algorithm.sampling == "with-replacement" else WITHOUT_REPLACEMENT
 
 
-def _processors() -> int:
+def processors() -> int:
+    """Processors that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

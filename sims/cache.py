@@ -28,7 +28,7 @@ import llvmlite.binding
 import numba
 from numba.core import config as numba_config
 
-__all__ = ["CacheWarning", "cache_root", "load_module", "module_key"]
+__all__ = ["CacheWarning", "build_module", "cache_root", "load_module", "module_key"]
 
 config: Any = numba_config  # its attributes are made at run time
 _LOCK = threading.Lock()
@@ -63,6 +63,16 @@ def load_module(text: str) -> ModuleType:
         if name not in sys.modules:
             _load(name, text, cache_root() / key)
         return sys.modules[name]
+
+
+def build_module(text: str, folder: Path) -> ModuleType:
+    """Compile a generated module in an empty folder, whatever the cache holds."""
+    name = f"flatmin_kernel_{module_key(text)}_{folder.name.replace('-', '_')}"
+    try:
+        _build(name, text, folder)
+        return sys.modules[name]
+    finally:
+        sys.modules.pop(name, None)
 
 
 def _load(name: str, text: str, folder: Path) -> None:

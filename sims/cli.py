@@ -197,6 +197,25 @@ def claims() -> None:
             click.echo(f"  {claim.kind:<12} {claim.theory:<11} {claim.name}".rstrip())
 
 
+@main.command()
+def doctor() -> None:
+    """Say where flatmin runs, and test its kernels: right, vector code, fast, cached.
+
+    Exit status: 0 all well, 4 something is wrong.
+    """
+    from .doctor import diagnose
+
+    ill = 0
+    for finding in diagnose():
+        mark = {None: " ", True: "+", False: "!"}[finding.good]
+        click.echo(f"{mark} {finding.name:<20} {finding.value}")
+        if finding.good is False:
+            ill += 1
+            click.echo(f"    {finding.advice}")
+    if ill:
+        _fail(f"{ill} of the checks failed", _BROKEN)
+
+
 def _named(study: str) -> Study:
     """A study file, or the name of one in the catalogue."""
     from flatmin.theory.study import read_study

@@ -8,6 +8,7 @@ formula of one term. Sizes of arrays are in the text; learning rate, label noise
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from itertools import chain
 
 import sympy as sp
 from flatmin.theory.algorithm import sgd_update
@@ -23,7 +24,7 @@ __all__ = ["features", "generate_indexed", "generate_indexed_moments"]
 
 # Draws of one replica that are made at once, and how many replicas take turns step by step.
 DRAWS = 256
-GROUP, TOGETHER, CHECKED = 4, 8, 16
+GROUP, TOGETHER, CHECKED = 2, 8, 16
 TILE, WIDEST = 4, 4
 # More products of parameters with inputs than this are not stored for each sample.
 MOST_FEATURES = 4
@@ -79,39 +80,41 @@ def _module(model: IndexedModel, moments: bool) -> str:
     imports = templates.IMPORTS.replace("from numba import", "from llvmlite import ir\nfrom numba import")
     imports = imports.replace("\nfrom numba.ext", "\nfrom numba.core import cgutils\nfrom numba.ext")
     constants = "".join(f"{k} = {v}\n" for k, v in _constants(model, moments, len(found) if found else 0).items())
-    slots = moments and found is not None
     step = _linear(symbols, found, moments) if found else _pointwise(model, symbols, moments)
-    run = _fill(
-        texts.RUN,
-        SHIFT=", shift" if moments and not slots else "",
-        SLOT=", at + np.uint64(u * SPACE), at + np.uint64((u + 1) * SPACE)" if slots else "",
-        ADD_MOMENTS=_block(5, ["add_moments(state, at, count, shift)"] if slots else []),
-    )
-    run = run.replace("law, bound\n", "law, bound, shift\n") if slots else run
+    shift = ", shift" if moments else ""
+    if not found:
+        end = [f"end_step(state, at, scratch, places, target, number, residual, data, batch, rate{shift})"]
+    elif moments:
+        end = ["if u == 0:", "    end_step(state, at, scratch, begin, rate)"]
+        end += ["else:", "    end_second(state, at, scratch, begin, rate, shift)"]
+    else:
+        end = ["end_step(state, at, scratch, begin, rate)"]
+    odd = ["if count == 1:", "    end_pair(state, at, shift)"] if found and moments else []
+    kinds = ", f8[::1]" if moments else ""
+    run = _fill(texts.RUN, SHIFT=shift, SHIFT_TYPE=kinds, END_STEP=_block(6, end), END_GROUP=_block(5, odd))
     tail = texts.ACCUMULATE if moments else texts.DRIVERS
-    functions = (*function_sources(kernel_math), *function_sources(kernel_random), templates.ROWS, _update())
+    functions = (*function_sources(kernel_math), *function_sources(kernel_random), _update())
     hints = (kernel_hints.SOURCE, kernel_tiles.SOURCE, kernel_constants() + constants)
     return header + imports + "\n\n" + "\n\n".join((*hints, *functions, texts.COMMON, *step, run, tail))
 
 
 def _constants(model: IndexedModel, moments: bool, features: int) -> dict[str, object]:
     """Sizes and offsets, in numbers of eight bytes. A row is filled up to whole vectors, a matrix to whole tiles."""
-    count, row = len(model.vectors), -(-model.size // 8) * 8
-    first, step, width = [model.offsets[s.name] for s in model.vectors], [1] * count, row * max(1, features)
+    count, row, width = len(model.vectors), -(-model.size // 8) * 8, -(-model.size // 8) * 8 * max(1, features)
+    rows = count
     if model.matrix is not None:
         width = -(-model.p // TILE) * TILE
-        first += [model.offsets[model.matrix] + j if j < model.p else model.d for j in range(width)]
-        step += [model.p] * width
-    space, vectors, group = row * len(first), row * count, GROUP if features else CHECKED
-    values = space * (group + 1 if moments and features else 1)
+        rows += width
+    space, vectors, group = row * rows, row * count, GROUP if moments and features else CHECKED
+    values = space * (GROUP if moments and features else 1)
     change = vectors * (1 + TOGETHER)
     return {
         "D": model.d,
         "SIZE": model.size,
         "ROW": row,
-        "ROWS": len(first),
-        "FIRST": tuple(first),
-        "STEP": tuple(step),
+        "INPUTS": model.p,
+        "VECTORS_AT": tuple(model.offsets[s.name] for s in model.vectors),
+        "MATRIX_AT": -1 if model.matrix is None else model.offsets[model.matrix],
         "REPEATED": bool(features),
         "SPACE": space,
         "VALUES": values,
@@ -132,7 +135,7 @@ def _constants(model: IndexedModel, moments: bool, features: int) -> dict[str, o
         "GROUP": group,
         "TILE": TILE,
         "TOGETHER": TOGETHER,
-        "TURNS": 2 if space <= 512 else 1,
+        "TURNS": 2 if features and space <= 512 else 1,
     }
 
 
@@ -149,37 +152,46 @@ def _formula(name: str, docstring: str, outputs: Mapping[str, sp.Expr], inputs: 
 
 def _linear(symbols: _Symbols, found: Mapping[sp.Expr, sp.Expr], moments: bool) -> list[str]:
     """Values and features in two products; the slopes of values come after the second."""
-    parameters, features, values = symbols.parameters, _numbered("feature", found), _numbered("value", found.values())
+    parameters, values, rows = symbols.parameters, found.values(), range(len(symbols.parameters))
     combined = [sp.Symbol(f"c{s}", real=True) for s in range(len(found))]
     totals, rates = {}, []
     for m, p in enumerate(parameters):
         # A number in front goes into the rate, once and for all.
-        factor, rest = sum((c * v.diff(p) for c, v in zip(combined, found.values())), sp.S.Zero).as_coeff_Mul()
+        factor, rest = sum((c * v.diff(p) for c, v in zip(combined, values)), sp.S.Zero).as_coeff_Mul()
         totals[f"total{m}"] = rest
         rates.append("rate" if factor == 1 else f"{float(factor)!r} * rate")
-    rows, before = range(len(parameters)), _rows("state", "p", len(parameters))
-    after = _list(f"after{m}" for m in rows)
-    body = _fill(
-        texts_of_steps.LINEAR,
-        FEATURES=_list(f"data[at + np.uint64({s} * ROW)]" for s in range(len(found))),
-        PARAMETERS=_rows("state", "i", len(parameters)),
-        BEFORE=before,
-        STORED=_rows("state", "then + np.uint64(k)" if moments else "p", len(parameters)),
-        NOW="now" if moments else "at",
-        VALUES=_list(f"state[i + np.uint64(VALUES + {s} * ROW)]" for s in range(len(found))),
-        COMBINED=_list(f"scratch[np.uint64({s} * ROW + k)]" for s in range(len(found))),
-        TOTAL=_list(totals),
-        AFTER=after,
-        UPDATED=_list(f"update(state[p + np.uint64({m} * ROW)], total{m}, {rates[m]})" for m in rows),
-        SLOT=", now, then" if moments else "",
-        SHIFT="",
-    )
+    places = {
+        "PARAMETERS": _rows("state", "i", len(parameters)),
+        "FEATURES": _list(f"data[at + np.uint64({s} * ROW)]" for s in range(len(found))),
+        "VALUES": _list(f"state[i + np.uint64(VALUES + {s} * ROW)]" for s in range(len(found))),
+        "COMBINED": _list(f"scratch[begin + np.uint64({s} * ROW + k)]" for s in range(len(found))),
+        "BEFORE": _rows("state", "p", len(parameters)),
+        "TOTAL": _list(totals),
+        "AFTER": _list(f"after{m}" for m in rows),
+        "UPDATED": _list(f"update(state[p + np.uint64({m} * ROW)], total{m}, {rates[m]})" for m in rows),
+    }
+    kept = _rows("state", "i + np.uint64(SPACE)" if moments else "i", len(parameters))
+    ends = [_fill(texts_of_steps.LINEAR_END, NAME="end_step", SHIFT="", FROM="", ADD_SUMS="", STORED=kept, **places)]
+    if moments:
+        second = {"NAME": "end_second", "SHIFT": ", shift", "FROM": " + np.uint64(SPACE)"}
+        second |= {"ADD_SUMS": _block(2, chain(*map(_pair_sums, rows))), "STORED": places["PARAMETERS"]}
+        ends += [_fill(texts_of_steps.LINEAR_END, **second, **places), texts_of_steps.MOMENTS]
     functions = [
-        _formula("features", "What is known of an input.", features, [symbols.argument]),
-        _formula("values", "What is known of the parameters.", values, parameters),
+        _formula("features", "What is known of an input.", _numbered("feature", found), [symbols.argument]),
+        _formula("values", "What is known of the parameters.", _numbered("value", values), parameters),
         _formula("slopes", "The total gradient, from the products with residuals.", totals, [*parameters, *combined]),
     ]
-    return [*functions, body, *([texts_of_steps.MOMENTS] if moments else [])]
+    return [*functions, _fill(texts_of_steps.LINEAR, **places), *ends]
+
+
+def _pair_sums(m: int) -> list[str]:
+    """Lines that add up one vector of parameters before this step, at p, and before the last one, at i."""
+    row = f"np.uint64({m} * ROW)"
+    return [
+        f"a, b = state[i + {row}] - shift[{row} + np.uint64(k)], state[p + {row}] - shift[{row} + np.uint64(k)]",
+        f"state[i + np.uint64(SUMS) + {row}] += a + b",
+        f"state[i + np.uint64(SUMS + SPACE) + {row}] += a * a + b * b",
+    ]
 
 
 def _pointwise(model: IndexedModel, symbols: _Symbols, moments: bool) -> list[str]:
@@ -197,7 +209,6 @@ def _pointwise(model: IndexedModel, symbols: _Symbols, moments: bool) -> list[st
         PARAMETERS=_rows("state", "i", count),
         FORWARD=_block(2, _tiles(row, forward=True)),
         BACKWARD=_block(2, _tiles(row, forward=False)),
-        SLOT="",
         SHIFT=", shift" if moments else "",
         ADD_SUMS=_block(2, _SUMS if moments else []),
     )

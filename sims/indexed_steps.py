@@ -1,24 +1,21 @@
 """The text of one step of one replica, for the three kinds of models over indexed parameters.
 
-With <THEN> a step keeps the theta that it begins with, and moments are summed over several of them at once.
+Where moments are summed up, steps of the linear kind come in pairs, so that sums are loaded and stored half as often.
 """
 
 from __future__ import annotations
 
-__all__ = ["LINEAR", "MATRIX_STEP", "MOMENTS", "POINTWISE", "VECTOR_STEP"]
+__all__ = ["LINEAR", "LINEAR_END", "MATRIX_STEP", "MOMENTS", "POINTWISE", "VECTOR_STEP"]
 
 # f = sum_s sum_k value_s(parameters[k]) feature_s(x[k]): two products of the features, with values and with residuals.
 LINEAR = '''\
-@allocating
-def table(x):
+@called
+def fill_table(x, data):
     """The features of each sample, one row of entries for each."""
-    n = x.shape[0]
-    data = numbers(n * WIDTH)
-    for i in range(n):
+    for i in range(x.shape[0]):
         for k in range(SIZE):
             at = np.uint64(i * WIDTH + k)
             <FEATURES> = features(x[i, k])
-    return data
 
 
 @called
@@ -32,54 +29,59 @@ def prepare(state):
 
 
 @inlined
-def take_step(state, at<SLOT>, scratch, places, target, number, residual, data, batch, rate<SHIFT>):
-    """One step of one replica, with the draws from `number` on."""
+def begin_samples(state, at, places, target, number, residual, first, data, count):
+    """Residuals of one replica, up to eight from `first` on, of the draws from `number` on."""
     wide()
-    values_at, full = at + np.uint64(VALUES), batch & ~7
-    for b in range(0, full, 8):
-        dots(state, values_at, data, places, number + b, target, residual, b, VECTORS, 8)
-    for b in range(full, batch, 4):
-        dots(state, values_at, data, places, number + b, target, residual, b, VECTORS, 4)
-    for q in range(3):
-        residual[np.uint64(batch + q)] = 0.0  # of rows that fill a four up
-    if full:
-        combine(scratch, data, places, number, residual, 0, VECTORS, 8, 0)
-        for b in range(8, full, 8):
-            combine(scratch, data, places, number + b, residual, b, VECTORS, 8, 1)
-        for b in range(full, batch, 4):
-            combine(scratch, data, places, number + b, residual, b, VECTORS, 4, 1)
+    if count > 4:
+        dots(state, at + np.uint64(VALUES), data, places, number, target, residual, first, VECTORS, 8)
     else:
-        combine(scratch, data, places, number, residual, 0, VECTORS, 4, 0)
-        if batch > 4:
-            combine(scratch, data, places, number + 4, residual, 4, VECTORS, 4, 1)
+        dots(state, at + np.uint64(VALUES), data, places, number, target, residual, first, VECTORS, 4)
+    if count & 3:
+        for q in range(count, 8):
+            residual[np.uint64(first + q)] = 0.0  # of draws that only fill up
+
+
+@inlined
+def end_samples(scratch, begin, places, number, residual, first, data, count, more):
+    """The features of these samples, combined by their residuals."""
+    wide()
+    if count > 4 and more:
+        combine(scratch, begin, data, places, number, residual, first, VECTORS, 8, 1)
+    elif count > 4:
+        combine(scratch, begin, data, places, number, residual, first, VECTORS, 8, 0)
+    elif more:
+        combine(scratch, begin, data, places, number, residual, first, VECTORS, 4, 1)
+    else:
+        combine(scratch, begin, data, places, number, residual, first, VECTORS, 4, 0)
+'''
+
+# `end_step` without sums; with sums it keeps theta, and `end_second` adds up this one and its own.
+LINEAR_END = '''\
+@inlined
+def <NAME>(state, at, scratch, begin, rate<SHIFT>):
+    """The rest of a step of one replica."""
+    wide()
     for k in range(ROW):
         i = at + np.uint64(k)
-        p = <NOW> + np.uint64(k)
+        p = i<FROM>
         <TOTAL> = slopes(<BEFORE>, <COMBINED>)
         <AFTER> = <UPDATED>
+<ADD_SUMS>
         <STORED> = <AFTER>
         <VALUES> = values(<AFTER>)
 '''
 
 MOMENTS = '''\
 @inlined
-def add_moments(state, at, count, shift):
-    """Add up theta before each of `count` steps, and put theta after them first."""
+def end_pair(state, at, shift):
+    """Add up theta of a first step that has no second, and put what is after it in its place."""
     wide()
-    last = at + np.uint64(count * SPACE)
     for e in range(SPACE):
         i = at + np.uint64(e)
-        if count == GROUP:
-            a, b = state[i] - shift[e], state[i + np.uint64(SPACE)] - shift[e]
-            c, d = state[i + np.uint64(2 * SPACE)] - shift[e], state[i + np.uint64(3 * SPACE)] - shift[e]
-            state[i + np.uint64(SUMS)] += (a + b) + (c + d)
-            state[i + np.uint64(SUMS + SPACE)] += (a * a + b * b) + (c * c + d * d)
-        else:
-            for u in range(count):
-                away = state[i + np.uint64(u * SPACE)] - shift[e]
-                state[i + np.uint64(SUMS)] += away
-                state[i + np.uint64(SUMS + SPACE)] += away * away
-        state[i] = state[last + np.uint64(e)]
+        away = state[i] - shift[e]
+        state[i + np.uint64(SUMS)] += away
+        state[i + np.uint64(SUMS + SPACE)] += away * away
+        state[i] = state[i + np.uint64(SPACE)]
 '''
 
 # f = sum_k phi(parameters[k], x[k]): one sample after the other, with the slopes of phi in `scratch`.
@@ -100,15 +102,12 @@ def plus(a, b):
     return a + b
 
 
-@allocating
-def table(x):
+@called
+def fill_table(x, data):
     """The inputs of each sample, one row of entries for each."""
-    n = x.shape[0]
-    data = numbers(n * WIDTH)
-    for i in range(n):
+    for i in range(x.shape[0]):
         for k in range(x.shape[1]):
             data[np.uint64(i * WIDTH + k)] = x[i, k]
-    return data
 
 
 @inlined
@@ -140,7 +139,17 @@ def move(state, at, offset, total, first, count, rate<SHIFT>):
 
 
 @inlined
-def take_step(state, at<SLOT>, scratch, places, target, number, residual, data, batch, rate<SHIFT>):
+def begin_samples(state, at, places, target, number, residual, first, data, count):
+    """Residuals and slopes come together, in the rest of the step."""
+
+
+@inlined
+def end_samples(scratch, begin, places, number, residual, first, data, count, more):
+    """Nothing is left to do."""
+
+
+@inlined
+def end_step(state, at, scratch, places, target, number, residual, data, batch, rate<SHIFT>):
     """One step of one replica, with the draws from `number` on."""
     wide()
     clear(scratch, 0, SLOPE_VECTORS)
@@ -148,7 +157,7 @@ def take_step(state, at<SLOT>, scratch, places, target, number, residual, data, 
 '''
 
 # Several samples before the first of them needs its residual, so that none waits for the sum of its terms.
-VECTOR_STEP = '''\
+VECTOR_STEP = """\
     for b in range(0, batch, TOGETHER):
         count = min(TOGETHER, batch - b)
         for q in range(count):
@@ -157,10 +166,10 @@ VECTOR_STEP = '''\
             residual[np.uint64(q)] = f - target[i]
         for q in range(count):
             weighted(scratch, 0, residual[np.uint64(q)], scratch, SLOPES + q * SPACE, SLOPE_VECTORS, 1)
-    move(state, at, np.uint64(0), scratch, np.uint64(0), SPACE, rate<SHIFT>)'''
+    move(state, at, np.uint64(0), scratch, np.uint64(0), SPACE, rate<SHIFT>)"""
 
 # z = W x, and dL/dW = sum_b (dL/dz)_b x_b, in tiles of TILE rows and up to 32 columns.
-MATRIX_STEP = '''\
+MATRIX_STEP = """\
     matrix = at + np.uint64(VECTOR_SPACE)
     for b in range(0, batch, TILE):
         z = np.uint64(Z) + np.uint64(b) * np.uint64(ROW)
@@ -179,4 +188,4 @@ MATRIX_STEP = '''\
     for j in range(0, WIDTH, TILE):
 <BACKWARD>
         offset = np.uint64(VECTOR_SPACE) + np.uint64(j) * np.uint64(ROW)
-        move(state, at, offset, scratch, np.uint64(CHANGE), TILE * ROW, rate<SHIFT>)'''
+        move(state, at, offset, scratch, np.uint64(CHANGE), TILE * ROW, rate<SHIFT>)"""

@@ -11,53 +11,50 @@ from __future__ import annotations
 
 __all__ = ["ACCUMULATE", "COMMON", "DRIVERS", "RUN"]
 
+# NumPy where nothing is to be gained: each function costs Numba a tenth of a second.
 COMMON = '''\
-@allocating
-def numbers(count):
-    """So many zeros that begin at a cache line: a vector that crosses one is loaded twice."""
-    array = np.empty(count + 8)
-    first = np.uint64((64 - array.ctypes.data % 64) // 8 % 8)
-    aligned = array[first : first + np.uint64(count)]
-    fill(aligned, 0.0)
-    return aligned
+def numbers(kind, *counts):
+    """Arrays of zeros that begin at a cache line: a vector that crosses one is loaded twice."""
+    ends = np.cumsum([-(-count // 8) * 8 for count in counts]).tolist()
+    array = np.zeros(ends[-1] + 8, dtype=kind)
+    first = -(array.__array_interface__["data"][0] // 8) % 8
+    return [array[first + end - count : first + end] for count, end in zip(counts, ends)]
 
 
-@called
-def load(theta, state, stride):
-    """From rows of replicas to the state of each; `stride` is from one to the next."""
-    replicas = np.uint64(theta.size // D)
-    for r in range(replicas):
-        for row in range(ROWS):
-            at = r * stride + np.uint64(row * ROW)
-            first, step = np.uint64(FIRST[row]), np.uint64(STEP[row])
-            for k in range(ROW):
-                entry = (first + np.uint64(min(k, SIZE - 1)) * step) * replicas + r
-                filled = first < np.uint64(D) and (k < SIZE or REPEATED)
-                state[at + np.uint64(k)] = theta[entry] if filled else 0.0
+def draw_stride(batch):
+    """From the draws of one replica to those of the next: an odd number of cache lines, so that they do not collide."""
+    return ((max(DRAWS, batch) // 8 + 2) | 1) * 8
 
 
-@called
-def unload(theta, state, stride, offset):
-    """From what is `offset` after the state of each, added to rows of replicas; theta itself is replaced."""
-    replicas = np.uint64(theta.size // D)
-    for r in range(replicas):
-        for row in range(ROWS):
-            at = r * stride + np.uint64(row * ROW) + offset
-            first, step = np.uint64(FIRST[row]), np.uint64(STEP[row])
-            if first < np.uint64(D):
-                for k in range(SIZE):
-                    entry, value = (first + np.uint64(k) * step) * replicas + r, state[at + np.uint64(k)]
-                    theta[entry] = theta[entry] + value if offset else value
+def entries(theta, state, first):
+    """Rows of replicas, and what is the same in `state`, beginning at `first` in that of each replica."""
+    theta, rows = theta.reshape(D, -1), state.reshape(-1, STATE)[:, first : first + SPACE]
+    rows = rows.reshape(-1, SPACE // ROW, ROW)[:, :, :SIZE].transpose(1, 2, 0)
+    for m, begin in enumerate(VECTORS_AT):
+        yield theta[begin : begin + SIZE], rows[m]
+    if MATRIX_AT >= 0:
+        matrix = theta[MATRIX_AT : MATRIX_AT + SIZE * INPUTS].reshape(SIZE, INPUTS, -1)
+        yield matrix.transpose(1, 0, 2), rows[len(VECTORS_AT) : len(VECTORS_AT) + INPUTS]
 
 
-@called
+def workspace(theta, y, batch):
+    """State, data and what else `run` needs; allocated here, because Numba takes a second to compile it."""
+    replicas = theta.size // D
+    drawn, scratch = draw_stride(batch) * replicas, TURNS * SCRATCH + (batch + 8) * SCRATCH_EACH
+    space = numbers(np.float64, replicas * STATE, y.size * WIDTH, scratch, TURNS * 8, LANES, drawn)
+    for outside, inside in entries(theta, space[0], 0):
+        inside[:] = outside
+    if REPEATED:
+        rows = space[0].reshape(-1, STATE)[:, :SPACE].reshape(-1, ROW)
+        rows[:, SIZE:] = rows[:, SIZE - 1 : SIZE]
+    return (*space, *numbers(np.uint64, LANES, drawn))
+
+
 def check(theta, status, bound, step):
     """Note the step in the status of each replica that is seen out of bounds for the first time."""
-    replicas = theta.size // D
-    for j in range(D):
-        for r in range(replicas):
-            inside = abs(theta[np.uint64(j * replicas + r)]) < bound  # false for nan
-            status[r] = status[r] if inside or status[r] >= 0 else step
+    outside = ~np.all(np.abs(theta.reshape(D, -1)) < bound, axis=0)  # true for nan
+    seen = status[: outside.size]
+    seen[outside & (seen < 0)] = step
 
 
 @called
@@ -72,12 +69,6 @@ def check_one(state, at, status, r, bound, step):
 '''
 
 RUN = '''\
-@inlined
-def draw_stride(batch):
-    """From the draws of one replica to those of the next: an odd number of cache lines, so that they do not collide."""
-    return ((max(DRAWS, batch) // 8 + 2) | 1) * 8
-
-
 @called
 def put(index, noise, y, places, target, number, stride, replicas):
     """Put one draw of all replicas, where the sample stands and its noisy target, where those of each are together."""
@@ -98,24 +89,35 @@ def draws(words, order, index, noise, y, places, target, stride, replicas, step,
         for b in range(batch):
             if sampling == FULL:
                 full_noise(words, noise, np.uint64(0), sigma[np.uint64(b)], law, (step + t) % period * n + b)
-                fill(index, np.uint64(b))
+                for k in range(LANES):
+                    index[k] = np.uint64(b)
             else:
                 draw(words, order, index, noise, sigma, b, sampling, law)
             put(index, noise, y, places, target, np.uint64(t * batch + b), np.uint64(stride), np.uint64(replicas))
 
 
-@called
+@njit(
+    "void(u8[::1], u8[::1], i8[::1], i8, i8, f8[:, ::1], f8[::1], f8[::1], f8, i8, i8, i8, f8, i8, f8[::1], f8[::1],"
+    " f8[::1], f8[::1], f8[::1], f8[::1], u8[::1], u8[::1]<SHIFT_TYPE>)",
+    nogil=True,
+    error_model="numpy",
+    fastmath={"contract"},
+    cache=True,
+    no_cfunc_wrapper=True,
+    _nrt=False,
+)
 def run(
-    state, words, order, status, index, noise, places, target, scratch, residual, data, y, sigma, step, stop, rate,
-    batch, sampling, law, bound<SHIFT>
+    words, order, status, step, stop, x, y, sigma, rate, batch, sampling, law, bound, stride, state, data, scratch,
+    residual, noise, target, index, places<SHIFT>
 ):
-    """Take steps from number `step` to `stop`."""
+    """Take steps from number `step` to `stop`; `x` has no rows when `data` is filled."""
     hot()
+    fill_table(x, data)
+    prepare(state)
     replicas = state.size // STATE
     period = CHECKED * max(1, 64 // y.size)
     held = max(1, DRAWS // batch)
     held = held & ~(GROUP - 1) if held >= GROUP else 1
-    stride = draw_stride(batch)
     while step < stop:
         steps = min(held, stop - step)
         draws(words, order, index, noise, y, places, target, stride, replicas, step, steps, sigma, batch, sampling, law)
@@ -125,120 +127,86 @@ def run(
             while t < steps:
                 count = min(GROUP - (step + t) % GROUP, steps - t)
                 for u in range(count):
+                    for b in range(0, batch, 8):
+                        samples = min(8, batch - b)
+                        # Residuals of one replica are on their way while those of the next are begun.
+                        for r in range(first, last):
+                            at, number = np.uint64(r) * np.uint64(STATE), r * stride + (t + u) * batch + b
+                            begin_samples(state, at, places, target, number, residual, (r - first) * 8, data, samples)
+                        for r in range(first, last):
+                            begin, number = (r - first) * SCRATCH, r * stride + (t + u) * batch + b
+                            end_samples(
+                                scratch, begin, places, number, residual, (r - first) * 8, data, samples, b > 0
+                            )
                     for r in range(first, last):
-                        at = np.uint64(r) * np.uint64(STATE)
-                        draw_number = r * stride + (t + u) * batch
-                        take_step(
-                            state, at<SLOT>, scratch, places, target, draw_number, residual, data, batch, rate<SHIFT>
-                        )
+                        at, number = np.uint64(r) * np.uint64(STATE), r * stride + (t + u) * batch
+                        begin = np.uint64((r - first) * SCRATCH)
+<END_STEP>
                 t += count
                 for r in range(first, last):
                     at = np.uint64(r) * np.uint64(STATE)
-<ADD_MOMENTS>
+<END_GROUP>
                     if (step + t) % period == 0:
                         check_one(state, at, status, np.uint64(r), bound, step + t)
         step += steps
 '''
 
 DRIVERS = '''\
-@njit(
-    "void(f8[::1], u8[::1], u8[::1], i8[::1], i8, i8[::1], f8[:, ::1],"
-    " f8[:, ::1], f8[::1], f8[::1], f8, i8, i8, i8, f8)",
-    nogil=True,
-    error_model="numpy",
-    cache=True,
-)
 def advance(theta, words, order, status, first, schedule, out, x, y, sigma, lr, batch, sampling, law, bound):
     """Run one block of replicas from step `first` through the increasing step counts of `schedule`.
 
     theta after schedule[m] steps goes to out[m]; it has theta.size // D replicas, at most LANES. theta, words, order
-    and status hold the whole state: a run may be cut wherever the step count is a multiple of CHECKED * max(1, 64 // n),
-    or is in its schedule. There, and only there, each replica is checked: status is the step at which some abs(theta_j)
-    < bound was first seen to fail, -1 if never.
+    and status hold the whole state: a run may be cut wherever the step count is a multiple of CHECKED * max(1, 64 //
+    n), or is in its schedule. There, and only there, each replica is checked: status is the step at which some
+    abs(theta_j) < bound was first seen to fail, -1 if never.
     """
-    state, data = numbers(theta.size // D * STATE), table(x)
-    scratch, residual = numbers(SCRATCH + (batch + 8) * SCRATCH_EACH), numbers(batch + 8)
-    index, noise, drawn = np.zeros(LANES, dtype=np.uint64), numbers(LANES), draw_stride(batch) * LANES
-    places, target = np.zeros(drawn, dtype=np.uint64), numbers(drawn)
-    load(theta, state, np.uint64(STATE))
-    prepare(state)
-    step = first
-    for m in range(schedule.size):
-        run(
-            state, words, order, status, index, noise, places, target, scratch, residual, data, y, sigma, step,
-            schedule[m], lr / batch, batch, sampling, law, bound,
-        )
-        step = max(step, schedule[m])
-        unload(theta, state, np.uint64(STATE), np.uint64(0))
+    space, stride, step = workspace(theta, y, batch), draw_stride(batch), first
+    for m, stop in enumerate(schedule.tolist()):
+        if stop > step:
+            arguments = (y, sigma, lr / batch, batch, sampling, law, bound, stride, *space)
+            run(words, order, status, step, stop, x, *arguments)
+            x, step = x[:0], stop
+        for outside, inside in entries(theta, space[0], 0):
+            outside[:] = inside
         check(theta, status, bound, step)
-        copy(theta, out[m])
+        out[m] = theta
 
 
-@njit(
-    "i8(f8[::1], b1[::1], f8[:, ::1], f8[::1], f8, f8, f8, i8)", nogil=True, error_model="numpy", cache=True
-)
 def descend(theta, settled, x, y, lr, tolerance, bound, max_steps):
     """Full-batch steps without label noise, until no replica moves by `tolerance` in a step or `max_steps` are taken.
 
     Every 16th step is looked at, so that the steps taken are a multiple of 16. A replica out of bounds is not waited
     for. Returns the number of steps; `settled` says which replicas came to rest.
     """
-    n, replicas = y.size, theta.size // D
-    state, data, before = numbers(replicas * STATE), table(x), numbers(theta.size)
-    scratch, residual, sigma = numbers(SCRATCH + (n + 8) * SCRATCH_EACH), numbers(n + 8), numbers(n)
-    index, noise, drawn = np.zeros(LANES, dtype=np.uint64), numbers(LANES), draw_stride(n) * LANES
-    places, target = np.zeros(drawn, dtype=np.uint64), numbers(drawn)
     words, status = np.zeros(5 * LANES, dtype=np.uint64), np.zeros(LANES, dtype=np.int64)
-    load(theta, state, np.uint64(STATE))
-    prepare(state)
+    out, ends = np.empty((2, theta.size)), np.array([15, 16])
     steps, moving = 0, True
     while moving and steps < max_steps:
-        for stop in (steps + 15, steps + 16):
-            copy(theta, before)
-            run(
-                state, words, words, status, index, noise, places, target, scratch, residual, data, y, sigma, steps,
-                stop, lr / n, n, FULL, RADEMACHER, bound,
-            )
-            unload(theta, state, np.uint64(STATE), np.uint64(0))
-            steps = stop
-        fill(settled, True)
-        moving = False
-        for j in range(D):
-            for r in range(replicas):
-                now = theta[np.uint64(j * replicas + r)]
-                still = abs(now - before[np.uint64(j * replicas + r)]) < tolerance
-                settled[r] = settled[r] and still
-                moving = moving or (abs(now) < bound and not still)
+        noise = (np.zeros(y.size), lr, y.size, FULL, RADEMACHER, bound)
+        advance(theta, words, words, status, 0, ends, out, x, y, *noise)
+        steps += 16
+        still = np.abs(out[1] - out[0]).reshape(D, -1) < tolerance
+        settled[:] = True
+        settled[: still.shape[1]] = still.all(axis=0)
+        moving = bool(np.any(~still & (np.abs(theta).reshape(D, -1) < bound)))
     return steps
 '''
 
 ACCUMULATE = '''\
-@njit(
-    "void(f8[::1], u8[::1], u8[::1], i8[::1], i8, i8, f8[::1], f8[::1],"
-    " f8[:, ::1], f8[::1], f8[::1], f8, i8, i8, i8, f8)",
-    nogil=True,
-    error_model="numpy",
-    cache=True,
-)
 def accumulate(theta, words, order, status, first, last, sums, shift, x, y, sigma, lr, batch, sampling, law, bound):
     """Run one block of replicas from step `first` to `last`, and add moments of theta before each step to `sums`.
 
     Row j < D of `sums` holds the sum of theta_j - shift_j, row D + j that of its square. State and cuts as in
     `advance`.
     """
-    state, data = numbers(theta.size // D * STATE), table(x)
-    scratch, residual, center = numbers(SCRATCH + (batch + 8) * SCRATCH_EACH), numbers(batch + 8), numbers(SPACE)
-    index, noise, drawn = np.zeros(LANES, dtype=np.uint64), numbers(LANES), draw_stride(batch) * LANES
-    places, target = np.zeros(drawn, dtype=np.uint64), numbers(drawn)
-    load(theta, state, np.uint64(STATE))
-    load(shift, center, np.uint64(SPACE))
-    prepare(state)
-    run(
-        state, words, order, status, index, noise, places, target, scratch, residual, data, y, sigma, first, last,
-        lr / batch, batch, sampling, law, bound, center,
-    )
-    unload(theta, state, np.uint64(STATE), np.uint64(0))
-    unload(sums[: theta.size], state, np.uint64(STATE), np.uint64(SUMS))
-    unload(sums[theta.size :], state, np.uint64(STATE), np.uint64(SUMS + SPACE))
+    center, space = workspace(shift, y[:0], 1)[0][:SPACE], workspace(theta, y, batch)
+    arguments = (x, y, sigma, lr / batch, batch, sampling, law, bound, draw_stride(batch), *space, center)
+    if last > first:
+        run(words, order, status, first, last, *arguments)
+    for outside, inside in entries(theta, space[0], 0):
+        outside[:] = inside
     check(theta, status, bound, last)
+    for part, first in ((sums[: theta.size], SUMS), (sums[theta.size :], SUMS + SPACE)):
+        for outside, inside in entries(part, space[0], first):
+            outside += inside
 '''

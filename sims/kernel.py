@@ -9,10 +9,12 @@ from typing import Any
 
 import numpy as np
 from flatmin.theory import Model
+from flatmin.theory.indexed import IndexedModel
 from numpy.typing import NDArray
 
 from .cache import load_module
 from .codegen import generate, generate_moments, moment_pairs
+from .indexed_codegen import generate_indexed, generate_indexed_moments
 from .kernel_random import LANES
 
 __all__ = ["Block", "Kernel"]
@@ -29,7 +31,7 @@ _ARGUMENTS = ("lr", "batch", "sampling", "law", "bound")
 def aligned(array: Any) -> Any:
     """A copy that begins at a cache line: a vector that crosses one is loaded twice."""
     space = np.empty(array.size + 8, dtype=array.dtype)
-    first = -(space.ctypes.data // 8) % 8
+    first = -(space.__array_interface__["data"][0] // 8) % 8
     out = space[first : first + array.size]
     out[:] = array
     return out
@@ -56,7 +58,7 @@ class Kernel:
     @classmethod
     def for_model(cls, model: Model) -> Kernel:
         """Generate and compile, or take from the cache, the kernel of a model."""
-        return cls.from_source(model, generate(model))
+        return cls.from_source(model, generate_indexed(model) if isinstance(model, IndexedModel) else generate(model))
 
     @classmethod
     def from_source(cls, model: Model, source: str) -> Kernel:
@@ -94,12 +96,20 @@ class Kernel:
     @property
     def moment_pairs(self) -> list[tuple[int, int]]:
         """The products of parameters whose moments are summed, in the order of their rows."""
+        if isinstance(self.model, IndexedModel):
+            return [(j, j) for j in range(self.model.d)]
         return moment_pairs(self.model.d)
+
+    @property
+    def period(self) -> int:
+        """A run may be cut where the step is a multiple of this: the bits of its results do not depend on it."""
+        return max(1, 64 // self.model.n) * int(getattr(self.module, "CHECKED", 1))
 
     @cached_property
     def moments_module(self) -> ModuleType:
         """The module with `accumulate`, compiled or loaded when it is first needed."""
-        return load_module(generate_moments(self.model))
+        text = generate_indexed_moments if isinstance(self.model, IndexedModel) else generate_moments
+        return load_module(text(self.model))
 
     def accumulate(
         self, block: Block, first: int, last: int, sums: Array, shift: Array, sigmas: Array, **arguments: Any

@@ -10,13 +10,14 @@ into every generated module that needs them.
 from __future__ import annotations
 
 import inspect
+from typing import Any
 
 from llvmlite import ir
 from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
-__all__ = ["SOURCE", "combine", "dots", "product", "wide"]
+__all__ = ["SOURCE", "clear", "combine", "dots", "product", "weighted", "wide"]
 
 VECTOR = ir.VectorType(ir.DoubleType(), 8)
 
@@ -51,14 +52,17 @@ def shuffled(builder, a, b, places):
     return builder.shuffle_vector(a, b, ir.Constant(ir.VectorType(ir.IntType(32), len(places)), places))
 
 
-def sums_of_four(builder, a, b, c, d):
-    """The sum of each of four vectors, as a vector of four."""
+def sums(builder, vectors):
+    """The sum of each of four or eight vectors, as a vector of as many."""
     low, high = [0, 8, 2, 10, 4, 12, 6, 14], [1, 9, 3, 11, 5, 13, 7, 15]
-    ab = builder.fadd(shuffled(builder, a, b, low), shuffled(builder, a, b, high))
-    cd = builder.fadd(shuffled(builder, c, d, low), shuffled(builder, c, d, high))
-    even, odd = [0, 1, 4, 5, 8, 9, 12, 13], [2, 3, 6, 7, 10, 11, 14, 15]
-    half = builder.fadd(shuffled(builder, ab, cd, even), shuffled(builder, ab, cd, odd))
-    return builder.fadd(shuffled(builder, half, half, [0, 1, 4, 5]), shuffled(builder, half, half, [2, 3, 6, 7]))
+    even, odd = [0, 1, 8, 9, 4, 5, 12, 13], [2, 3, 10, 11, 6, 7, 14, 15]
+    for first, second in ((low, high), (even, odd)):
+        pairs = zip(vectors[::2], vectors[1::2])
+        vectors = [builder.fadd(shuffled(builder, a, b, first), shuffled(builder, a, b, second)) for a, b in pairs]
+    # Now the first halves and the second halves of one or two vectors.
+    first, second = [0, 1, 2, 3, 8, 9, 10, 11][: 4 * len(vectors)], [4, 5, 6, 7, 12, 13, 14, 15][: 4 * len(vectors)]
+    a, b = vectors[0], vectors[-1]
+    return builder.fadd(shuffled(builder, a, b, first), shuffled(builder, a, b, second))
 
 
 def data_of(context, builder, signature, args, place):
@@ -70,6 +74,14 @@ def rows_of(builder, data, rows, first, count):
     """Where `count` rows begin, whose offsets are in an array."""
     index = [builder.add(first, ir.IntType(64)(q)) for q in range(count)]
     return [builder.gep(data, [builder.load(builder.gep(rows, [i]))]) for i in index]
+
+
+def in_order(builder):
+    """Keep loads before this before those after it.
+
+    LLVM would put all additions to one sum in a row, each of which waits for the one before.
+    """
+    builder.asm(ir.FunctionType(ir.VoidType(), []), "", "~{memory}", [], side_effect=True)
 
 
 def each_vector(builder, count, at_once, body):
@@ -122,29 +134,31 @@ def dots(typing_context, left, left_at, right, rows, first, target, out, out_at,
                 builder.store(
                     multiply_add(builder, value, load_vector(builder, row, offset), builder.load(total)), total
                 )
+            in_order(builder)
 
         each_vector(builder, length, at_once, add)
-        sums = [builder.load(t) for t in totals[0]]
+        columns = [builder.load(t) for t in totals[0]]
         for others in totals[1:]:
-            sums = [builder.fadd(s, builder.load(t)) for s, t in zip(sums, others)]
-        for q in range(0, count, 4):
-            four = sums_of_four(builder, *sums[q : q + 4])
-            places = (builder.add(start, ir.IntType(64)(q)) for start in (args[7], args[4]))
-            to, away = (builder.bitcast(builder.gep(p, [i]), four.type.as_pointer()) for p, i in zip((f, y), places))
-            builder.store(builder.fsub(four, builder.load(away, align=8)), to, align=8)
+            columns = [builder.fadd(c, builder.load(t)) for c, t in zip(columns, others)]
+        values = sums(builder, columns)
+        to, away = (
+            builder.bitcast(builder.gep(p, [i]), values.type.as_pointer()) for p, i in ((f, args[7]), (y, args[4]))
+        )
+        builder.store(builder.fsub(values, builder.load(away, align=8)), to, align=8)
         return context.get_dummy_value()
 
     return types.none(left, left_at, right, rows, first, target, out, out_at, vectors, samples), codegen
 
 
 @intrinsic(prefer_literal=True)
-def combine(typing_context, out, right, rows, first, weights, weight_at, vectors, samples, more):
-    """out[k] = sum_q weights[weight_at + q] right[rows[first + q] + k], q < samples; added to it with `more`."""
+def combine(typing_context, out, out_at, right, rows, first, weights, weight_at, vectors, samples, more):
+    """out[out_at + k] = sum_q weights[weight_at + q] right[rows[first + q] + k], q < samples; added with `more`."""
     length, count, added = vectors.literal_value, samples.literal_value, more.literal_value
 
     def codegen(context, builder, signature, args):
-        total, x, offsets, r = (data_of(context, builder, signature, args, place) for place in (0, 1, 2, 4))
-        begin, r = rows_of(builder, x, offsets, args[3], count), builder.gep(r, [args[5]])
+        total, x, offsets, r = (data_of(context, builder, signature, args, place) for place in (0, 2, 3, 5))
+        total = builder.gep(total, [args[1]])
+        begin, r = rows_of(builder, x, offsets, args[4], count), builder.gep(r, [args[6]])
         weight = [spread(builder, builder.load(builder.gep(r, [ir.IntType(64)(q)]))) for q in range(count)]
 
         def add(offset, place):
@@ -156,7 +170,7 @@ def combine(typing_context, out, right, rows, first, weights, weight_at, vectors
         each_vector(builder, length, 1, add)
         return context.get_dummy_value()
 
-    return types.none(out, right, rows, first, weights, weight_at, vectors, samples, more), codegen
+    return types.none(out, out_at, right, rows, first, weights, weight_at, vectors, samples, more), codegen
 
 
 @intrinsic(prefer_literal=True)
@@ -270,10 +284,8 @@ def product(
     return types.none(*given), codegen
 
 
-HELPERS = (vector_at, load_vector, spread, multiply_add, shuffled, sums_of_four, data_of, rows_of, each_vector)
-SOURCE = "VECTOR = ir.VectorType(ir.DoubleType(), 8)\n\n\n" + "\n\n".join(
-    [
-        *map(inspect.getsource, HELPERS),
-        *(inspect.getsource(f._defn) for f in (wide, dots, combine, weighted, clear, product)),
-    ]
+HELPERS: tuple[Any, ...] = (
+    *(vector_at, load_vector, spread, multiply_add, shuffled, sums, data_of, rows_of, in_order, each_vector),
+    *(f._defn for f in (wide, dots, combine, weighted, clear, product)),
 )
+SOURCE = "VECTOR = ir.VectorType(ir.DoubleType(), 8)\n\n\n" + "\n\n".join(map(inspect.getsource, HELPERS))

@@ -1,0 +1,87 @@
+"""The text of a generated module whose passes over replicas are intrinsics (`vector_steps`): its loop over steps.
+
+Upper-case words in angle brackets are filled in by `codegen`.
+"""
+
+from __future__ import annotations
+
+__all__ = ["INDEXED"]
+
+INDEXED = '''\
+@called
+def gather(drawn, index, pairs, width):
+    """Copy the inputs and the target of the sample that each replica drew into rows."""
+    hot()
+    for c in range(INPUTS + 1):
+        first = np.uint64(c) * width
+        for k in range(LANES):
+            drawn[c * LANES + k] = pairs[first + np.uint64(2) * index[k]]
+
+
+@called
+def set_targets(pairs, y, sigma, width):
+    """Targets with label noise: y + sigma and y - sigma of each sample."""
+    first = np.uint64(INPUTS) * width
+    for i in range(np.uint64(y.size)):
+        pairs[first + np.uint64(2) * i] = y[i] + sigma[i]
+        pairs[first + np.uint64(2) * i + np.uint64(1)] = y[i] - sigma[i]
+
+
+@allocating
+def make_scratch(x, y):
+    """Total gradient, label noise, index, the data of the drawn sample, and all data twice, column after column."""
+    n = y.size
+    width = max(16, 2 * n)  # eight samples are looked up in two vectors
+    pairs, none = np.zeros((INPUTS + 1) * width), np.zeros(n)
+    for i in range(2 * n):
+        for c in range(INPUTS):
+            pairs[c * width + i] = x[i // 2, c]
+    set_targets(pairs, y, none, np.uint64(width))
+    return rows(D), rows(1), np.zeros(LANES, dtype=np.uint64), rows(INPUTS + 1), pairs, np.zeros(5 * LANES, dtype=np.uint64)
+
+
+@called
+def run(theta, words, order, status, scratch<SUMS>, step, stop, x, y, sigma, rate, batch, sampling, law, bound):
+    """Take steps from number `step` to `stop`, all at once until the next check where signs come from words."""
+    hot()
+    total, noise, index, drawn, pairs, _ = scratch
+    n = y.size
+    width, period = np.uint64(max(16, 2 * n)), max(1, 64 // n)
+    in_words, in_draws = law == RADEMACHER and sampling == FULL and n <= 64, law == RADEMACHER and sampling == WITH_REPLACEMENT
+    if in_words or in_draws:
+        set_targets(pairs, y, sigma, width)
+<HELD>
+    while step < stop:
+        phase, taken = step % period, 1
+        if in_words:
+            if phase == 0:
+                next_words(words)
+            taken = min(period - phase, stop - step)
+            full_pass(theta, words, pairs, n, width, rate, phase, taken, <RAW>)
+        elif in_draws:
+            taken = min(period - phase, stop - step)
+            drawn_pass(theta, words, pairs, n, width, rate, batch, taken, <RAW>)
+        elif sampling == FULL:
+            for i in range(n):
+                full_noise(words, noise, np.uint64(0), sigma[i], law, phase * n + i)
+                same_pass(theta, total, noise, pairs, width, i)
+            update_pass(theta, total, rate, <RAW>)
+        else:
+            for b in range(batch):
+                draw(words, order, index, noise, sigma, b, sampling, law)
+                gather(drawn, index, pairs, width)
+                rows_pass(theta, total, drawn, noise)
+            update_pass(theta, total, rate, <RAW>)
+        step += taken
+<HOLD>
+        if step % period == 0:
+            check(theta, status, bound, step)
+'''
+
+INDEXED_NOISELESS = '''\
+@called
+def noiseless_step(theta, scratch, x, y, rate):
+    """One full-batch step without label noise: all signs are zero, and so are all sizes."""
+    hot()
+    full_pass(theta, scratch[5], scratch[4], y.size, max(16, 2 * y.size), rate, 0, 1, None)
+'''

@@ -1,0 +1,194 @@
+"""A three-address list, and loops over steps and replicas around it, as LLVM code on vectors of eight replicas.
+
+Numba has no vectors in its language; so a pass of a generated module over its replicas is one intrinsic, which walks
+the printed list when it is compiled. `GROUPS` vectors stand side by side. What stands below `__all__` is copied into
+every generated module that needs it.
+"""
+
+# mypy: disable-error-code="no-untyped-def, no-untyped-call, untyped-decorator"
+
+from __future__ import annotations
+
+from llvmlite import ir
+from numba.core import cgutils
+
+from .kernel_random import LANES
+from .vector_math import FUNCTIONS, VECTOR, WORDS, signs
+
+D, STATISTICS = 1, ((0,), (0, 0))  # each module has its own
+
+__all__ = ["Cells", "add_moments", "each_group", "evaluate", "take_steps"]
+
+GROUPS = 4
+INDEX, INDEX32 = ir.IntType(64), ir.IntType(32)
+
+
+def evaluate(v, listing, inputs):
+    """The results of a printed list for these values of its inputs, in order.
+
+    Functions that can be evaluated together stand side by side as the vectors do.
+    """
+    lines = [line.split() for line in listing.splitlines()]
+    values = dict(zip(lines[0][1:], inputs))
+    waiting = [(line[0], line[2], line[3:]) for line in lines[1:] if line[0] != "out"]
+    simple = {"add": v.add, "sub": v.sub, "mul": v.mul, "div": v.div, "neg": v.neg, "sqrt": v.sqrt, "abs": v.abs}
+    simple["sign"] = lambda a: signs(v, a)
+
+    def known(argument):
+        return values[argument] if argument in values else [v.number(float(argument))] * len(inputs[0])
+
+    while waiting:
+        later = []
+        for target, operation, arguments in waiting:
+            missing = {other[0] for other in waiting} - set(values)
+            if operation in simple and not missing & set(arguments):
+                values[target] = simple[operation](*map(known, arguments))
+            else:
+                later.append((target, operation, arguments))
+        names = {line[0] for line in later}
+        ready = [line for line in later if not names & set(line[2])]
+        if ready:
+            together = [line for line in ready if line[1] == ready[0][1]][:2]
+            size = len(inputs[0])
+            results = FUNCTIONS[ready[0][1]](v, [a for line in together for a in known(line[2][0])])
+            for k, line in enumerate(together):
+                values[line[0]] = results[k * size : (k + 1) * size]
+            later = [line for line in later if line not in together]
+        waiting = later
+    return [known(line[3]) for line in lines if line[0] == "out"]
+
+
+class Cells:
+    """Lists of vectors that change: registers, once LLVM has optimized."""
+
+    def __init__(self, v, rows):
+        self.v = v
+        self.places = [[cgutils.alloca_once(v.builder, value.type) for value in row] for row in rows]
+        self.put(rows)
+
+    def put(self, rows):
+        for places, row in zip(self.places, rows):
+            for place, value in zip(places, row):
+                self.v.builder.store(value, place)
+
+    def get(self):
+        return [[self.v.builder.load(place) for place in row] for row in self.places]
+
+
+def place(v, data, *offsets):
+    """A pointer so far into an array."""
+    for offset in offsets:
+        data = v.builder.gep(data, [INDEX(offset) if isinstance(offset, int) else offset])
+    return data
+
+
+def load(v, data, *offsets, kind=VECTOR):
+    """Eight entries."""
+    return v.builder.load(v.builder.bitcast(place(v, data, *offsets), kind.as_pointer()), align=8)
+
+
+def load_rows(v, data, base, count, kind=VECTOR):
+    """Rows of replicas."""
+    return [[load(v, data, base, j * LANES + 8 * g, kind=kind) for g in range(GROUPS)] for j in range(count)]
+
+
+def store_rows(v, data, base, rows, stride=LANES):
+    """Write rows of replicas back."""
+    for j, row in enumerate(rows):
+        for g, value in enumerate(row):
+            to = place(v, data, base, j * stride + 8 * g)
+            v.builder.store(value, v.builder.bitcast(to, value.type.as_pointer()), align=8)
+
+
+def spread(v, number):
+    """A number, or a few, again and again in all vectors."""
+    count = 1
+    if isinstance(number.type, ir.VectorType):
+        one, count = number, number.type.count
+    else:
+        one = v.builder.insert_element(ir.Constant(ir.VectorType(number.type, 8), ir.Undefined), number, INDEX32(0))
+    mask = ir.Constant(ir.VectorType(ir.IntType(32), 8), [k % count for k in range(8)])
+    return [v.builder.shuffle_vector(one, ir.Constant(one.type, ir.Undefined), mask)] * GROUPS
+
+
+def each_group(v, body):
+    """Call body(first lane) for all lanes."""
+    with cgutils.for_range(v.builder, INDEX(LANES // (8 * GROUPS))) as loop:
+        body(v.builder.mul(loop.index, INDEX(8 * GROUPS)))
+
+
+def next_word(v, state):
+    """The next words of xoshiro256++, and its new state."""
+    a, b, c, d = state
+    builder = v.builder
+    word = v.each(builder.add, turned(v, v.each(builder.add, a, d), 23), a)
+    shifted = v.left(b, 17)
+    c, d = v.each(builder.xor, c, a), v.each(builder.xor, d, b)
+    a, b = v.each(builder.xor, a, d), v.each(builder.xor, b, c)
+    return word, [a, b, v.each(builder.xor, c, shifted), turned(v, d, 45)]
+
+
+def turned(v, word, by):
+    """Words, rotated to the left."""
+    return v.each(v.builder.or_, v.left(word, by), v.right(word, 64 - by))
+
+
+def add_moments(v, raw, base, buffer, count, stride, step):
+    """Add the moments of `count` steps to rows of sums; theta of a step stands in rows `stride` apart."""
+    each = 20
+    for first in range(0, len(STATISTICS), each):
+        block = STATISTICS[first : first + each]
+        together = max(1, each // len(block))
+        for low in range(0, GROUPS, together):
+            groups = range(low, min(GROUPS, low + together))
+            offsets = [[(first + m) * LANES + 8 * g for g in groups] for m in range(len(block))]
+            sums = Cells(v, [[load(v, raw, base, at) for at in row] for row in offsets])
+            with cgutils.for_range(v.builder, count) as loop:
+                at = v.builder.mul(loop.index, INDEX(step))
+                used = sorted({j for pair in block for j in pair})
+                theta = {j: [load(v, buffer, at, j * stride + 8 * g) for g in groups] for j in used}
+                totals = sums.get()
+                for m, pair in enumerate(block):
+                    factors = [theta[j] for j in pair]
+                    totals[m] = v.add(totals[m], v.mul(*factors) if len(pair) == 2 else factors[0])
+                sums.put(totals)
+            for row, values in zip(offsets, sums.get()):
+                for at, value in zip(row, values):
+                    to = place(v, raw, base, at)
+                    v.builder.store(value, v.builder.bitcast(to, VECTOR.as_pointer()), align=8)
+
+
+def take_steps(v, theta, steps, unit, some, raw, base):
+    """`steps` steps, `unit` at a time: some(count, keep) takes `count`, and calls keep() before each."""
+    builder = v.builder
+
+    def loops(number, keep):
+        with cgutils.for_range(builder, builder.udiv(number, INDEX(unit))):
+            some(unit, keep)
+        if unit > 1:
+            with cgutils.for_range(builder, builder.urem(number, INDEX(unit))):
+                some(1, keep)
+
+    if raw is None:
+        loops(steps, lambda: None)
+        return
+    # theta goes to a small buffer, so that the sums need registers only now and then.
+    size = 8 * GROUPS * D
+    most = max(1, min(64, 2048 // size) // unit * unit)
+    buffer = cgutils.alloca_once(builder, ir.DoubleType(), size=INDEX(most * size))
+    left, filled = (cgutils.alloca_once_value(builder, start) for start in (steps, INDEX(0)))
+
+    def keep():
+        at = builder.load(filled)
+        store_rows(v, buffer, at, theta.get(), stride=8 * GROUPS)
+        builder.store(builder.add(at, INDEX(size)), filled)
+
+    chunks = builder.udiv(builder.add(steps, INDEX(most - 1)), INDEX(most))
+    with cgutils.for_range(builder, chunks):
+        many = builder.icmp_unsigned("<", builder.load(left), INDEX(most))
+        count = builder.select(many, builder.load(left), INDEX(most))
+        builder.store(builder.sub(builder.load(left), count), left)
+        builder.store(INDEX(0), filled)
+        loops(count, keep)
+        add_moments(v, raw, base, buffer, count, 8 * GROUPS, size)
+

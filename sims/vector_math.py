@@ -1,0 +1,251 @@
+"""Vectors of eight replicas in LLVM's language: arithmetic and elementary functions for generated kernels.
+
+Every operation takes lists of vectors and is written for one after the other, so that what is independent stands side
+by side and a processor need not wait for one result before it begins the next. What stands below
+`__all__` is copied into every generated module that needs it.
+"""
+
+# mypy: disable-error-code="no-untyped-def, no-untyped-call, untyped-decorator"
+
+from __future__ import annotations
+
+import math
+
+from llvmlite import binding, ir
+from numba.core import cgutils, config
+
+__all__ = ["FUNCTIONS", "VECTOR", "WORDS", "Lanes", "cpu_has", "exps", "logs", "sigmoids", "signs", "tanhs"]
+
+VECTOR = ir.VectorType(ir.DoubleType(), 8)
+WORDS = ir.VectorType(ir.IntType(64), 8)
+# Adding it rounds to an integer, which then stands in the low bits, ready to be moved into the exponent field.
+ROUND = 6755399441055744.0 + 1023.0
+# (exp(r) - 1 - r) / r**2 for abs(r) <= log(2)/2, the Chebyshev fit of degree 10, lowest power first.
+EXPM1 = (
+    0.5,
+    1.666666666666667e-01,
+    4.166666666666667e-02,
+    8.333333333326112e-03,
+    1.388888888888373e-03,
+    1.984126987490126e-04,
+    2.4801587325605324e-05,
+    2.7557255297969643e-06,
+    2.755727357010214e-07,
+    2.5105259538448494e-08,
+    2.0914717341716378e-09,
+)
+# The fit of fdlibm, in the squared argument.
+LOG = (
+    6.666666666666735130e-01,
+    3.999999999940941908e-01,
+    2.857142874366239149e-01,
+    2.222219843214978396e-01,
+    1.818357216161805012e-01,
+    1.531383769920937332e-01,
+    1.479819860511658591e-01,
+)
+
+
+def cpu_has(feature):
+    """Whether code is made for this processor, and it has that."""
+    named = config.CPU_NAME is not None or config.CPU_FEATURES is not None
+    return not named and bool(binding.get_host_cpu_features().get(feature, False))
+
+
+class Lanes:
+    """Operations on lists of vectors; a number stands for a list of vectors of it.
+
+    Floating-point operations may be contracted to fused ones, and nothing else: other liberties remove tests for nan,
+    or reorder the additions that round to an integer.
+    """
+
+    def __init__(self, builder):
+        self.builder = builder
+        # The permutations by a variable and the scaling by powers of two.
+        self.wide = cpu_has("avx512f") and cpu_has("avx512dq")
+        self.fused = cpu_has("fma")
+
+    def each(self, make, *operands, **options):
+        """A result for each place in the lists."""
+        length = max(len(a) for a in operands if isinstance(a, list))
+        rows = [a if isinstance(a, list) else [self.number(a)] * length for a in operands]
+        return [make(*row, **options) for row in zip(*rows)]
+
+    def number(self, value):
+        """A vector of equal numbers: doubles, or words of 64 bits."""
+        return ir.Constant(WORDS if isinstance(value, int) else VECTOR, [value] * 8)
+
+    def add(self, a, b):
+        return self.each(self.builder.fadd, a, b, flags=("contract",))
+
+    def sub(self, a, b):
+        return self.each(self.builder.fsub, a, b, flags=("contract",))
+
+    def mul(self, a, b):
+        return self.each(self.builder.fmul, a, b, flags=("contract",))
+
+    def div(self, a, b):
+        return self.each(self.builder.fdiv, a, b, flags=("contract",))
+
+    def neg(self, a):
+        return self.each(self.builder.fneg, a)
+
+    def multiply_add(self, a, b, c):
+        return self.add(self.mul(a, b), c)
+
+    def sqrt(self, a):
+        return self.call("llvm.sqrt.v8f64", a)
+
+    def abs(self, a):
+        return self.call("llvm.fabs.v8f64", a)
+
+    def call(self, name, *operands):
+        """A function of LLVM on vectors."""
+
+        def make(*row):
+            kind = ir.FunctionType(row[0].type, [value.type for value in row])
+            return self.builder.call(cgutils.get_or_insert_function(self.builder.module, kind, name), row)
+
+        return self.each(make, *operands)
+
+    def where(self, comparison, a, b, one, other):
+        """`one` where the comparison of a and b holds, `other` where it does not or there is a nan."""
+        yes = self.each(lambda p, q: self.builder.fcmp_ordered(comparison, p, q), a, b)
+        return self.each(self.builder.select, yes, one, other)
+
+    def between(self, a, low, high):
+        """The nearest number in an interval; nan stays."""
+        a = self.where("<", high, a, high, a)
+        return self.where(">", low, a, low, a)
+
+    def words(self, a):
+        """The bits of doubles."""
+        return self.each(lambda p: self.builder.bitcast(p, WORDS), a)
+
+    def doubles(self, a):
+        """Doubles with these bits."""
+        return self.each(lambda p: self.builder.bitcast(p, VECTOR), a)
+
+    def left(self, a, by):
+        return self.each(self.builder.shl, a, by)
+
+    def right(self, a, by):
+        return self.each(self.builder.lshr, a, by)
+
+    def polynomial(self, x, coefficients):
+        """Horner's way: the fewest operations, and what stands side by side fills the time between them."""
+        value = coefficients[-1]
+        for c in coefficients[-2::-1]:
+            value = self.multiply_add(value, x, c)
+        return value
+
+
+def reduced(v, x, scale):
+    """m, ROUND + m and r with scale x = m log(2) + scale r, abs(scale r) <= log(2)/2."""
+    shifted = v.add(v.mul(x, scale * 1.4426950408889634), ROUND)
+    m = v.sub(shifted, ROUND)
+    if v.fused and scale == 2.0:
+        # Off by m/2 ulp of log(2): where m is large tanh no longer notices.
+        return m, shifted, v.sub(x, v.mul(m, 0.6931471805599453 / scale))
+    high, low = 0.6931471803691238 / scale, 1.9082149292705877e-10 / scale
+    return m, shifted, v.sub(v.sub(x, v.mul(m, high)), v.mul(m, low))
+
+
+def tanhs(v, x):
+    """tanh(x) = t / (t + 2), t = expm1(2 x) = 2**m expm1(2 r) + 2**m - 1; below 4 ulp, nan propagates."""
+    x = v.between(x, -20.0, 20.0)  # tanh(20) rounds to 1
+    _, shifted, r = reduced(v, x, 2.0)
+    q = v.polynomial(r, [c * 2.0 ** (k + 2) for k, c in enumerate(EXPM1)])
+    p = v.mul(r, v.add(v.mul(r, q), 2.0))  # in this order -0 stays
+    power = v.doubles(v.left(v.words(shifted), 52))
+    t = v.sub(v.mul(power, p), v.sub(1.0, power))
+    return quotients(v, t, v.add(t, 2.0))
+
+
+MODE = "hw"
+
+
+def inverse(v, d):
+    r = v.call("llvm.x86.avx512.rcp14.pd.512", d, [v.number(0.0)] * len(d), [ir.IntType(8)(-1)] * len(d))
+    return r, v.sub(1.0, v.mul(d, r))
+
+
+def refined(v, t, d):
+    r, e = inverse(v, d)
+    r = v.multiply_add(r, e, r)
+    q = v.mul(t, r)
+    return v.multiply_add(v.sub(t, v.mul(d, q)), r, q)
+
+
+def quotients(v, t, d):
+    n = len(t)
+    h = n // 2
+    if MODE == "hw" or n == 1:
+        return v.div(t, d)
+    if MODE == "rcp":
+        return refined(v, t, d)
+    if MODE == "mix":
+        out = [None] * n
+        for k in range(n):
+            out[k] = (v.div if k % 2 else refined)(*([v] if k % 2 == 0 else []), [t[k]], [d[k]])[0]
+        return out
+    d1, d2 = d[:h], d[h:2*h]
+    both = v.mul(d1, d2)
+    if MODE == "shared" :
+        i = v.div(1.0, both)
+    elif MODE == "sharedrcp":
+        r, e = inverse(v, both)
+        i = v.multiply_add(r, v.multiply_add(v.multiply_add(e, e, e), e, e), r)
+    return v.mul(v.mul(t[:h], d2), i) + v.mul(v.mul(t[h:2*h], d1), i) + v.div(t[2*h:], d[2*h:]) if n % 2 else v.mul(v.mul(t[:h], d2), i) + v.mul(v.mul(t[h:2*h], d1), i)
+
+
+def exps(v, x):
+    """exp(x) = 2**m (1 + expm1(r)), x = m log(2) + r; below 2 ulp, nan propagates."""
+    x = v.between(x, -750.0, 710.0)
+    m, _, r = reduced(v, x, 1.0)
+    square = v.mul(r, r)
+    value = v.add(v.add(v.mul(square, v.polynomial(r, EXPM1)), r), 1.0)
+    if v.wide:
+        kind = ir.FunctionType(VECTOR, [VECTOR, VECTOR, VECTOR, ir.IntType(8), ir.IntType(32)])
+        scale = cgutils.get_or_insert_function(v.builder.module, kind, "llvm.x86.avx512.mask.scalef.pd.512")
+        every, rounding = ir.IntType(8)(-1), ir.IntType(32)(4)
+        return v.each(lambda a, b: v.builder.call(scale, [a, b, a, every, rounding]), value, m)
+    half = v.add(v.mul(m, 0.5), ROUND)  # in two factors, because 2**1024 and 2**-1074 have no exponent field
+    rest = v.add(v.sub(m, v.sub(half, ROUND)), ROUND)
+    for factor in (half, rest):
+        value = v.mul(value, v.doubles(v.left(v.words(factor), 52)))
+    return value
+
+
+def logs(v, x):
+    """log(x) = k log(2) + log(m), m between sqrt(1/2) and sqrt(2) (the fit of fdlibm); below 2 ulp, nan propagates."""
+    tiny = 2.2250738585072014e-308
+    scaled = v.where("<", x, tiny, v.mul(x, 18014398509481984.0), x)  # 2**54
+    offset = v.where("<", x, tiny, 4503599627371573.0, 4503599627371519.0)
+    bits = v.each(v.builder.add, v.words(scaled), 0x0009_5F62_0000_0000)
+    k = v.sub(v.doubles(v.each(v.builder.or_, v.right(bits, 52), 0x4330_0000_0000_0000)), offset)
+    mantissa = v.each(v.builder.and_, bits, 0x000F_FFFF_FFFF_FFFF)
+    f = v.sub(v.doubles(v.each(v.builder.add, mantissa, 0x3FE6_A09E_0000_0000)), 1.0)
+    s = v.div(f, v.add(f, 2.0))
+    z = v.mul(s, s)
+    q = v.polynomial(z, LOG)
+    half = v.mul(v.mul(f, f), 0.5)
+    low = v.add(v.mul(s, v.add(half, v.mul(z, q))), v.mul(k, 1.90821492927058770002e-10))
+    value = v.sub(v.mul(k, 6.93147180369123816490e-01), v.sub(v.sub(half, low), f))
+    value = v.where("<", x, math.inf, value, x)
+    value = v.where("==", x, 0.0, -math.inf, value)
+    return v.where("<", x, 0.0, math.nan, value)
+
+
+def sigmoids(v, x):
+    """1/(1 + exp(-x)) = e / (1 + e) or 1 / (1 + e), e = exp(-abs(x)); below 4 ulp, nan propagates."""
+    e = exps(v, v.neg(v.abs(x)))
+    return v.div(v.where(">=", x, 0.0, 1.0, e), v.add(e, 1.0))
+
+
+def signs(v, x):
+    """-1, 0 or 1: the derivative of abs."""
+    return v.where(">", x, 0.0, 1.0, v.where("<", x, 0.0, -1.0, 0.0))
+
+
+FUNCTIONS = {"tanh": tanhs, "exp": exps, "log": logs, "sigmoid": sigmoids}

@@ -1,0 +1,230 @@
+"""Passes of a generated module over its replicas: intrinsics around the model's three-address lists.
+
+What stands below `__all__` is copied into every generated module that needs it.
+"""
+
+# mypy: disable-error-code="no-untyped-def, no-untyped-call, untyped-decorator"
+
+from __future__ import annotations
+
+import inspect
+
+from llvmlite import ir
+from numba import types
+from numba.core import cgutils
+from numba.extending import intrinsic
+
+from .kernel_random import LANES
+from .vector_list import (
+    D, GROUPS, INDEX, Cells, add_moments, each_group, evaluate, load, load_rows, next_word, place, spread,
+    store_rows, take_steps,
+)
+from .vector_math import VECTOR, WORDS, Lanes
+
+INPUTS, SAMPLE, UPDATE, STEP = 1, "", "", ""  # each module has its own
+
+__all__ = ["drawn_pass", "full_pass", "rows_pass", "same_pass", "update_pass"]
+
+
+def pointers(context, builder, signature, args):
+    """The arguments, arrays by where they begin."""
+    given = []
+    for kind, value in zip(signature.args, args):
+        if isinstance(kind, types.Array):
+            value = context.make_array(kind)(context, builder, value).data
+        elif isinstance(kind, types.Float):
+            value = context.cast(builder, value, kind, types.float64)
+        elif isinstance(kind, types.Integer):
+            value = context.cast(builder, value, kind, types.int64)
+        given.append(None if isinstance(kind, types.NoneType) else value)
+    return given
+
+
+def vector_pass(emit):
+    """An intrinsic for emit(v, *arguments)."""
+
+    def typing(typing_context, *given):
+        def codegen(context, builder, signature, args):
+            emit(Lanes(builder), *pointers(context, builder, signature, args))
+            return context.get_dummy_value()
+
+        return types.none(*given), codegen
+
+    # Numba gives each argument of the signature; a starred one would be a tuple.
+    typing.__signature__ = inspect.signature(emit)
+    return intrinsic(typing)
+
+
+def signed_labels(v, word, pairs, offset):
+    """y + sigma or y - sigma, by the lowest bit of a word."""
+    two = ir.VectorType(ir.DoubleType(), 2)
+    pair = v.builder.load(v.builder.bitcast(place(v, pairs, offset), two.as_pointer()), align=8)
+    table = spread(v, pair)
+    if v.wide:
+        return permuted(v, table, word)
+    odd = v.each(lambda w: v.builder.trunc(w, ir.VectorType(ir.IntType(1), 8)), word)
+    above, below = (spread(v, v.builder.extract_element(pair, ir.IntType(32)(k))) for k in (0, 1))
+    return v.each(v.builder.select, odd, below, above)
+
+
+def permuted(v, table, word):
+    """The entries of a vector whose numbers are the low three bits of words."""
+    return v.call("llvm.x86.avx512.permvar.df.512", table, word)
+
+
+def looked_up(v, pairs, n, width, word):
+    """Inputs and y + noise of the samples that words draw: rows of `pairs`, at twice the index plus the sign."""
+    builder = v.builder
+    drawn = v.each(builder.mul, v.right(word, 32), spread(v, n))
+    even = v.each(builder.and_, v.right(drawn, 31), -2)
+    at = v.each(builder.or_, even, v.each(builder.and_, word, 1))
+    rows = [place(v, pairs, builder.mul(width, INDEX(c))) for c in range(INPUTS + 1)]
+
+    def gathered():
+        return [[gather_eight(v, row, index) for index in at] for row in rows]
+
+    if not v.wide:
+        return gathered()
+    found = Cells(v, [[v.number(0.0)] * GROUPS for _ in rows])
+    with builder.if_else(builder.icmp_unsigned("<=", n, INDEX(8))) as (few, many):
+        with few:
+            found.put(
+                [
+                    v.call("llvm.x86.avx512.vpermi2var.pd.512", [load(v, row)] * GROUPS, at, [load(v, row, 8)] * GROUPS)
+                    for row in rows
+                ]
+            )
+        with many:
+            found.put(gathered())
+    return found.get()
+
+
+def gather_eight(v, data, index):
+    """Eight entries anywhere in an array."""
+    value = ir.Constant(VECTOR, ir.Undefined)
+    for k in range(8):
+        at = v.builder.extract_element(index, ir.IntType(32)(k))
+        value = v.builder.insert_element(value, v.builder.load(v.builder.gep(data, [at])), ir.IntType(32)(k))
+    return value
+
+
+def add_sample(v, theta, total, inputs, label):
+    """Add residual times gradient to the total."""
+    residual, *gradient = evaluate(v, SAMPLE, [*theta, *inputs, label])
+    total.put([v.multiply_add(residual, g, t) for g, t in zip(gradient, total.get())])
+
+
+@vector_pass
+def full_pass(v, theta, words, pairs, n, width, rate, phase, steps, raw):
+    """Full batches, with the signs in the last word from step `phase` on."""
+    builder, rate = v.builder, spread(v, rate)
+
+    def group(base):
+        state = Cells(v, load_rows(v, theta, base, D))
+        (word,) = load_rows(v, place(v, words, 4 * LANES), base, 1, kind=WORDS)
+        start = spread(v, builder.mul(phase, n))
+        # Where one word has no sign for each sample it is zero.
+        bits = Cells(v, [v.right(word, start)])
+        total = Cells(v, [[v.number(0.0)] * GROUPS] * D)
+
+        def some(count, keep):
+            keep()
+            now = state.get()
+            total.put([[v.number(0.0)] * GROUPS] * D)
+            with cgutils.for_range(builder, n) as loop:
+                twice = builder.mul(loop.index, INDEX(2))
+                inputs = [
+                    spread(v, builder.load(place(v, pairs, builder.mul(width, INDEX(c)), twice)))
+                    for c in range(INPUTS)
+                ]
+                (word,) = bits.get()
+                label = signed_labels(v, word, place(v, pairs, builder.mul(width, INDEX(INPUTS))), twice)
+                bits.put([v.right(word, 1)])
+                add_sample(v, now, total, inputs, label)
+            state.put(evaluate(v, UPDATE, [*now, *total.get(), rate]))
+
+        take_steps(v, state, steps, 1, some, raw, base)
+        store_rows(v, theta, base, state.get())
+
+    each_group(v, group)
+
+
+@vector_pass
+def drawn_pass(v, theta, words, pairs, n, width, rate, batch, steps, raw):
+    """Batches with replacement, with random signs."""
+    builder, rate = v.builder, spread(v, rate)
+
+    def group(base):
+        state = Cells(v, load_rows(v, theta, base, D))
+        generator = Cells(v, load_rows(v, words, base, 5, kind=WORDS))
+        total = Cells(v, [[v.number(0.0)] * GROUPS] * D)
+
+        def draw():
+            word, after = next_word(v, generator.get()[:4])
+            generator.put([*after, word])
+            *inputs, label = looked_up(v, pairs, n, width, word)
+            return inputs, label
+
+        def some(count, keep):
+            keep()
+            now = state.get()
+            with builder.if_else(builder.icmp_unsigned("==", batch, INDEX(1))) as (one, more):
+                with one:
+                    inputs, label = draw()
+                    state.put(evaluate(v, STEP, [*now, *inputs, label, rate]))
+                with more:
+                    total.put([[v.number(0.0)] * GROUPS] * D)
+                    with cgutils.for_range(builder, batch):
+                        inputs, label = draw()
+                        add_sample(v, now, total, inputs, label)
+                    state.put(evaluate(v, UPDATE, [*now, *total.get(), rate]))
+
+        take_steps(v, state, steps, 1, some, raw, base)
+        store_rows(v, theta, base, state.get())
+        store_rows(v, words, base, generator.get())
+
+    each_group(v, group)
+
+
+@vector_pass
+def rows_pass(v, theta, total, drawn, noise):
+    """Add what the sample in rows of its own for each replica contributes to the total."""
+
+    def group(base):
+        now, sums = load_rows(v, theta, base, D), Cells(v, load_rows(v, total, base, D))
+        *inputs, target = load_rows(v, drawn, base, INPUTS + 1)
+        (eps,) = load_rows(v, noise, base, 1)
+        add_sample(v, now, sums, inputs, v.add(target, eps))
+        store_rows(v, total, base, sums.get())
+
+    each_group(v, group)
+
+
+@vector_pass
+def same_pass(v, theta, total, noise, pairs, width, i):
+    """Add what sample i contributes in every replica to the total."""
+    at = [place(v, pairs, v.builder.mul(width, INDEX(c)), v.builder.mul(i, INDEX(2))) for c in range(INPUTS + 1)]
+    *inputs, target = (spread(v, v.builder.load(p)) for p in at)
+
+    def group(base):
+        now, sums = load_rows(v, theta, base, D), Cells(v, load_rows(v, total, base, D))
+        (eps,) = load_rows(v, noise, base, 1)
+        add_sample(v, now, sums, inputs, v.add(target, eps))
+        store_rows(v, total, base, sums.get())
+
+    each_group(v, group)
+
+
+@vector_pass
+def update_pass(v, theta, total, rate, raw):
+    """Update every replica by its total, and clear the total."""
+    rate = spread(v, rate)
+
+    def group(base):
+        if raw is not None:
+            add_moments(v, raw, base, place(v, theta, base), INDEX(1), LANES, 0)
+        now, sums = load_rows(v, theta, base, D), load_rows(v, total, base, D)
+        store_rows(v, theta, base, evaluate(v, UPDATE, [*now, *sums, rate]))
+        store_rows(v, total, base, [[v.number(0.0)] * GROUPS] * D)
+
+    each_group(v, group)

@@ -1,0 +1,76 @@
+"""The self-test sees vector code, and a kernel that fell back to scalar code."""
+
+from __future__ import annotations
+
+import pytest
+from click.testing import CliRunner
+from flatmin.sims import cli, doctor
+from flatmin.sims.cache import build_module
+from flatmin.sims.codegen import generate, generate_moments
+from flatmin.sims.kernel import Kernel
+from flatmin.sims.linear_kernel import linear_text
+from kernel_models import tanh_model, uv_model
+
+
+def assembly(text, folder, function="advance"):
+    return next(iter(getattr(build_module(text, folder), function).inspect_asm().values()))
+
+
+@pytest.mark.parametrize("make", [uv_model, tanh_model])
+def test_generated_kernels_are_vector_code(make, tmp_path):
+    finding = doctor.instructions(assembly(generate(make()), tmp_path))
+    assert finding.good, finding
+
+
+def test_sums_and_the_linear_process_are_vector_code(tmp_path):
+    (tmp_path / "a").mkdir()
+    (tmp_path / "b").mkdir()
+    assert doctor.instructions(assembly(generate_moments(uv_model()), tmp_path / "a", "accumulate")).good
+    assert doctor.instructions(assembly(linear_text(), tmp_path / "b")).good
+
+
+@pytest.fixture(scope="module")
+def scalar(tmp_path_factory):
+    """A kernel that LLVM does not optimize: what a lost attribute or an unlucky index does to a loop."""
+    text = generate(uv_model())
+    wanted = 'set.add(function.attributes, "noinline")'
+    lost = text.replace(wanted, f'{wanted}\n        set.add(function.attributes, "optnone")')
+    assert lost != text
+    return text, build_module(lost, tmp_path_factory.mktemp("scalar"))
+
+
+def test_scalar_code_is_seen(scalar):
+    text, module = scalar
+    finding = doctor.instructions(next(iter(module.advance.inspect_asm().values())))
+    assert finding.good is False
+    assert "report" in finding.advice
+    assert doctor.speed(Kernel(uv_model(), text, module), steps=2000).good is False
+
+
+def test_the_right_kernel_is_fast_enough(uv):
+    assert doctor.speed(uv).good
+
+
+def test_the_command_says_what_is_wrong(monkeypatch, tmp_path):
+    (tmp_path / "file").write_text("")
+    findings = [doctor.Finding("numpy", "2"), doctor.Finding("speed", "slow", False, "buy a faster one")]
+    monkeypatch.setattr(doctor, "diagnose", lambda: iter(findings))
+    result = CliRunner().invoke(cli.main, ["doctor"])
+    assert result.exit_code == 4
+    assert "! speed" in result.output
+    assert "buy a faster one" in result.output
+    assert "1 of the checks failed" in result.output
+
+
+def test_a_cache_that_cannot_be_written_is_seen(monkeypatch, tmp_path):
+    (tmp_path / "file").write_text("")
+    monkeypatch.setenv("FLATMIN_CACHE_DIR", str(tmp_path / "file" / "cache"))
+    finding = doctor._cache()
+    assert finding.good is False
+    assert "FLATMIN_CACHE_DIR" in finding.advice
+
+
+def test_all_is_well_here():
+    result = CliRunner().invoke(cli.main, ["doctor"])
+    assert result.exit_code == 0, result.output
+    assert "the kernel agrees" in result.output
