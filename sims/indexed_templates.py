@@ -81,19 +81,39 @@ def put(index, noise, y, places, target, number, stride, replicas):
 
 
 @called
+def put_signs(words, y, size, n, places, target, number, stride, replicas):
+    """`draw` with replacement and `put` in one, for signs of one size: nothing is looked up but the target."""
+    hot()
+    for r in range(replicas):
+        i, word = np.uint64(r) * stride + number, words[np.uint64(4 * LANES) + np.uint64(r)]
+        sample = ((word >> np.uint64(32)) * n) >> np.uint64(32)
+        places[i] = sample * np.uint64(WIDTH)
+        target[i] = y[sample] + flip(size, word, 0)
+
+
+@called
 def draws(words, order, index, noise, y, places, target, stride, replicas, step, steps, sigma, batch, sampling, law):
     """All draws of so many steps."""
     n = sigma.size
     period = max(1, 64 // n)
+    signs = sampling == WITH_REPLACEMENT and law == RADEMACHER
+    for i in range(n):
+        signs &= sigma[i] == sigma[0]
+    apart, used = np.uint64(stride), np.uint64(replicas)
     for t in range(steps):
         for b in range(batch):
+            number = np.uint64(t * batch + b)
+            if signs:
+                next_words(words)
+                put_signs(words, y, sigma[0], np.uint64(n) & np.uint64(0xFFFFFFFF), places, target, number, apart, used)
+                continue
             if sampling == FULL:
                 full_noise(words, noise, np.uint64(0), sigma[np.uint64(b)], law, (step + t) % period * n + b)
                 for k in range(LANES):
                     index[k] = np.uint64(b)
             else:
                 draw(words, order, index, noise, sigma, b, sampling, law)
-            put(index, noise, y, places, target, np.uint64(t * batch + b), np.uint64(stride), np.uint64(replicas))
+            put(index, noise, y, places, target, number, apart, used)
 
 
 @njit(

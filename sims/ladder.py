@@ -164,8 +164,10 @@ class Ladder:
         if isinstance(pilot, Measured):
             return pilot
         strengths = np.array([self.measurement.admissible(s) for s in pilot.largest * _RELATIVE_STRENGTHS])
+        controlled = self.sampler.control(pilot.largest) is not None
+        power = self.measurement.controlled_variance_power if controlled else self.measurement.variance_power
         half_width = self._goal.half_width / float(self.measurement.in_units(np.array(1.0), self.own_strength))
-        sizes, weight = sample_sizes(pilot, self.measurement, strengths, half_width, self._goal.level)
+        sizes, weight = sample_sizes(pilot, self.measurement, strengths, half_width, self._goal.level, power)
         left = 0.9 * self._goal.budget - self._spent
         seconds = weight * pilot.seconds_per_replica
         if seconds > left:

@@ -29,6 +29,7 @@ class _Local(Measurement):
     # Every strength takes the same number of steps: it can have the same draws.
     paired = True
     lowered_by_control = 1 / 30
+    controlled_variance_power = 1
 
     @property
     def relaxation(self) -> float:
@@ -129,6 +130,7 @@ class CovarianceMeasurement(_Local):
     """Mean of (theta - theta*)(theta - theta*)^T / lambda after the burn-in, averaged over a window."""
 
     antithetic = True
+    controlled_variance_power = 2
 
     def schedule(self, strength: float) -> NDArray[np.int64]:
         """See `Measurement`."""

@@ -32,6 +32,7 @@ class _Slow(Measurement):
 
     degree = 2
     variance_power = 1
+    controlled_variance_power = 2
 
     def steps(self, slow_times: Array, strength: float) -> NDArray[np.int64]:
         """Steps at which slow times eta lambda k are reached."""

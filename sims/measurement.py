@@ -36,6 +36,8 @@ class Measurement(ABC):
     degree = 1
     # Exponent of lambda in the variance of one replica.
     variance_power = 0
+    # The same for what a control leaves: one order of the noise more, or two.
+    controlled_variance_power = 0
     # With a control that leaves less to chance the smaller lambda is, smaller strengths are cheaper and less biased.
     lowered_by_control = 1.0
     # Whether a control leaves odd orders of the noise, which cancel between a replica and its mirror image.

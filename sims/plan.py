@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import stats
+from scipy.special import ndtri
 
 from .confidence import noise_radius
 from .extrapolate import polynomial_weights
@@ -49,7 +49,7 @@ class Pilot:
 
 
 def sample_sizes(
-    pilot: Pilot, measurement: Measurement, strengths: Array, half_width: float, level: float
+    pilot: Pilot, measurement: Measurement, strengths: Array, half_width: float, level: float, power: int
 ) -> tuple[NDArray[np.int64], float]:
     """Replicas per strength for a planned half width at the least cost, and that cost in replicas of the pilot.
 
@@ -62,8 +62,10 @@ def sample_sizes(
         Of the interval of the limit, in the units of a row.
     level : float
         Error rate of the interval.
+    power : int
+        Exponent of lambda in the variance of a row.
     """
-    variances = (strengths / pilot.largest) ** measurement.variance_power
+    variances = (strengths / pilot.largest) ** power
     # Lengths, not seconds: sample sizes that depend on a clock could not be reproduced.
     costs = np.array([float(measurement.schedule(s)[-1]) for s in (pilot.largest, *strengths)])
     costs = costs[1:] / costs[0]
@@ -98,7 +100,7 @@ def tail_inflation(tails: float, level: float) -> float:
     level : float
         Two-sided error rate.
     """
-    z = float(stats.norm.isf(level / 2))
+    z = -float(ndtri(level / 2))
     return 1.0 + np.sqrt(tails) * (z**2 - 1) / (6 * z) + tails * (z**2 - 3) / 24
 
 

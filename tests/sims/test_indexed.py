@@ -44,8 +44,9 @@ def advance(kernel, state, schedule, *, first=0, sigmas=None, lr=LR, batch=3, sa
     return out.reshape(len(schedule), model.d, -1)
 
 
-def replayed(model, replicas, steps, **arguments):
-    words, sigmas = block_words(3, (), 0, kr.LANES)[:, :replicas], np.linspace(0.1, 0.3, model.n)
+def replayed(model, replicas, steps, sigmas=None, **arguments):
+    words = block_words(3, (), 0, kr.LANES)[:, :replicas]
+    sigmas = np.linspace(0.1, 0.3, model.n) if sigmas is None else sigmas
     return replay(model, start(model), words, sigmas, lr=LR, steps=steps, **arguments)
 
 
@@ -61,6 +62,14 @@ def test_equals_the_replay(kernels, name, sampling, batch, law):
     got = advance(kernel, fresh(kernel.model, 3), range(1, 15), **arguments)
     # 14 steps of sums of some 100 terms of order 1, a few ulp each.
     np.testing.assert_allclose(got, replayed(kernel.model, 3, 14, **arguments), rtol=0, atol=1e-12)
+
+
+@pytest.mark.parametrize("name", LAYOUTS)
+def test_equals_the_replay_with_signs_of_one_size(kernels, name):
+    model, arguments = kernels[name].model, {"sampling": kr.WITH_REPLACEMENT, "batch": 5, "law": kr.RADEMACHER}
+    arguments["sigmas"] = np.full(model.n, 0.2)
+    got = advance(kernels[name], fresh(model, 3), range(1, 15), **arguments)
+    np.testing.assert_allclose(got, replayed(model, 3, 14, **arguments), rtol=0, atol=1e-12)
 
 
 def test_the_comparison_notices_other_draws(kernels):
