@@ -74,11 +74,15 @@ def compare(
     if norm > 1e-12 * scale:
         unit = direction / norm
         along = float(unit @ error)
-        half = student_quantile(level / 4, estimate.replicas) * math.sqrt(max(float(unit @ covariance @ unit), 0.0))
+        half = (
+            estimate.widening
+            * student_quantile(level / 4, estimate.replicas)
+            * math.sqrt(max(float(unit @ covariance @ unit), 0.0))
+        )
         intervals.append((along - half - slack, along + half + slack))
         across = np.eye(len(unit)) - np.outer(unit, unit)
         rest, rest_covariance = across @ error, across @ covariance @ across
-    radius = noise_radius(rest_covariance, level / 2, estimate.replicas) + slack
+    radius = estimate.widening * noise_radius(rest_covariance, level / 2, estimate.replicas) + slack
     size = float(np.linalg.norm(rest))
     intervals.append((max(0.0, size - radius), size + radius))
     verdict, interval = judge(intervals, margin)

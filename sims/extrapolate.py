@@ -58,6 +58,8 @@ class Estimate:
     strengths : tuple of float
     replicas : int
         At the strength with the fewest.
+    widening : float
+        Factor of intervals for what heavy tails do to a mean of so many replicas.
     """
 
     value: Array
@@ -68,6 +70,7 @@ class Estimate:
     misfit: float
     strengths: tuple[float, ...]
     replicas: int
+    widening: float = 1.0
 
 
 def polynomial_weights(strengths: Array, variances: Array, degree: int) -> Array:

@@ -268,8 +268,7 @@ class Ladder:
             tables.append(centred)
         joint = _joint(tables, rungs) if paired else None
         estimate, residual = self._in_units(extrapolate(rungs, self.measurement.degree, joint))
-        widened = tail_inflation(tails, self._goal.level / 2) ** 2
-        estimate = replace(estimate, covariance=estimate.covariance * widened)
+        estimate = replace(estimate, widening=tail_inflation(tails, self._goal.level / 2))
         trouble, fits = "", estimate.fit_probability > _LEAST_FIT
         if not fits:
             # The limit of another curve through the same means is off by a few of its residuals.

@@ -72,7 +72,7 @@ def measure_drift(work: Work, seconds: float, seed: int) -> Measured | None:
     coupled = _Coupled(work, seed)
     pairs = min((False, True), key=lambda both: coupled.error(512, both) ** 2 * coupled.seconds)
     replicas = 64
-    while coupled.seconds < 0.5 * seconds and replicas < 2**18 or replicas == 64:
+    while replicas == 64 or (coupled.seconds < 0.5 * seconds and replicas < 2**18):
         replicas *= 2
         error = coupled.error(replicas, pairs)
     return Measured(coupled.mean, error, coupled.seconds)
