@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from flatmin.theory.prediction import Problem
 
-from .measure_local import CovarianceMeasurement, DriftMeasurement
+from .measure_local import CovarianceMeasurement, DriftMeasurement, NormalOffsetMeasurement
 from .measure_slow import FixedPointMeasurement, TrajectoryMeasurement
 from .measurement import Measurement
 
@@ -16,6 +16,7 @@ def measurement(problem: Problem, lr: float) -> Measurement:
     kinds: dict[str, type[Measurement]] = {
         "drift": DriftMeasurement,
         "covariance": CovarianceMeasurement,
+        "normal-offset": NormalOffsetMeasurement,
         "trajectory": TrajectoryMeasurement,
         "fixed-point": FixedPointMeasurement,
     }

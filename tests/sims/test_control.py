@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from itertools import product
 
 import numpy as np
 import pytest
 from flatmin.sims.control import LinearControl, LinearMoments, second_moment_map
 from flatmin.sims.engine import simulate
+from flatmin.sims.ladder import Ladder
 from flatmin.sims.measure import measurement
 from flatmin.sims.progress import Silent
 from flatmin.sims.random import claim_key
@@ -15,6 +17,7 @@ from flatmin.sims.sampler import ControlMismatch, Sampler
 from flatmin.theory import Algorithm, Claim, LabelNoise
 from flatmin.theory.geometry import LocalGeometry, nearest_zero_loss_point
 from flatmin.theory.prediction import predict
+from flatmin.theory.slow import Derived
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from kernel_models import pair_model, tanh_model, uv_model
@@ -187,3 +190,23 @@ def test_regressed_controls_do_not_bias_a_trajectory(request):
     errors = plain.std(axis=0) / np.sqrt(len(plain))
     assert np.all(np.abs(plain.mean(axis=0) - rows.mean(axis=0)) < 5 * errors)
     assert claim_key("main") in run.key
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_the_normal_offset_is_the_derived_one(request, name):
+    """E[theta - Phi(theta)] by antithetic pairs, and H m = -(1/2) D3L[S]."""
+    model, algorithm, start = setting(name)
+    problem = predict(model, algorithm, Claim("drift"), np.array(start)).problem
+    how = measurement(replace(problem, kind="normal-offset"), algorithm.lr)
+    kernel = request.getfixturevalue(name.split("-")[0])
+    ladder = Ladder(model, algorithm, kernel, how, seed=1, threads=None, progress=Silent())
+    theory, local = Derived(model, algorithm), LocalGeometry.at(model, problem.start)
+    expected = theory.normal_offset(local)
+    measured = ladder.run(0.02 * float(np.linalg.norm(expected)), 1e-4, 30.0)
+    assert measured.trouble == ""
+    assert measured.gain > 1e3
+    error = np.linalg.norm(measured.estimate.value - expected) / np.linalg.norm(expected)
+    # Half of an interval of 2 % at level 1e-4 is 4 standard errors.
+    assert error < 0.02
+    # The comparison can fail: half of it is refuted.
+    assert np.linalg.norm(0.5 * expected - measured.estimate.value) > 0.4 * np.linalg.norm(expected)
