@@ -9,15 +9,18 @@ if TYPE_CHECKING:
     from .engine import simulate
     from .ensemble import Ensemble
     from .kernel import Kernel
+    from .moments import Moments, average
     from .results import Verdict
     from .verification import verify
 
-__all__ = ["Ensemble", "Kernel", "Verdict", "simulate", "verify"]
+__all__ = ["Ensemble", "Kernel", "Moments", "Verdict", "average", "simulate", "verify"]
 
 # Imported at first use: Numba and SciPy take a second, which `flatmin --help` need not wait for.
 _HOMES = {
     "Ensemble": "ensemble",
     "Kernel": "kernel",
+    "Moments": "moments",
+    "average": "moments",
     "Verdict": "results",
     "simulate": "engine",
     "verify": "verification",

@@ -51,9 +51,13 @@ class Setting:
         replicas: int,
         key: tuple[int, ...],
         seed: int,
+        first: int = 0,
     ) -> None:
         model = kernel.model
         algorithm.check(model)
+        if first < 0 or first % LANES:
+            raise InvalidInput("first", f"={first} must be a multiple of {LANES}, at least 0")
+        self.first = first
         self.kernel, self.key, self.seed, self.replicas = kernel, key, seed, replicas
         self.start = model.point(start)
         self.scale = 1.0 + float(np.max(np.abs(self.start)))
@@ -80,8 +84,10 @@ class Setting:
         return self.kernel.period
 
     def block(self, number: int) -> Block:
-        """The replicas number * LANES and on, at the start."""
-        return self.kernel.block(self.start, block_words(self.seed, self.key, number, LANES))
+        """The replicas first + number * LANES and on, at the start."""
+        words = block_words(self.seed, self.key, self.first // LANES + number, LANES)
+        lanes = self.lanes(number)
+        return self.kernel.block(self.start, words, lanes.stop - lanes.start)
 
     def lanes(self, number: int) -> slice:
         """The replicas of a block."""

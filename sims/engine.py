@@ -41,6 +41,7 @@ def simulate(
     settle: bool = False,
     control: LinearControl | None = None,
     antithetic: bool = False,
+    first: int = 0,
     on_progress: Callable[[int], None] | None = None,
     should_stop: Callable[[], bool] | None = None,
 ) -> Ensemble:
@@ -71,6 +72,8 @@ def simulate(
         Run the linear SGD of this control beside every replica, on the same draws.
     antithetic : bool
         Turn the sign of all label noise; the indices of the samples stay.
+    first : int
+        Number of the first replica, a multiple of 64: a large ensemble can be run piece by piece.
     on_progress : callable, optional
         Called now and then with the number of replica-steps taken since the last call.
     should_stop : callable, optional
@@ -81,7 +84,7 @@ def simulate(
     Ensemble
         A replica out of bounds is noted there, and raises nothing.
     """
-    setting = Setting(kernel, algorithm, sigmas, start, replicas, tuple(key), seed)
+    setting = Setting(kernel, algorithm, sigmas, start, replicas, tuple(key), seed, first)
     if antithetic:
         setting.sigmas = -setting.sigmas
     run = _Run(setting, schedule, settle, control, Blocks(replicas, on_progress, should_stop))
@@ -179,7 +182,7 @@ class _Run:
                     break
                 steps = next_size(now, time.perf_counter() - began) // 16 * 16 + 16
             self.settled[m, lanes] = settled[:used]
-        self.points[m, :, lanes] = theta.reshape(-1, LANES)[:, :used]
+        self.points[m, :, lanes] = theta.reshape(self.points.shape[1], -1)[:, :used]
 
 
 def _checked_schedule(schedule: Sequence[int] | NDArray[np.int64]) -> NDArray[np.int64]:

@@ -58,7 +58,7 @@ class Ensemble:
     @property
     def replicas(self) -> int:
         """Number of replicas, N."""
-        return self.points.shape[2]
+        return len(self.status)
 
     @property
     def failed(self) -> NDArray[np.bool_]:

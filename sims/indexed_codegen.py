@@ -22,10 +22,11 @@ from .program import three_address
 
 __all__ = ["features", "generate_indexed", "generate_indexed_moments"]
 
-# Draws of one replica that are made at once, and how many replicas take turns step by step.
-DRAWS = 256
-GROUP, TOGETHER, CHECKED = 2, 8, 16
-TILE, WIDEST = 4, 4
+DRAWS = 256  # of one replica, made before the first of them is needed
+GROUP = 2  # steps whose moments are summed up together
+CHECKED = 16  # steps between looks for replicas out of bounds, which cost as much as a tenth of a step
+TOGETHER = 8  # samples whose terms are computed before the first sum of them is needed
+TILE, WIDEST = 4, 4  # rows and vectors of a tile: as many sums as leave registers for what is added
 # More products of parameters with inputs than this are not stored for each sample.
 MOST_FEATURES = 4
 
@@ -81,21 +82,26 @@ def _module(model: IndexedModel, moments: bool) -> str:
     imports = imports.replace("\nfrom numba.ext", "\nfrom numba.core import cgutils\nfrom numba.ext")
     constants = "".join(f"{k} = {v}\n" for k, v in _constants(model, moments, len(found) if found else 0).items())
     step = _linear(symbols, found, moments) if found else _pointwise(model, symbols, moments)
-    shift = ", shift" if moments else ""
-    if not found:
-        end = [f"end_step(state, at, scratch, places, target, number, residual, data, batch, rate{shift})"]
-    elif moments:
-        end = ["if u == 0:", "    end_step(state, at, scratch, begin, rate)"]
-        end += ["else:", "    end_second(state, at, scratch, begin, rate, shift)"]
-    else:
-        end = ["end_step(state, at, scratch, begin, rate)"]
-    odd = ["if count == 1:", "    end_pair(state, at, shift)"] if found and moments else []
-    kinds = ", f8[::1]" if moments else ""
-    run = _fill(texts.RUN, SHIFT=shift, SHIFT_TYPE=kinds, END_STEP=_block(6, end), END_GROUP=_block(5, odd))
+    run = _run(linear=bool(found), moments=moments)
     tail = texts.ACCUMULATE if moments else texts.DRIVERS
     functions = (*function_sources(kernel_math), *function_sources(kernel_random), _update())
     hints = (kernel_hints.SOURCE, kernel_tiles.SOURCE, kernel_constants() + constants)
     return header + imports + "\n\n" + "\n\n".join((*hints, *functions, texts.COMMON, *step, run, tail))
+
+
+def _run(linear: bool, moments: bool) -> str:
+    """The loops over replicas and steps, with the calls that end a step."""
+    shift, odd = ", shift" if moments else "", []
+    if not linear:
+        end = [f"end_step(state, at, scratch, places, target, number, residual, data, batch, rate{shift})"]
+    elif moments:
+        end = ["if u == 0:", "    end_step(state, at, scratch, begin, rate)"]
+        end += ["else:", "    end_second(state, at, scratch, begin, rate, shift)"]
+        odd = ["if count == 1:", "    end_pair(state, at, shift)"]
+    else:
+        end = ["end_step(state, at, scratch, begin, rate)"]
+    kinds = ", f8[::1]" if moments else ""
+    return _fill(texts.RUN, SHIFT=shift, SHIFT_TYPE=kinds, END_STEP=_block(6, end), END_GROUP=_block(5, odd))
 
 
 def _constants(model: IndexedModel, moments: bool, features: int) -> dict[str, object]:
@@ -195,7 +201,7 @@ def _pair_sums(m: int) -> list[str]:
 
 
 def _pointwise(model: IndexedModel, symbols: _Symbols, moments: bool) -> list[str]:
-    """phi and its slopes for every sample; of a matrix between two products."""
+    """phi and its slopes for every sample; of a net between two products."""
     count, wanted = len(symbols.parameters), [*symbols.parameters, *([symbols.argument] if model.matrix else [])]
     slopes = {f"slope{m}": symbols.phi.diff(s) for m, s in enumerate(wanted)}
     inputs = [*symbols.parameters, symbols.argument]

@@ -2,8 +2,8 @@
 
 Upper-case words in angle brackets are filled in by `indexed_codegen`; a line that holds nothing else and is filled with
 nothing disappears. The numbers of a replica stand together ("state"): rows of `ROW` entries, one for each vector of
-parameters and, of a matrix W[k, j], one for each j. They fill `SPACE` entries; in the state there are `SLOTS` of
-these, for theta after so many steps, what is computed from theta alone (`VALUES`), and sums of theta and of its squares
+parameters and, of a matrix W[k, j], one for each j. They fill `SPACE` entries; in the state there are theta (with sums,
+also after the first of two steps), what is computed from theta alone (`VALUES`), and sums of theta and of its squares
 (`SUMS`). What fills a row up has no slope and so never changes.
 """
 
@@ -15,10 +15,10 @@ __all__ = ["ACCUMULATE", "COMMON", "DRIVERS", "RUN"]
 COMMON = '''\
 def numbers(kind, *counts):
     """Arrays of zeros that begin at a cache line: a vector that crosses one is loaded twice."""
-    ends = np.cumsum([-(-count // 8) * 8 for count in counts]).tolist()
-    array = np.zeros(ends[-1] + 8, dtype=kind)
+    begins = np.cumsum([0, *(-(-count // 8) * 8 for count in counts)]).tolist()
+    array = np.zeros(begins[-1] + 8, dtype=kind)
     first = -(array.__array_interface__["data"][0] // 8) % 8
-    return [array[first + end - count : first + end] for count, end in zip(counts, ends)]
+    return [array[first + begin : first + begin + count] for count, begin in zip(counts, begins)]
 
 
 def draw_stride(batch):

@@ -65,10 +65,14 @@ class Kernel:
         """The kernel with this text."""
         return cls(model, source, load_module(source))
 
-    def block(self, start: Array, words: NDArray[np.uint64]) -> Block:
-        """A new block with every replica at `start`."""
+    def block(self, start: Array, words: NDArray[np.uint64], replicas: int = LANES) -> Block:
+        """A new block with every replica at `start`.
+
+        Kernels that go through the replicas one by one take `replicas` of them; others always fill their lanes.
+        """
+        count = replicas if isinstance(self.model, IndexedModel) else LANES
         return Block(
-            theta=aligned(np.repeat(start, LANES)),
+            theta=aligned(np.repeat(start, count)),
             words=aligned(np.concatenate([words.ravel(), np.zeros(LANES, dtype=np.uint64)])),
             order=np.repeat(np.arange(self.model.n, dtype=np.uint64), LANES),
             status=np.full(LANES, -1, dtype=np.int64),

@@ -17,9 +17,8 @@ from numpy.typing import NDArray
 
 from .blocks import Blocks, Setting, next_size
 from .kernel import Kernel, aligned
-from .kernel_random import LANES
 
-__all__ = ["Moments", "moments"]
+__all__ = ["Moments", "average"]
 
 Array = NDArray[np.float64]
 
@@ -52,7 +51,7 @@ class Moments:
     seconds: float
 
 
-def moments(
+def average(
     kernel: Kernel,
     algorithm: Algorithm,
     sigmas: Any,
@@ -94,7 +93,8 @@ def moments(
     def run(number: int) -> None:
         lanes, block = setting.lanes(number), setting.block(number)
         used = lanes.stop - lanes.start
-        sums, step, size = aligned(np.zeros(totals.shape[1] * LANES)), 0, 1024
+        width = block.theta.size // d
+        sums, step, size = aligned(np.zeros(totals.shape[1] * width)), 0, 1024
         while step < steps and not blocks.stop.is_set():
             end = steps if step >= burn_in else burn_in
             cut = min((step // setting.period + max(1, size // setting.period)) * setting.period, end)
@@ -111,14 +111,14 @@ def moments(
             step = cut
         status[lanes] = block.status[:used]
         stayed = block.status[:used] < 0
-        totals[number] = sums.reshape(-1, LANES)[:, :used][:, stayed].sum(axis=1)
+        totals[number] = sums.reshape(-1, width)[:, :used][:, stayed].sum(axis=1)
 
     setting.check_kernel_once()
     blocks.run(run, threads)
     count = int(np.sum(status < 0)) * (steps - burn_in)
     # Along the last axis NumPy adds in pairs, always the same ones.
-    average = np.ascontiguousarray(totals.T).sum(axis=1) / max(count, 1)
-    mean, second = average[:d], average[d:]
+    means = np.ascontiguousarray(totals.T).sum(axis=1) / max(count, 1)
+    mean, second = means[:d], means[d:]
     products = second - mean[pairs[:, 0]] * mean[pairs[:, 1]]
     covariance = products
     if len(pairs) > d or d == 1:

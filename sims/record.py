@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import os
+from dataclasses import replace
 from importlib.metadata import version
 from pathlib import Path
 
@@ -25,6 +26,10 @@ from .random import claim_key
 __all__ = ["simulate_study"]
 
 Array = NDArray[np.float64]
+
+# Replicas whose recorded points are in memory together.
+_PIECE = 1 << 13
+_MOST_BYTES = 4 * 2**30
 
 
 def simulate_study(
@@ -75,31 +80,41 @@ def simulate_study(
         start = study.start
     schedule = np.unique(np.rint(np.linspace(0, steps, min(records, steps) + 1)).astype(np.int64))
     used_seed = study.run.seed if seed is None else seed
+    size = 8 * len(schedule) * model.d * (paths + _PIECE)
+    if size > _MOST_BYTES:
+        raise InvalidInput("--paths", f"={paths} with {len(schedule)} records need {size / 2**30:.1f} GiB; keep fewer")
     progress.claim(label, 0, 1)
     progress.phase("compiling", 0)
     kernel = Kernel.for_model(model)
     progress.phase("simulating", float(steps) * replicas)
-    ensemble = simulate(
-        kernel,
-        algorithm,
-        algorithm.sigmas(model),
-        start,
-        replicas,
-        schedule,
-        key=(claim_key("simulate"),),
-        seed=used_seed,
-        threads=threads,
-        on_progress=progress.advance,
-    )
-    stayed = ensemble.points[:, :, ~ensemble.failed]
-    mean, covariance = _moments(stayed)
+    pieces: list[Ensemble] = []
+    sums = _Sums()
+    for first in range(0, replicas, _PIECE):
+        piece = simulate(
+            kernel,
+            algorithm,
+            algorithm.sigmas(model),
+            start,
+            min(_PIECE, replicas - first),
+            schedule,
+            key=(claim_key("simulate"),),
+            seed=used_seed,
+            threads=threads,
+            first=first,
+            on_progress=progress.advance,
+        )
+        sums.add(piece.points[:, :, ~piece.failed])
+        kept = max(0, min(paths, replicas) - first)
+        pieces.append(replace(piece, points=piece.points[:, :, :kept].copy()))
+    ensemble = _joined(pieces)
+    mean, covariance = sums.mean, sums.covariance
     buffer = io.BytesIO()
     np.savez_compressed(
         buffer,
         steps=schedule,
         mean=mean,
         covariance=covariance,
-        paths=ensemble.points[:, :, :paths],
+        paths=ensemble.points,
         status=ensemble.status,
     )
     write_whole("--out", out, buffer.getvalue())
@@ -126,11 +141,47 @@ def simulate_study(
     return ensemble
 
 
-def _moments(points: Array) -> tuple[Array, Array]:
-    """Mean (M, d) and covariance (M, d, d) over replicas of points (M, d, N); NaN without replicas."""
-    records, d, replicas = points.shape
-    if replicas == 0:
-        return np.full((records, d), np.nan), np.full((records, d, d), np.nan)
-    mean = points.mean(axis=2)
-    centred = points - mean[:, :, None]
-    return mean, np.einsum("mar,mbr->mab", centred, centred) / max(replicas - 1, 1)
+class _Sums:
+    """Mean (M, d) and covariance (M, d, d) over replicas that come in pieces; NaN without replicas.
+
+    References
+    ----------
+    Chan, Golub, LeVeque, *Algorithms for computing the sample variance*, The American Statistician 37 (1983).
+    """
+
+    def __init__(self) -> None:
+        self.count = 0
+
+    def add(self, points: Array) -> None:
+        """Add replicas, points of shape (M, d, N)."""
+        records, d, count = points.shape
+        if not self.count:
+            self.mean, self.squares = np.full((records, d), np.nan), np.full((records, d, d), np.nan)
+        if not count:
+            return
+        mean = points.mean(axis=2)
+        centred = points - mean[:, :, None]
+        squares = np.einsum("mar,mbr->mab", centred, centred, optimize=True)
+        if not self.count:
+            self.count, self.mean, self.squares = count, mean, squares
+            return
+        total, apart = self.count + count, mean - self.mean
+        self.squares += squares + np.einsum("ma,mb->mab", apart, apart) * (self.count * count / total)
+        self.mean += apart * (count / total)
+        self.count = total
+
+    @property
+    def covariance(self) -> Array:
+        """With the number of replicas less one."""
+        return np.asarray(self.squares / max(self.count - 1, 1))
+
+
+def _joined(pieces: list[Ensemble]) -> Ensemble:
+    """One ensemble with the paths that were kept."""
+    return replace(
+        pieces[0],
+        points=np.concatenate([p.points for p in pieces], axis=2),
+        status=np.concatenate([p.status for p in pieces]),
+        replica_steps=sum(p.replica_steps for p in pieces),
+        seconds=sum(p.seconds for p in pieces),
+    )

@@ -202,7 +202,7 @@ class TestSimulate:
             ("out.txt", [], 2, "must end in .npz"),
             ("none/out.npz", [], 4, "there is no folder"),
             ("folder.npz", [], 4, "is a folder"),
-            ("out.npz", ["--replicas=10000000", "--records=10000"], 2, "replicas=10000000"),
+            ("out.npz", ["--replicas=1000000", "--paths=1000000", "--records=10000"], 2, "paths=1000000"),
             ("out.npz", ["--steps=0"], 2, "--steps"),
         ],
     )

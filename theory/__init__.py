@@ -3,6 +3,7 @@
 from .algorithm import Algorithm, LabelNoise
 from .claim import Claim, RunOptions
 from .errors import InvalidInput, NotApplicable
+from .indexed import IndexedModel
 from .model import Model
 
-__all__ = ["Algorithm", "Claim", "InvalidInput", "LabelNoise", "Model", "NotApplicable", "RunOptions"]
+__all__ = ["Algorithm", "Claim", "IndexedModel", "InvalidInput", "LabelNoise", "Model", "NotApplicable", "RunOptions"]

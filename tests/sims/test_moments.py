@@ -8,7 +8,7 @@ from flatmin.sims import codegen, moments
 from flatmin.sims import kernel_random as kr
 from flatmin.sims.cache import load_module
 from flatmin.sims.engine import simulate
-from flatmin.sims.moments import moments as average
+from flatmin.sims.moments import average
 from flatmin.sims.random import block_words
 from flatmin.theory import Algorithm, InvalidInput, LabelNoise
 
