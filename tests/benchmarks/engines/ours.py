@@ -13,7 +13,7 @@ from flatmin.sims.kernel import Kernel, aligned
 from flatmin.sims.kernel_random import LANES
 
 from ..drift import PLANS, Measured, component, expansion
-from ..models import algorithm, model
+from ..models import algorithm, indexed, model
 from ..protocol import Array, Sums, grouped
 from ..works import Work
 
@@ -21,7 +21,7 @@ from ..works import Work
 class Engine:
     def __init__(self, work: Work, cores: int) -> None:
         self.work, self.pool = work, ThreadPoolExecutor(cores)
-        self.kernel = Kernel.for_model(model(work))
+        self.kernel = Kernel.for_model(model(work) if work.model in ("uv", "tanh") else indexed(work))
         self.rows = work.d + len(work.pairs[0])
         if work.statistics:
             _ = self.kernel.moments_module  # compiled before the first call
