@@ -24,6 +24,7 @@ from .ensemble import Ensemble
 __all__ = ["Control", "LinearControl", "LinearMoments", "Segment", "second_moment_map"]
 
 Array = NDArray[np.float64]
+Steps = Sequence[int] | NDArray[np.int64]
 
 # Coordinates of the normal space: the exact moments need the eigenvalues of a matrix with so many squared rows.
 MOST_NORMAL = 24
@@ -131,9 +132,7 @@ class LinearControl:
         Steps at which the linear process is read, increasing.
     """
 
-    def __init__(
-        self, model: Model, algorithm: Algorithm, points: Array, firsts: Sequence[int], marks: Sequence[int]
-    ) -> None:
+    def __init__(self, model: Model, algorithm: Algorithm, points: Array, firsts: Steps, marks: Steps) -> None:
         self.algorithm, self.n = algorithm, model.n
         self.batch = algorithm.batch(model)
         self.segments = [Segment(int(k), LocalGeometry.at(model, p)) for k, p in zip(firsts, points, strict=True)]

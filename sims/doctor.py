@@ -16,6 +16,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
+from typing import Any
 
 import llvmlite.binding
 import numpy as np
@@ -103,7 +104,7 @@ def speed(kernel: Kernel, steps: int = 20_000, rounds: int = 5) -> Finding:
     """Time of a replica-step beside that of NumPy's a * b + a for each number of arrays in the cache."""
     start = np.array([2.0, 0.5])
     block, out = kernel.block(start, block_words(0, (), 0, LANES)), np.empty((1, 2 * LANES))
-    arguments = {"lr": 0.1, "batch": 1, "sampling": FULL, "law": RADEMACHER, "bound": BOUND}
+    arguments: dict[str, Any] = {"lr": 0.1, "batch": 1, "sampling": FULL, "law": RADEMACHER, "bound": BOUND}
     a, b, c = np.ones(4096), np.ones(4096), np.empty(4096)
     ratios, rates = [], []
     for r in range(rounds):

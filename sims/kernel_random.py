@@ -16,7 +16,7 @@ References
 Blackman, Vigna, *Scrambled linear pseudorandom number generators*, ACM TOMS 2021.
 """
 
-# mypy: disable-error-code="no-untyped-def, no-untyped-call, untyped-decorator"
+# mypy: disable-error-code="no-untyped-def, no-untyped-call, untyped-decorator, call-overload"
 
 from __future__ import annotations
 

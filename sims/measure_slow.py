@@ -162,8 +162,8 @@ class FixedPointMeasurement(_Slow):
     ) -> tuple[Array, NDArray[np.int64], NDArray[np.int64]]:
         """The mean of the window, from three relaxation times before it."""
         problem = self.problem
-        earlier = problem.horizon + 0.5 * problem.relaxation * np.arange(-6, 0)
-        begin, *marks = self.steps(earlier[earlier > 0], strength)
+        earlier = problem.horizon + 0.5 * problem.relaxation * np.arange(-6.0, 0.0)
+        begin, *marks = self.steps(np.asarray(earlier[earlier > 0], dtype=np.float64), strength)
         point = retract(model, reference.mean(axis=0))
         return point[None], np.array([begin]), np.append(marks, self.schedule(strength))
 

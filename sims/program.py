@@ -178,7 +178,8 @@ class _Builder:
         coefficient, rest = e.as_coeff_Mul()
         if coefficient == -1:
             return self.emit("neg", self.operand(rest))
-        above, below = [], []
+        above: list[sp.Expr] = []
+        below: list[sp.Expr] = []
         for factor in rest.as_ordered_factors():
             base, exponent = factor.as_base_exp() if factor.is_Pow else (factor, sp.S.One)
             inverted = exponent.is_number and exponent.is_negative

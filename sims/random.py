@@ -36,14 +36,15 @@ def block_words(seed: int, key: tuple[int, ...], block: int, lanes: int) -> NDAr
     if not all(0 <= part < 2**64 for part in (seed, *key, block)):
         raise InvalidInput("run.seed", f"={seed} and key={(*key, block)} must be whole numbers from 0 to 2**64 - 1")
     replica = np.uint64(block * lanes + 1) + np.arange(lanes, dtype=np.uint64)
-    return _mixed(_base(seed, key)[:, None] + replica * np.uint64(0x9E3779B97F4A7C15))
+    return _mixed(np.asarray(_base(seed, key)[:, None] + replica * np.uint64(0x9E3779B97F4A7C15), dtype=np.uint64))
 
 
 @lru_cache(maxsize=256)
 def _base(seed: int, key: tuple[int, ...]) -> NDArray[np.uint64]:
     # Two words each, so that no two keys give the same sequence of words.
     words = [half for part in key for half in (part & 0xFFFFFFFF, part >> 32)]
-    return np.random.SeedSequence(entropy=seed, spawn_key=tuple(words)).generate_state(4, np.uint64)
+    sequence = np.random.SeedSequence(entropy=seed, spawn_key=tuple(words))
+    return sequence.generate_state(4, np.uint64).astype(np.uint64)
 
 
 def _mixed(z: NDArray[np.uint64]) -> NDArray[np.uint64]:

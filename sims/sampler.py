@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
-from typing import Any
+from functools import partial
 
 import numpy as np
 from flatmin.theory import Algorithm, Model
@@ -119,17 +119,23 @@ class Sampler:
             *(claim_key(k) if isinstance(k, str) else k for k in key),
         )
         control = self.control(strength) if controlled and schedule is None else None
-        parts: tuple[Any, ...] = (self.kernel, self.algorithm, self.sigmas(strength), measurement.problem.start)
-        options: dict[str, Any] = {
-            "key": words,
-            "seed": self.seed,
-            "threads": self.threads,
-            "settle": measurement.settle if settle is None else settle,
-            "on_progress": self.progress.advance,
-        }
-        ensemble = simulate(*parts, replicas, steps, control=control.linear if control else None, **options)
+        simulated = partial(
+            simulate,
+            self.kernel,
+            self.algorithm,
+            self.sigmas(strength),
+            measurement.problem.start,
+            replicas,
+            steps,
+            key=words,
+            seed=self.seed,
+            threads=self.threads,
+            settle=measurement.settle if settle is None else settle,
+            on_progress=self.progress.advance,
+        )
+        ensemble = simulated(control=control.linear if control else None)
         if control and measurement.antithetic:
-            mirror = simulate(*parts, replicas, steps, antithetic=True, **options)
+            mirror = simulated(antithetic=True)
             ensemble = replace(
                 ensemble,
                 mirror=mirror.points,
