@@ -172,7 +172,8 @@ class _Study:
         needed = first.seconds * (half / max(wanted, 1e-12)) ** 2
         spent = time.perf_counter() - started
         reason = "the interval crosses the margin"
-        if needed > 1e6:
+        # More data do not make truncation and transients smaller.
+        if needed > 1e6 or comparison.gap < first.estimate.truncation / scale:
             return first, f"{reason}: the error is too close to it for any budget"
         if stage > _STAGES or spent + needed > options.budget:
             return first, f"{reason}; a budget of about {max(1.3 * (spent + needed), 1.0):.0f} s would decide it"
