@@ -125,7 +125,7 @@ def _with_sigmoids(e: sp.Expr) -> sp.Expr:
         if not (p.is_Pow and p.exp.is_Integer and p.exp < 0 and p.base.is_Add and len(p.base.args) == 2):
             return False
         one, other = p.base.args
-        return bool(one == 1 and isinstance(other, sp.exp))
+        return bool(one == 1 and isinstance(other, sp.exp) and other.free_symbols)
 
     return e.replace(matches, lambda p: _Sigmoid(-p.base.args[1].args[0]) ** -p.exp)
 
