@@ -13,6 +13,7 @@ import keyword
 import re
 import tokenize
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from functools import cache
 from itertools import chain, count
 from types import ModuleType
@@ -23,9 +24,10 @@ from flatmin.theory import Model
 from flatmin.theory.algorithm import sgd_update
 from sympy.printing.pycode import PythonCodePrinter
 
-from . import kernel_hints, kernel_math, kernel_random, layouts, templates
+from . import kernel_hints, kernel_math, kernel_random, layouts, templates, vector_layouts
 from .lowering import statements
 from .program import Program, three_address
+from .vector_codegen import IMPORTS, OPERATIONS, indexed_lists, vector_module
 
 __all__ = ["MOST_PAIRED", "function_sources", "generate", "generate_moments", "kernel_constants", "moment_pairs"]
 
@@ -65,13 +67,48 @@ def _module(model: Model, moments: bool) -> str:
     constants = [kernel_constants(), f"D = {model.d}\n"]
     if moments:
         constants += [f"STATISTICS = {model.d + len(pairs)}\n", f"ALL_PAIRS = {model.d <= MOST_PAIRED}\n"]
-    body = (_unrolled if unrolled else _indexed)(model, names, pairs if moments else None)
-    noiseless = layouts.UNROLLED_NOISELESS if unrolled else layouts.INDEXED_NOISELESS
+    lists = (_unrolled_list if unrolled else _indexed_lists)(model, names)
+    vectors = all(line.operation in OPERATIONS for program in lists.values() for line in program.lines)
+    if vectors:
+        body = _vectors(model, lists, pairs if moments else None)
+    else:
+        # Functions that only a library has: statements for one replica, which the compiler makes vectors of if it can.
+        body = (_unrolled if unrolled else _indexed)(model, _Names(model), pairs if moments else None)
+    chosen: ModuleType = vector_layouts if vectors else layouts
+    noiseless = chosen.UNROLLED_NOISELESS if unrolled else chosen.INDEXED_NOISELESS
     tail = [templates.ACCUMULATE] if moments else [noiseless, templates.DRIVERS]
     # What the functions call stands before them: Numba looks names up when it compiles the first exported function.
     parts = (*function_sources(kernel_math), *function_sources(kernel_random), templates.ROWS, templates.CHECK, *body)
     hints = (kernel_hints.SOURCE, "".join(constants))
-    return header + "\n" + templates.IMPORTS + "\n\n" + "\n\n".join((*hints, *parts, *tail))
+    imports = IMPORTS if vectors else templates.IMPORTS
+    return header + "\n" + imports + "\n\n" + "\n\n".join((*hints, *parts, *tail))
+
+
+def _vectors(model: Model, lists: Mapping[str, Program], pairs: Sequence[tuple[int, int]] | None) -> list[str]:
+    """The parts of a module that walks its lists."""
+    unrolled = "UPDATE" not in lists
+    hold = (
+        "if step - flushed + period > 64 or step >= stop:",
+        "    flush(raw, step - flushed, sums, shift)",
+        "    flushed = step",
+    )
+    raw = {"RAW": "None", "HOLD": ""} if pairs is None else {"RAW": "raw", "HOLD": _block(2, hold)}
+    text = vector_layouts.UNROLLED if unrolled else vector_layouts.INDEXED
+    constants = f"N = {model.n}\n" if unrolled else f"INPUTS = {len(model.inputs)}\n"
+    if pairs is not None:
+        constants += f"MONOMIALS = {(*((j,) for j in range(model.d)), *pairs)}\n"
+    return vector_module(lists, _fill(text, **{**_moment_parts(pairs), **raw}), constants)
+
+
+def _indexed_lists(model: Model, names: _Names) -> dict[str, Program]:
+    return indexed_lists(names.rename(model.prediction[0]), names, _new_theta(names))
+
+
+def _unrolled_list(model: Model, names: _Names) -> dict[str, Program]:
+    outputs = _unrolled_outputs(model, names)
+    results = list(outputs)[-model.d :]
+    program = _unrolled_program(names, outputs)
+    return {"STEP": replace(program, outputs={name: program.outputs[name] for name in results})}
 
 
 def moment_pairs(d: int) -> list[tuple[int, int]]:
@@ -185,8 +222,8 @@ def _indexed(model: Model, names: _Names, pairs: Sequence[tuple[int, int]] | Non
     return [f"INPUTS = {len(model.inputs)}\n", _update(names), sample, loops]
 
 
-def _unrolled(model: Model, names: _Names, pairs: Sequence[tuple[int, int]] | None) -> list[str]:
-    n, d = model.n, model.d
+def _unrolled_outputs(model: Model, names: _Names) -> dict[str, sp.Expr]:
+    """The new parameters, last, and what they need."""
     f = [names.rename(e) for e in model.prediction]
     entries = (names.counts, names.noises, names.targets)
     # The update is linear in the total gradient: residuals times its coefficient are shared by all parameters.
@@ -201,13 +238,25 @@ def _unrolled(model: Model, names: _Names, pairs: Sequence[tuple[int, int]] | No
                     outputs[str(scaled[slope, i])] = sign * slope * (c * (e - y) - eps)
                 base += sign * scaled[slope, i] * e.diff(names.theta[k])
         outputs[str(names.new(f"new_{names.theta[j]}"))] = base
+    return outputs
+
+
+def _unrolled_program(names: _Names, outputs: Mapping[str, sp.Expr]) -> Program:
+    entries = chain(*zip(names.counts, names.noises, names.targets))
+    return three_address(outputs, [*names.theta, *entries, names.rate], names.temporaries())
+
+
+def _unrolled(model: Model, names: _Names, pairs: Sequence[tuple[int, int]] | None) -> list[str]:
+    n, d = model.n, model.d
+    entries = (names.counts, names.noises, names.targets)
+    outputs = _unrolled_outputs(model, names)
     results = list(outputs)[-d:]
     statistics: list[str] = []
     if pairs is not None:
         monomials = [*names.theta, *(names.theta[j] * names.theta[i] for j, i in pairs)]
         statistics = [str(names.new(f"moment_{m}")) for m in range(len(monomials))]
         outputs |= dict(zip(statistics, monomials, strict=True))
-    program = three_address(outputs, [*names.theta, *chain(*zip(*entries)), names.rate], names.temporaries())
+    program = _unrolled_program(names, outputs)
     places = {str(s): f"{a}[{i}]" for a, row in zip(names.arrays, entries) for i, s in enumerate(row)}
     function = _function(
         "step",

@@ -3,36 +3,106 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from types import ModuleType
+from typing import Protocol
 
-from . import templates, vector_layouts, vector_list, vector_math, vector_steps
-from .program import Program
+import sympy as sp
 
-__all__ = ["IMPORTS", "has_vectors", "indexed_parts", "sources"]
+from . import templates, vector_list, vector_math, vector_steps
+from .program import Line, Program, three_address
 
-VECTOR_OPERATIONS = {"add", "sub", "mul", "div", "neg", "sqrt", "abs", "sign", *vector_math.FUNCTIONS}
+__all__ = ["IMPORTS", "OPERATIONS", "indexed_lists", "vector_module"]
 
-
-def has_vectors(*programs: Program) -> bool:
-    """Whether every operation of these lists has a vector version."""
-    return all(line.operation in VECTOR_OPERATIONS for program in programs for line in program.lines)
+# Each parameter's update without a gradient, and its coefficient for each total gradient.
+NewTheta = Sequence[tuple[sp.Expr, Mapping[int, sp.Expr]]]
 
 
-IMPORTS = templates.IMPORTS.replace("import math\n", "import inspect\nimport math\n").replace(
+class Names(Protocol):
+    """Symbols with names that nothing else has."""
+
+    theta: list[sp.Symbol]
+    inputs: list[sp.Symbol]
+    total: list[sp.Symbol]
+    target: sp.Symbol
+    rate: sp.Symbol
+
+    def new(self, name: str) -> sp.Symbol: ...
+
+    def temporaries(self) -> Iterator[str]: ...
+
+
+OPERATIONS = frozenset({"add", "sub", "mul", "div", "neg", "sqrt", "abs", "sign", *vector_math.FUNCTIONS})
+
+IMPORTS = templates.IMPORTS.replace("import math\n", "import inspect\nimport itertools\nimport math\n").replace(
     "from numba import njit, types\n",
     "from llvmlite import binding, ir\nfrom numba import njit, types\nfrom numba.core import cgutils, config\n",
 )
 
 
-def sources(*modules: ModuleType) -> str:
-    """What the modules define below their `__all__`."""
-    texts = (inspect.getsource(module).split("\n__all__ = ")[1].split("]\n", 1)[1].strip() for module in modules)
-    return "\n\n\n".join(texts) + "\n"
+def fused(program: Program) -> Program:
+    """p + q - y as (p - y) + q where q is a product: then both sums are fused with products."""
+    uses = Counter([a for line in program.lines for a in line.arguments] + list(program.outputs.values()))
+    lines = list(program.lines)
+    where = {line.target: k for k, line in enumerate(lines)}
+    for k, line in enumerate(lines):
+        sum_ = where.get(line.arguments[0]) if line.operation == "sub" else None
+        if sum_ is None or lines[sum_].operation != "add" or uses[lines[sum_].target] > 1:
+            continue
+        first, last = lines[sum_].arguments
+        product = where.get(last)
+        if product is not None and lines[product].operation == "mul" and uses[last] == 1:
+            # All of it is known where the difference was taken.
+            lines[k] = Line(line.target, "add", (lines[sum_].target, last))
+            lines.insert(k, Line(lines[sum_].target, "sub", (first, line.arguments[1])))
+            del lines[sum_]
+            return fused(replace(program, lines=tuple(lines)))
+    return program
 
 
-def constants(d: int, pairs: Sequence[tuple[int, int]] | None, **lists: Program) -> str:
-    """The model's numbers and lists."""
-    statistics = [*((j,) for j in range(d)), *(pairs or ())]
+def indexed_lists(f: sp.Expr, names: Names, new: NewTheta) -> dict[str, Program]:
+    """One sample's part of the total, the update by the total, and the step by a single sample.
+
+    What does not depend on the sample is a factor of the total, and not of each part.
+    """
+    gradient = [f.diff(t).as_independent(*names.inputs, as_Add=False) for t in names.theta]
+    residual, scaled = names.new("residual"), names.new("scaled")
+    parts = {str(names.new(f"part_{t}")): residual * g for t, (_, g) in zip(names.theta, gradient, strict=True)}
+    data = [*names.theta, *names.inputs, names.target]
+    sample = three_address({str(residual): f - names.target, **parts}, data, names.temporaries())
+    updated, stepped = {}, {str(residual): f - names.target}
+    for t, (base, slopes) in zip(names.theta, new, strict=True):
+        total = sum(slope * gradient[k][0] * names.total[k] for k, slope in slopes.items())
+        updated[str(names.new(f"new_{t}"))] = base + total
+        change = base
+        for k, slope in slopes.items():
+            # Without the factor that all parameters share, which multiplies the residual.
+            change += slope / names.rate * scaled * f.diff(names.theta[k])
+        stepped[str(names.new(f"next_{t}"))] = change
+    stepped[str(scaled)] = names.rate * residual
+    update = three_address(updated, [*names.theta, *names.total, names.rate], names.temporaries())
+    step = three_address(stepped, [*data, names.rate], names.temporaries())
+    return {
+        "SAMPLE": _only(sample, parts),
+        "UPDATE": update,
+        "STEP": _only(step, [name for name in stepped if name not in (str(residual), str(scaled))]),
+    }
+
+
+def _only(program: Program, outputs: Iterable[str]) -> Program:
+    return fused(replace(program, outputs={name: program.outputs[name] for name in outputs}))
+
+
+def vector_module(lists: Mapping[str, Program], layout: str, constants: str) -> list[str]:
+    """The parts between the functions that all modules have and what they offer."""
     texts = [f'{name} = """\\\n{program}"""\n' for name, program in lists.items()]
-    return "".join([f"STATISTICS = {tuple(statistics)}\n", *texts])
+    return [EMITTERS, constants + "".join(texts), layout]
+
+
+def _below_all(module: ModuleType) -> str:
+    return inspect.getsource(module).split("\n__all__ = ")[1].split("]\n", 1)[1].strip()
+
+
+EMITTERS = "\n\n\n".join(map(_below_all, (vector_math, vector_list, vector_steps))) + "\n"

@@ -5,7 +5,7 @@ Upper-case words in angle brackets are filled in by `codegen`.
 
 from __future__ import annotations
 
-__all__ = ["INDEXED"]
+__all__ = ["INDEXED", "INDEXED_NOISELESS", "UNROLLED"]
 
 INDEXED = '''\
 @called
@@ -37,7 +37,8 @@ def make_scratch(x, y):
         for c in range(INPUTS):
             pairs[c * width + i] = x[i // 2, c]
     set_targets(pairs, y, none, np.uint64(width))
-    return rows(D), rows(1), np.zeros(LANES, dtype=np.uint64), rows(INPUTS + 1), pairs, np.zeros(5 * LANES, dtype=np.uint64)
+    index, no_words = np.zeros(LANES, dtype=np.uint64), np.zeros(5 * LANES, dtype=np.uint64)
+    return rows(D), rows(1), index, rows(INPUTS + 1), pairs, no_words
 
 
 @called
@@ -47,7 +48,8 @@ def run(theta, words, order, status, scratch<SUMS>, step, stop, x, y, sigma, rat
     total, noise, index, drawn, pairs, _ = scratch
     n = y.size
     width, period = np.uint64(max(16, 2 * n)), max(1, 64 // n)
-    in_words, in_draws = law == RADEMACHER and sampling == FULL and n <= 64, law == RADEMACHER and sampling == WITH_REPLACEMENT
+    in_words = law == RADEMACHER and sampling == FULL and n <= 64
+    in_draws = law == RADEMACHER and sampling == WITH_REPLACEMENT
     if in_words or in_draws:
         set_targets(pairs, y, sigma, width)
 <HELD>
@@ -84,4 +86,64 @@ def noiseless_step(theta, scratch, x, y, rate):
     """One full-batch step without label noise: all signs are zero, and so are all sizes."""
     hot()
     full_pass(theta, scratch[5], scratch[4], y.size, max(16, 2 * y.size), rate, 0, 1, None)
+'''
+
+UNROLLED = '''\
+@called
+def scatter(count, noise, index, eps):
+    """Add one draw of each replica to the rows of the sample that it drew."""
+    for k in range(LANES):
+        row = index[k] * np.uint64(LANES) + np.uint64(k)
+        count[row] += 1.0
+        noise[row] += eps[k]
+
+
+@allocating
+def make_scratch(x, y):
+    """Count and label noise, one row per sample, index and noise of one draw, and targets with their noise."""
+    count = rows(N)
+    fill(count, 1.0)
+    return count, rows(N), np.zeros(LANES, dtype=np.uint64), rows(1), np.zeros(2 * N)
+
+
+@called
+def run(theta, words, order, status, scratch<SUMS>, step, stop, x, y, sigma, rate, batch, sampling, law, bound):
+    """Take steps from number `step` to `stop`, all at once until the next check where one word holds their signs."""
+    hot()
+    count, noise, index, eps, noisy = scratch
+    in_words = sampling == FULL and law == RADEMACHER and N <= 64
+    for i in range(N):
+        noisy[i], noisy[N + i] = y[i] + sigma[i], y[i] - sigma[i]
+    period = max(1, 64 // N)
+<HELD>
+    while step < stop:
+        phase, taken = step % period, 1
+        if in_words:
+            if phase == 0:
+                next_words(words)
+            taken = min(period - phase, stop - step)
+            signs_pass(theta, words, noisy, rate, phase, taken, <RAW>)
+        else:
+            if sampling == FULL:
+                for i in range(N):
+                    full_noise(words, noise, np.uint64(i * LANES), sigma[i], law, phase * N + i)
+            else:
+                fill(count, 0.0)
+                fill(noise, 0.0)
+                for b in range(batch):
+                    draw(words, order, index, eps, sigma, b, sampling, law)
+                    scatter(count, noise, index, eps)
+            counts_pass(theta, count, noise, y, rate, <RAW>)
+        step += taken
+<HOLD>
+        if step % period == 0:
+            check(theta, status, bound, step)
+'''
+
+UNROLLED_NOISELESS = '''\
+@called
+def noiseless_step(theta, scratch, x, y, rate):
+    """One full-batch step without label noise."""
+    hot()
+    counts_pass(theta, scratch[0], scratch[1], y, rate, None)
 '''

@@ -13,13 +13,13 @@ from llvmlite import ir
 from numba.core import cgutils
 
 from .kernel_random import LANES
-from .vector_math import FUNCTIONS, VECTOR, WORDS, signs
+from .vector_math import FUNCTIONS, VECTOR, signs
 
-D, STATISTICS = 1, ((0,), (0, 0))  # each module has its own
+D, MONOMIALS = 1, ((0,), (0, 0))  # each module has its own
 
 __all__ = ["Cells", "add_moments", "each_group", "evaluate", "take_steps"]
 
-GROUPS = 4
+GROUPS = min(4, LANES // 8)
 INDEX, INDEX32 = ir.IntType(64), ir.IntType(32)
 
 
@@ -67,11 +67,13 @@ class Cells:
         self.put(rows)
 
     def put(self, rows):
+        """Change all."""
         for places, row in zip(self.places, rows):
             for place, value in zip(places, row):
                 self.v.builder.store(value, place)
 
     def get(self):
+        """All, as they are."""
         return [[self.v.builder.load(place) for place in row] for row in self.places]
 
 
@@ -136,8 +138,8 @@ def turned(v, word, by):
 def add_moments(v, raw, base, buffer, count, stride, step):
     """Add the moments of `count` steps to rows of sums; theta of a step stands in rows `stride` apart."""
     each = 20
-    for first in range(0, len(STATISTICS), each):
-        block = STATISTICS[first : first + each]
+    for first in range(0, len(MONOMIALS), each):
+        block = MONOMIALS[first : first + each]
         together = max(1, each // len(block))
         for low in range(0, GROUPS, together):
             groups = range(low, min(GROUPS, low + together))
@@ -191,4 +193,3 @@ def take_steps(v, theta, steps, unit, some, raw, base):
         builder.store(INDEX(0), filled)
         loops(count, keep)
         add_moments(v, raw, base, buffer, count, 8 * GROUPS, size)
-

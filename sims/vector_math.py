@@ -45,9 +45,9 @@ LOG = (
     1.479819860511658591e-01,
 )
 
-# tanh(r) = r top(r**2) / (2 bottom(r**2)) for abs(r) <= log(2)/4, the rational fit of relative error 6e-18.
-TANH_TOP = (2.0, 2 * 0.1110993805815367, 2 * 0.00105741958596825)
-TANH_BOTTOM = (1.0, 0.4444327139148643, 0.015868324226120546)
+# tanh(r) = r (1 + top r**2) / (1 + bottom r**2) for abs(r) <= log(2)/4, the rational fit of relative error 6e-18.
+TANH_TOP = (0.1110993805815367, 0.00105741958596825)
+TANH_BOTTOM = (0.4444327139148643, 0.015868324226120546)
 
 
 def cpu_has(feature):
@@ -80,27 +80,35 @@ class Lanes:
         return ir.Constant(WORDS if isinstance(value, int) else VECTOR, [value] * 8)
 
     def add(self, a, b):
+        """a + b."""
         return self.each(self.builder.fadd, a, b, flags=("contract",))
 
     def sub(self, a, b):
+        """a - b."""
         return self.each(self.builder.fsub, a, b, flags=("contract",))
 
     def mul(self, a, b):
+        """a b."""
         return self.each(self.builder.fmul, a, b, flags=("contract",))
 
     def div(self, a, b):
+        """a / b."""
         return self.each(self.builder.fdiv, a, b, flags=("contract",))
 
     def neg(self, a):
+        """-a."""
         return self.each(self.builder.fneg, a)
 
     def multiply_add(self, a, b, c):
+        """a b + c, fused where the processor can."""
         return self.add(self.mul(a, b), c)
 
     def sqrt(self, a):
+        """The square root."""
         return self.call("llvm.sqrt.v8f64", a)
 
     def abs(self, a):
+        """The size."""
         return self.call("llvm.fabs.v8f64", a)
 
     def call(self, name, *operands):
@@ -131,9 +139,11 @@ class Lanes:
         return self.each(lambda p: self.builder.bitcast(p, VECTOR), a)
 
     def left(self, a, by):
+        """Words, shifted to higher bits."""
         return self.each(self.builder.shl, a, by)
 
     def right(self, a, by):
+        """Words, shifted to lower bits."""
         return self.each(self.builder.lshr, a, by)
 
     def polynomial(self, x, coefficients):
@@ -156,56 +166,32 @@ def reduced(v, x, scale):
 
 
 def tanhs(v, x):
-    """tanh(x) = (2**m - 1 + (2**m + 1) u) / (2**m + 1 + (2**m - 1) u), u = tanh(r); below 4 ulp, nan propagates.
-
-    u = r below(r**2) / above(r**2), so that all is one quotient.
-    """
-    x = v.between(x, -20.0, 20.0)  # tanh(20) rounds to 1
+    """tanh(m log(2)/2 + r) as one quotient of polynomials of r, linear in 2**m; below 4 ulp, nan propagates."""
+    x = v.between(x, -22.18070977791825, 22.18070977791825)  # 32 log(2), where r = 0 gives 1 exactly
     _, shifted, r = reduced(v, x, 2.0)
     power = v.doubles(v.left(v.words(shifted), 52))
     square = v.mul(r, r)
-    bottom = v.polynomial(square, TANH_BOTTOM)
-    top = v.mul(r, v.polynomial(square, TANH_TOP))
-    less = v.sub(1.0, power)
-    upper = v.sub(top, v.mul(less, v.multiply_add(top, 0.5, bottom)))  # in this order -0 stays
-    return quotients(v, upper, v.add(upper, v.sub(v.mul(bottom, 2.0), top)))
+    odd = v.multiply_add(r, v.mul(square, v.polynomial(square, TANH_TOP)), r)
+    even = v.mul(square, v.polynomial(square, TANH_BOTTOM))
+    total, difference = v.add(v.add(even, odd), 1.0), v.add(v.sub(even, odd), 1.0)
+    upper = v.sub(v.mul(odd, 2.0), v.mul(v.sub(1.0, power), total))  # in this order -0 stays
+    return quotients(v, upper, v.add(v.mul(power, total), difference))
 
 
-MODE = "hw"
+def quotients(v, a, b):
+    """a / b, right to 1 ulp, for finite b that are neither tiny nor huge.
 
-
-def inverse(v, d):
-    r = v.call("llvm.x86.avx512.rcp14.pd.512", d, [v.number(0.0)] * len(d), [ir.IntType(8)(-1)] * len(d))
-    return r, v.sub(1.0, v.mul(d, r))
-
-
-def refined(v, t, d):
-    r, e = inverse(v, d)
-    r = v.multiply_add(r, e, r)
-    q = v.mul(t, r)
-    return v.multiply_add(v.sub(t, v.mul(d, q)), r, q)
-
-
-def quotients(v, t, d):
-    n = len(t)
-    h = n // 2
-    if MODE == "hw" or n == 1:
-        return v.div(t, d)
-    if MODE == "rcp":
-        return refined(v, t, d)
-    if MODE == "mix":
-        out = [None] * n
-        for k in range(n):
-            out[k] = (v.div if k % 2 else refined)(*([v] if k % 2 == 0 else []), [t[k]], [d[k]])[0]
-        return out
-    d1, d2 = d[:h], d[h:2*h]
-    both = v.mul(d1, d2)
-    if MODE == "shared" :
-        i = v.div(1.0, both)
-    elif MODE == "sharedrcp":
-        r, e = inverse(v, both)
-        i = v.multiply_add(r, v.multiply_add(v.multiply_add(e, e, e), e, e), r)
-    return v.mul(v.mul(t[:h], d2), i) + v.mul(v.mul(t[h:2*h], d1), i) + v.div(t[2*h:], d[2*h:]) if n % 2 else v.mul(v.mul(t[:h], d2), i) + v.mul(v.mul(t[h:2*h], d1), i)
+    Where the processor has an estimate of 1/b, good to 14 bits, two corrections from it take half the time of a
+    division, which can have but one at a time.
+    """
+    if not v.wide:
+        return v.div(a, b)
+    kind = ir.FunctionType(VECTOR, [VECTOR, VECTOR, ir.IntType(8)])
+    estimate = cgutils.get_or_insert_function(v.builder.module, kind, "llvm.x86.avx512.rcp14.pd.512")
+    inverse = v.each(lambda d: v.builder.call(estimate, [d, v.number(0.0), ir.IntType(8)(-1)]), b)
+    inverse = v.multiply_add(inverse, v.sub(1.0, v.mul(b, inverse)), inverse)
+    quotient = v.mul(a, inverse)
+    return v.sub(quotient, v.mul(v.sub(v.mul(b, quotient), a), inverse))  # in this order -0 stays
 
 
 def exps(v, x):

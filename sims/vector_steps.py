@@ -8,6 +8,7 @@ What stands below `__all__` is copied into every generated module that needs it.
 from __future__ import annotations
 
 import inspect
+import itertools
 
 from llvmlite import ir
 from numba import types
@@ -16,12 +17,27 @@ from numba.extending import intrinsic
 
 from .kernel_random import LANES
 from .vector_list import (
-    D, GROUPS, INDEX, Cells, add_moments, each_group, evaluate, load, load_rows, next_word, place, spread,
-    store_rows, take_steps,
+    GROUPS,
+    INDEX,
+    INDEX32,
+    Cells,
+    D,
+    add_moments,
+    each_group,
+    evaluate,
+    load,
+    load_rows,
+    next_word,
+    place,
+    spread,
+    store_rows,
+    take_steps,
 )
 from .vector_math import VECTOR, WORDS, Lanes
 
-INPUTS, SAMPLE, UPDATE, STEP = 1, "", "", ""  # each module has its own
+# Each module has its own.
+INPUTS, N = 1, 1
+SAMPLE = UPDATE = STEP = ""
 
 __all__ = ["drawn_pass", "full_pass", "rows_pass", "same_pass", "update_pass"]
 
@@ -109,9 +125,9 @@ def gather_eight(v, data, index):
 
 
 def add_sample(v, theta, total, inputs, label):
-    """Add residual times gradient to the total."""
-    residual, *gradient = evaluate(v, SAMPLE, [*theta, *inputs, label])
-    total.put([v.multiply_add(residual, g, t) for g, t in zip(gradient, total.get())])
+    """Add a sample's part to the total."""
+    parts = evaluate(v, SAMPLE, [*theta, *inputs, label])
+    total.put([v.add(t, part) for t, part in zip(total.get(), parts)])
 
 
 @vector_pass
@@ -134,8 +150,7 @@ def full_pass(v, theta, words, pairs, n, width, rate, phase, steps, raw):
             with cgutils.for_range(builder, n) as loop:
                 twice = builder.mul(loop.index, INDEX(2))
                 inputs = [
-                    spread(v, builder.load(place(v, pairs, builder.mul(width, INDEX(c)), twice)))
-                    for c in range(INPUTS)
+                    spread(v, builder.load(place(v, pairs, builder.mul(width, INDEX(c)), twice))) for c in range(INPUTS)
                 ]
                 (word,) = bits.get()
                 label = signed_labels(v, word, place(v, pairs, builder.mul(width, INDEX(INPUTS))), twice)
@@ -226,5 +241,66 @@ def update_pass(v, theta, total, rate, raw):
         now, sums = load_rows(v, theta, base, D), load_rows(v, total, base, D)
         store_rows(v, theta, base, evaluate(v, UPDATE, [*now, *sums, rate]))
         store_rows(v, total, base, [[v.number(0.0)] * GROUPS] * D)
+
+    each_group(v, group)
+
+
+@vector_pass
+def signs_pass(v, theta, words, noisy, rate, phase, steps, raw):
+    """Full batches of all samples' formulas in one list, with the signs in the last word from step `phase` on."""
+    builder, rate = v.builder, spread(v, rate)
+    above, below = ([spread(v, builder.load(place(v, noisy, first + i))) for i in range(N)] for first in (0, N))
+    # A shift is due only every third sign: one table of eight numbers for each of three bits.
+    bits, unit = 3 if v.wide else 1, 3 if N <= 4 else 1
+    tables = {}
+
+    def label(word, i, bit):
+        if not v.wide:
+            odd = v.each(lambda w: builder.trunc(w, ir.VectorType(ir.IntType(1), 8)), word)
+            return v.each(builder.select, odd, below[i], above[i])
+        return permuted(v, tables[i, bit], word)
+
+    if v.wide:
+        for i, bit in itertools.product(range(N), range(bits)):
+            mask = ir.Constant(ir.VectorType(INDEX32, 8), [k + 8 * (k >> bit & 1) for k in range(8)])
+            tables[i, bit] = [builder.shuffle_vector(above[i][0], below[i][0], mask)] * GROUPS
+
+    def group(base):
+        state = Cells(v, load_rows(v, theta, base, D))
+        (last,) = load_rows(v, place(v, words, 4 * LANES), base, 1, kind=WORDS)
+        word = Cells(v, [v.right(last, spread(v, builder.mul(phase, INDEX(N))))])
+
+        def some(count, keep):
+            ((now),) = word.get()
+            used = 0
+            for _ in range(count):
+                keep()
+                entries = []
+                for i in range(N):
+                    entries += [[v.number(1.0)] * GROUPS, [v.number(0.0)] * GROUPS, label(now, i, used)]
+                    used += 1
+                    if used == bits:
+                        now, used = v.right(now, bits), 0
+                state.put(evaluate(v, STEP, [*state.get(), *entries, rate]))
+            word.put([v.right(now, used) if used else now])
+
+        take_steps(v, state, steps, unit, some, raw, base)
+        store_rows(v, theta, base, state.get())
+
+    each_group(v, group)
+
+
+@vector_pass
+def counts_pass(v, theta, count, noise, y, rate, raw):
+    """A batch of all samples' formulas in one list: how often each was drawn, and the sum of its label noise."""
+    rate = spread(v, rate)
+    targets = [spread(v, v.builder.load(place(v, y, i))) for i in range(N)]
+
+    def group(base):
+        if raw is not None:
+            add_moments(v, raw, base, place(v, theta, base), INDEX(1), LANES, 0)
+        rows = zip(load_rows(v, count, base, N), load_rows(v, noise, base, N), targets)
+        entries = [entry for row in rows for entry in row]
+        store_rows(v, theta, base, evaluate(v, STEP, [*load_rows(v, theta, base, D), *entries, rate]))
 
     each_group(v, group)

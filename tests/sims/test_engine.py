@@ -126,7 +126,10 @@ def test_a_kernel_that_shares_signs_is_caught(tanh, monkeypatch):
         "order[k] = words[4 * LANES + k] if b == 0 else order[k]\n"
         "                noise[k] = flip(size, order[k], index[k])"
     )
-    mutant = Kernel.from_source(twins(), tanh.source.replace(right, wrong))
+    # Draws with their signs in one pass are switched off, so that these are made.
+    at_once = "law == RADEMACHER and sampling == WITH_REPLACEMENT"
+    assert tanh.source.count(at_once) == 1
+    mutant = Kernel.from_source(twins(), tanh.source.replace(right, wrong).replace(at_once, "False"))
     with pytest.raises(KernelMismatch, match="differs from its replay"):
         check_kernel(mutant, GAMMA, 6, kr.WITH_REPLACEMENT, kr.RADEMACHER)
     monkeypatch.setattr(blocks, "check_kernel", lambda *args: None)

@@ -7,8 +7,12 @@ import platform
 import mpmath
 import numpy as np
 import pytest
-from flatmin.sims import kernel_math
-from numba import njit
+from flatmin.sims import kernel_math, vector_math
+from flatmin.sims.vector_math import signs
+from llvmlite import ir
+from numba import njit, types
+from numba.core import cgutils
+from numba.extending import intrinsic
 
 
 @njit(nogil=True, error_model="numpy", fastmath={"contract"})
@@ -21,6 +25,99 @@ def evaluate(function, x):
     out = np.empty_like(x)
     apply(function, x, out)
     return out
+
+
+def vectors_of(function):
+    """A function of arrays, from one that writes code for vectors of eight."""
+
+    @intrinsic
+    def each(typing_context, x, out):
+        def codegen(context, builder, signature, args):
+            given, result = (context.make_array(signature.args[k])(context, builder, args[k]).data for k in (0, 1))
+            pointer = vector_math.VECTOR.as_pointer()
+            with cgutils.for_range(builder, ir.IntType(64)(SIZE // 16)) as loop:
+                first = builder.mul(loop.index, ir.IntType(64)(16))
+                at = [builder.add(first, ir.IntType(64)(8 * g)) for g in range(2)]
+                xs = [builder.load(builder.bitcast(builder.gep(given, [i]), pointer), align=8) for i in at]
+                for i, value in zip(at, function(vector_math.Lanes(builder), xs)):
+                    builder.store(value, builder.bitcast(builder.gep(result, [i]), pointer), align=8)
+            return context.get_dummy_value()
+
+        return types.none(x, out), codegen
+
+    @njit(error_model="numpy")
+    def run(x, out):
+        each(x, out)
+
+    def evaluate(x):
+        given, out = np.zeros(SIZE), np.empty(SIZE)
+        given[: len(x)] = x
+        run(given, out)
+        return out[: len(x)]
+
+    return evaluate
+
+
+SIZE = 8192
+
+
+@pytest.fixture(scope="module", params=["this processor", "any processor"])
+def vector(request):
+    """The vector functions, with the instructions of this processor or with those that all have."""
+    with pytest.MonkeyPatch.context() as patch:
+        if request.param == "any processor":
+            patch.setattr(vector_math, "cpu_has", lambda feature: False)
+        functions = {name: vectors_of(make) for name, make in {**vector_math.FUNCTIONS, "sign": signs}.items()}
+        for function in functions.values():
+            function(np.ones(1))
+        yield functions
+
+
+def exact_sigmoid(x):
+    return 1 / (1 + mpmath.exp(-x))
+
+
+@pytest.mark.parametrize(
+    ("name", "exact", "low", "high"),
+    [
+        ("tanh", mpmath.tanh, -25.0, 25.0),
+        ("exp", mpmath.exp, -745.0, 709.7),
+        ("sigmoid", exact_sigmoid, -745.0, 50.0),
+    ],
+)
+def test_error_of_vectors_is_below_4_ulp(vector, name, exact, low, high):
+    x = arguments(low, high)
+    assert worst_ulp(vector[name](x), exact, x) < 4
+
+
+def test_error_of_sigmoid_is_below_4_ulp():
+    x = arguments(-745.0, 50.0)
+    assert worst_ulp(evaluate(kernel_math.sigmoid, x), exact_sigmoid, x) < 4
+
+
+def test_error_of_tanh_is_below_4_ulp_where_it_is_largest(vector):
+    # Where two terms of opposite sign meet, or the result is just below a power of two.
+    x = np.random.default_rng(1).uniform(0.17, 0.6, 5000) * np.repeat([-1.0, 1.0], 2500)
+    assert worst_ulp(vector["tanh"](x), mpmath.tanh, x) < 4
+
+
+def test_log_error_of_vectors_is_below_4_ulp(vector):
+    rng = np.random.default_rng(0)
+    near = 1 + rng.uniform(-0.3, 0.5, 2000)
+    x = np.concatenate([near, np.exp(rng.uniform(-744, 709, 3000)), 1 + np.exp(rng.uniform(-36, 0, 500)), [5e-324]])
+    assert worst_ulp(vector["log"](x), mpmath.log, x) < 4
+
+
+def test_ends_of_the_range_of_vectors(vector):
+    x = np.array([0.0, -0.0, np.inf, -np.inf, np.nan, 1e308, -1e308, 5e-324, -5e-324])
+    tanh = vector["tanh"](x)
+    np.testing.assert_array_equal(tanh, [0.0, -0.0, 1, -1, np.nan, 1, -1, 5e-324, -5e-324])
+    assert np.array_equal(np.signbit(tanh[:2]), [False, True])
+    np.testing.assert_array_equal(vector["exp"](x), [1, 1, np.inf, 0, np.nan, np.inf, 0, 1, 1])
+    np.testing.assert_array_equal(vector["sigmoid"](x), [0.5, 0.5, 1, 0, np.nan, 1, 0, 0.5, 0.5])
+    np.testing.assert_array_equal(vector["sign"](x[:4]), [0, 0, 1, -1])
+    special = np.array([0.0, -0.0, np.inf, np.nan, -1.0, -np.inf, 1.0])
+    np.testing.assert_array_equal(vector["log"](special), [-np.inf, -np.inf, np.inf, np.nan, np.nan, np.nan, 0])
 
 
 def worst_ulp(got, exact, x):

@@ -151,7 +151,8 @@ def test_a_rotation_symmetry_is_neutral():
     point = derived_flow(model, 0.1).stationary_point(start)
     assert point.stability == "neutral"
     assert np.hypot(*point.theta[:2]) == pytest.approx(2 ** (1 / 6), abs=1e-9)
-    assert point.theta[0] / point.theta[1] == pytest.approx(start[0] / start[1], abs=1e-9)
+    # The flow is followed to a relative 1e-9 per step of the integration, of which there are some.
+    assert point.theta[0] / point.theta[1] == pytest.approx(start[0] / start[1], abs=1e-8)
 
 
 def test_without_slow_directions_nothing_moves():
