@@ -17,7 +17,7 @@ from flatmin.theory.indexed import IndexedModel
 from . import indexed_steps as texts_of_steps
 from . import indexed_templates as texts
 from . import kernel_hints, kernel_math, kernel_random, kernel_tiles, templates
-from .codegen import _block, _fill, _function, _list, function_sources, kernel_constants
+from .kernel_text import fill, function_sources, function_text, indented, kernel_constants, listed
 from .program import three_address
 
 __all__ = ["features", "generate_indexed", "generate_indexed_moments"]
@@ -72,7 +72,7 @@ class _Symbols:
 def _module(model: IndexedModel, moments: bool) -> str:
     symbols = _Symbols(model)
     found = features(symbols.phi, symbols.argument) if model.form == "vector" else None
-    header = _fill(
+    header = fill(
         templates.HEADER,
         PARAMETERS=", ".join(f"{name}{list(shape)}" for name, shape in model.shapes.items()),
         PREDICTION=str(model.prediction),
@@ -101,7 +101,7 @@ def _run(linear: bool, moments: bool) -> str:
     else:
         end = ["end_step(state, at, scratch, begin, rate)"]
     kinds = ", f8[::1]" if moments else ""
-    return _fill(texts.RUN, SHIFT=shift, SHIFT_TYPE=kinds, END_STEP=_block(6, end), END_GROUP=_block(5, odd))
+    return fill(texts.RUN, SHIFT=shift, SHIFT_TYPE=kinds, END_STEP=indented(6, end), END_GROUP=indented(5, odd))
 
 
 def _constants(model: IndexedModel, moments: bool, features: int) -> dict[str, object]:
@@ -153,7 +153,7 @@ def _update() -> str:
 
 
 def _formula(name: str, docstring: str, outputs: Mapping[str, sp.Expr], inputs: Sequence[sp.Symbol]) -> str:
-    return _function(name, docstring, three_address(outputs, inputs))
+    return function_text(name, docstring, three_address(outputs, inputs))
 
 
 def _linear(symbols: _Symbols, found: Mapping[sp.Expr, sp.Expr], moments: bool) -> list[str]:
@@ -168,26 +168,26 @@ def _linear(symbols: _Symbols, found: Mapping[sp.Expr, sp.Expr], moments: bool) 
         rates.append("rate" if factor == 1 else f"{float(factor)!r} * rate")
     places = {
         "PARAMETERS": _rows("state", "i", len(parameters)),
-        "FEATURES": _list(f"data[at + np.uint64({s} * ROW)]" for s in range(len(found))),
-        "VALUES": _list(f"state[i + np.uint64(VALUES + {s} * ROW)]" for s in range(len(found))),
-        "COMBINED": _list(f"scratch[begin + np.uint64({s} * ROW + k)]" for s in range(len(found))),
+        "FEATURES": listed(f"data[at + np.uint64({s} * ROW)]" for s in range(len(found))),
+        "VALUES": listed(f"state[i + np.uint64(VALUES + {s} * ROW)]" for s in range(len(found))),
+        "COMBINED": listed(f"scratch[begin + np.uint64({s} * ROW + k)]" for s in range(len(found))),
         "BEFORE": _rows("state", "p", len(parameters)),
-        "TOTAL": _list(totals),
-        "AFTER": _list(f"after{m}" for m in rows),
-        "UPDATED": _list(f"update(state[p + np.uint64({m} * ROW)], total{m}, {rates[m]})" for m in rows),
+        "TOTAL": listed(totals),
+        "AFTER": listed(f"after{m}" for m in rows),
+        "UPDATED": listed(f"update(state[p + np.uint64({m} * ROW)], total{m}, {rates[m]})" for m in rows),
     }
     kept = _rows("state", "i + np.uint64(SPACE)" if moments else "i", len(parameters))
-    ends = [_fill(texts_of_steps.LINEAR_END, NAME="end_step", SHIFT="", FROM="", ADD_SUMS="", STORED=kept, **places)]
+    ends = [fill(texts_of_steps.LINEAR_END, NAME="end_step", SHIFT="", FROM="", ADD_SUMS="", STORED=kept, **places)]
     if moments:
         second = {"NAME": "end_second", "SHIFT": ", shift", "FROM": " + np.uint64(SPACE)"}
-        second |= {"ADD_SUMS": _block(2, chain(*map(_pair_sums, rows))), "STORED": places["PARAMETERS"]}
-        ends += [_fill(texts_of_steps.LINEAR_END, **second, **places), texts_of_steps.MOMENTS]
+        second |= {"ADD_SUMS": indented(2, chain(*map(_pair_sums, rows))), "STORED": places["PARAMETERS"]}
+        ends += [fill(texts_of_steps.LINEAR_END, **second, **places), texts_of_steps.MOMENTS]
     functions = [
         _formula("features", "What is known of an input.", _numbered("feature", found), [symbols.argument]),
         _formula("values", "What is known of the parameters.", _numbered("value", values), parameters),
         _formula("slopes", "The total gradient, from the products with residuals.", totals, [*parameters, *combined]),
     ]
-    return [*functions, _fill(texts_of_steps.LINEAR, **places), *ends]
+    return [*functions, fill(texts_of_steps.LINEAR, **places), *ends]
 
 
 def _pair_sums(m: int) -> list[str]:
@@ -207,16 +207,16 @@ def _pointwise(model: IndexedModel, symbols: _Symbols, moments: bool) -> list[st
     inputs = [*symbols.parameters, symbols.argument]
     places = [_rows("scratch", "s", count)] + (["argument[row + np.uint64(k)]"] if model.matrix else [])
     row = -(-model.size // 8) * 8
-    body = _fill(
+    body = fill(
         texts_of_steps.POINTWISE,
         STEP=texts_of_steps.MATRIX_STEP if model.matrix else texts_of_steps.VECTOR_STEP,
-        SLOPES=_list(slopes),
-        SLOPES_K=_list(places),
+        SLOPES=listed(slopes),
+        SLOPES_K=listed(places),
         PARAMETERS=_rows("state", "i", count),
-        FORWARD=_block(2, _tiles(row, forward=True)),
-        BACKWARD=_block(2, _tiles(row, forward=False)),
+        FORWARD=indented(2, _tiles(row, forward=True)),
+        BACKWARD=indented(2, _tiles(row, forward=False)),
         SHIFT=", shift" if moments else "",
-        ADD_SUMS=_block(2, _SUMS if moments else []),
+        ADD_SUMS=indented(2, _SUMS if moments else []),
     )
     return [_formula("point", "One term and its slopes.", {"phi": symbols.phi} | slopes, inputs), body]
 
@@ -245,4 +245,4 @@ def _numbered(name: str, expressions: Iterable[sp.Expr]) -> dict[str, sp.Expr]:
 
 
 def _rows(array: str, first: str, count: int) -> str:
-    return _list(f"{array}[{first} + np.uint64({m} * ROW)]" for m in range(count))
+    return listed(f"{array}[{first} + np.uint64({m} * ROW)]" for m in range(count))

@@ -12,7 +12,7 @@ from types import ModuleType
 
 from . import kernel_hints, kernel_math, kernel_random, templates
 from .cache import load_module
-from .codegen import function_sources, kernel_constants
+from .kernel_text import function_sources, kernel_constants
 
 __all__ = ["linear_module", "linear_text"]
 
