@@ -238,6 +238,8 @@ def _show(rows: list[tuple[str, Verdict]], label: str, seconds: float, studies: 
         print_line(f"{verdict.claim.title}: {verdict}")
         for note in verdict.notes:
             print_line(f"  note: {note}", indent=" " * 8)
+        if verdict.variance_reduction:
+            print_line(f"  control variate: variance {verdict.variance_reduction:.2g} times smaller", indent=" " * 8)
 
 
 def _status(verdicts: list[Verdict]) -> int:
