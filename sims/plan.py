@@ -20,8 +20,9 @@ _FEWEST = 128
 # Sample kurtosis over the number of replicas: above this, a few replicas carry the mean, and no correction of the
 # normal approximation at four or five standard errors is to be trusted.
 TAIL_LIMIT = 0.2
-# What the sizes are planned for.
+# What the sizes are planned for; with more room where runs are short, because the kurtosis of a sample varies.
 _PLANNED_TAILS = 0.05
+_PLANNED_TAILS_PAIRED = 0.01
 # Share of the weight that a strength gets at least, so that the fit can be checked.
 _LEAST_SHARE = 0.1
 
@@ -80,7 +81,8 @@ def sample_sizes(
     radius = noise_radius(pilot.covariance[:values, :values], level / 2, pilot.replicas)
     factor = float(np.sum(weights**2 * variances / shares)) * (radius / half_width) ** 2
     # More replicas than components, so that the covariance of a row can be estimated.
-    fewest = max(_FEWEST, 2 * len(pilot.covariance), pilot.kurtosis / _PLANNED_TAILS)
+    planned = _PLANNED_TAILS_PAIRED if measurement.paired else _PLANNED_TAILS
+    fewest = max(_FEWEST, 2 * len(pilot.covariance), pilot.kurtosis / planned)
     tails = pilot.kurtosis / max(fewest, float(np.min(factor * shares)))
     factor *= tail_inflation(tails, level / 2) ** 2
     sizes = np.minimum(np.maximum(np.ceil(factor * shares), fewest), 1e9).astype(np.int64)
