@@ -141,7 +141,7 @@ class Ladder:
         if largest is None:
             largest = self.measurement.largest_strength()
             if self.sampler.control(largest) is not None:
-                largest *= self.measurement.lowered_by_control
+                largest *= self._lowered(largest, half_width)
         self.sampler.stage = stage
         measured = self._attempt(0, largest)
         for attempt in range(1, _ATTEMPTS):
@@ -154,6 +154,14 @@ class Ladder:
                 break
             measured = lower
         return measured
+
+    def _lowered(self, largest: float, half_width: float) -> float:
+        """How far a control may lower the strengths before rounding, which does not fall with them, is seen."""
+        wanted, measurement = self.measurement.lowered_by_control, self.measurement
+        allowed = 0.01 * half_width / float(measurement.in_units(np.array(1.0), self.own_strength))
+        factors = np.geomspace(wanted, 1.0, 5)
+        smallest = _RELATIVE_STRENGTHS[0] * largest
+        return float(next((f for f in factors if measurement.resolution(f * smallest) < allowed), 1.0))
 
     @property
     def _spent(self) -> float:
