@@ -6,7 +6,7 @@ disappears. With <RAW> a step also adds the moments of theta before it to rows o
 
 from __future__ import annotations
 
-__all__ = ["INDEXED", "INDEXED_NOISELESS", "SIGNS", "UNROLLED", "UNROLLED_NOISELESS"]
+__all__ = ["INDEXED", "INDEXED_NOISELESS", "SIGNS", "UNROLLED", "UNROLLED_NOISELESS", "UNROLLED_SCRATCH"]
 
 # One sample's formulas, evaluated for the sample that each replica drew.
 INDEXED = '''\
@@ -123,24 +123,8 @@ def run(theta, words, order, status, scratch<SUMS>, step, stop, x, y, sigma, rat
             check(theta, status, bound, step)
 '''
 
-# All samples' formulas in one expression; a batch is a count and a sum of label noise for each sample.
-UNROLLED = '''\
-@called
-def step_rows(theta, count, noise, y, rate<RAW>):
-    """One step, with row i of `count` and `noise`: how often sample i was drawn, and the sum of its label noise."""
-    hot()
-    target = (<Y>)
-    for k in range(LANES):
-        <THETA_K><STATISTICS> = step(
-            <THETA_K>,
-            (<COUNT_K>),
-            (<NOISE_K>),
-            target,
-            rate,
-        )
-<ADD_RAW>
-
-
+# A batch as counts and sums of noise, whatever takes the step with them.
+UNROLLED_SCRATCH = '''\
 @called
 def scatter(count, noise, index, eps):
     """Add one draw of each replica to the rows of the sample that it drew."""
@@ -158,6 +142,30 @@ def make_scratch(x, y):
     return count, rows(N), np.zeros(LANES, dtype=np.uint64), rows(1), np.zeros(2 * N)
 
 
+'''
+
+# All samples' formulas in one expression; a batch is a count and a sum of label noise for each sample.
+UNROLLED = (
+    '''\
+@called
+def step_rows(theta, count, noise, y, rate<RAW>):
+    """One step, with row i of `count` and `noise`: how often sample i was drawn, and the sum of its label noise."""
+    hot()
+    target = (<Y>)
+    for k in range(LANES):
+        <THETA_K><STATISTICS> = step(
+            <THETA_K>,
+            (<COUNT_K>),
+            (<NOISE_K>),
+            target,
+            rate,
+        )
+<ADD_RAW>
+
+
+'''
+    + UNROLLED_SCRATCH
+    + '''\
 @called
 def run(theta, words, order, status, scratch<SUMS>, step, stop, x, y, sigma, rate, batch, sampling, law, bound):
     """Take steps from number `step` to `stop`, several at once where one word holds their signs."""
@@ -194,6 +202,7 @@ def run(theta, words, order, status, scratch<SUMS>, step, stop, x, y, sigma, rat
         if step % PERIOD == 0:
             check(theta, status, bound, step)
 '''
+)
 
 SIGNS = '''\
 @called

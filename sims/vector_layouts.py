@@ -5,6 +5,8 @@ Upper-case words in angle brackets are filled in by `codegen`.
 
 from __future__ import annotations
 
+from .layouts import UNROLLED_SCRATCH
+
 __all__ = ["INDEXED", "INDEXED_NOISELESS", "UNROLLED"]
 
 INDEXED = '''\
@@ -88,24 +90,9 @@ def noiseless_step(theta, scratch, x, y, rate):
     full_pass(theta, scratch[5], scratch[4], y.size, max(16, 2 * y.size), rate, 0, 1, None)
 '''
 
-UNROLLED = '''\
-@called
-def scatter(count, noise, index, eps):
-    """Add one draw of each replica to the rows of the sample that it drew."""
-    for k in range(LANES):
-        row = index[k] * np.uint64(LANES) + np.uint64(k)
-        count[row] += 1.0
-        noise[row] += eps[k]
-
-
-@allocating
-def make_scratch(x, y):
-    """Count and label noise, one row per sample, index and noise of one draw, and targets with their noise."""
-    count = rows(N)
-    fill(count, 1.0)
-    return count, rows(N), np.zeros(LANES, dtype=np.uint64), rows(1), np.zeros(2 * N)
-
-
+UNROLLED = (
+    UNROLLED_SCRATCH
+    + '''\
 @called
 def run(theta, words, order, status, scratch<SUMS>, step, stop, x, y, sigma, rate, batch, sampling, law, bound):
     """Take steps from number `step` to `stop`, all at once until the next check where one word holds their signs."""
@@ -139,6 +126,7 @@ def run(theta, words, order, status, scratch<SUMS>, step, stop, x, y, sigma, rat
         if step % period == 0:
             check(theta, status, bound, step)
 '''
+)
 
 UNROLLED_NOISELESS = '''\
 @called
