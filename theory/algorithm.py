@@ -1,62 +1,33 @@
-"""`Algorithm` and its noise: label noise SGD, Algorithm 1 of the paper."""
+"""`Algorithm`: learning rate, batch, noise and update rule; label noise SGD is Algorithm 1 of the paper."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Literal
 
 import numpy as np
-import sympy as sp
 from numpy.typing import NDArray
 
-from .checks import real_array, real_number
+from .checks import real_number
 from .errors import InvalidInput
+from .linear import linear_rule
+from .losses import FlipLaw
 from .model import Model
+from .noise import FlippedLabels, GradientNoise, LabelFlip, LabelNoise, Noise
+from .rules import SGD, HeavyBall, UpdateRule
 
-__all__ = ["Algorithm", "LabelNoise", "sgd_update"]
+__all__ = ["Algorithm"]
 
 Array = NDArray[np.float64]
 
 _MAX_BATCH = 10**6
 _SAMPLINGS = ("with-replacement", "without-replacement")
-_LAWS = ("rademacher", "gaussian")
-
-
-@dataclass(frozen=True)
-class LabelNoise:
-    """Label noise: every drawn label y_i is replaced by y_i + eps with a fresh eps.
-
-    Parameters
-    ----------
-    sigma : float or sequence of float
-        Standard deviation of eps (units of y), one number or one per sample; 0 is no label noise.
-    law : {"rademacher", "gaussian"}
-        eps = +-sigma with equal probability (the paper), or normal.
-
-    References
-    ----------
-    Damian, Ma, Lee (2021), Algorithm 1.
-    """
-
-    sigma: float | tuple[float, ...]
-    law: Literal["rademacher", "gaussian"] = "rademacher"
-
-    def __post_init__(self) -> None:
-        field = "algorithm.noise.sigma"
-        if isinstance(self.sigma, (Sequence, np.ndarray)) and not isinstance(self.sigma, str):
-            object.__setattr__(self, "sigma", tuple(real_array(field, self.sigma, 1).tolist()))
-        else:
-            object.__setattr__(self, "sigma", real_number(field, self.sigma))
-        if np.min(self.sigma, initial=0.0) < 0:
-            raise InvalidInput(field, f"={self.sigma} must not be negative")
-        if self.law not in _LAWS:
-            raise InvalidInput("algorithm.noise.law", f"={self.law!r} must be one of {list(_LAWS)}")
 
 
 @dataclass(frozen=True)
 class Algorithm:
-    """Minibatch SGD with label noise: theta <- theta - lr (1/B) sum_b (f_i - y_i - eps) grad f_i.
+    """Minibatch SGD with noise: theta <- theta - lr (1/B) sum_b (f_i - y_i - eps) grad f_i, or another update rule.
 
     Parameters
     ----------
@@ -64,12 +35,16 @@ class Algorithm:
         Learning rate eta.
     batch_size : int or "full"
         B draws per step; "full" takes every sample once per step, each with fresh noise (B = n).
-    noise : LabelNoise
-        The law of the label noise. Every draw has its own, also when an index is drawn twice.
+    noise : LabelNoise, LabelFlip or GradientNoise
+        The law of the noise. Every draw has its own, also when an index is drawn twice.
     sampling : {"with-replacement", "without-replacement"}
         How the B indices are drawn; ignored for "full".
     momentum : float
-        Heavy-ball beta; only 0 is supported so far.
+        Heavy-ball beta: short for `rule=HeavyBall(beta)`.
+    rule : UpdateRule, optional
+        How theta is updated; plain SGD, or the heavy ball, by default.
+    repeats : int
+        With "full": how often every sample is taken per step, each time with fresh noise (B = n repeats).
 
     Raises
     ------
@@ -78,14 +53,16 @@ class Algorithm:
 
     References
     ----------
-    Damian, Ma, Lee (2021), Algorithm 1.
+    Damian, Ma, Lee (2021), Algorithm 1; Section 3 for momentum, flips and general noise.
     """
 
     lr: float
     batch_size: int | Literal["full"]
-    noise: LabelNoise
+    noise: Noise
     sampling: Literal["with-replacement", "without-replacement"] = "with-replacement"
     momentum: float = 0.0
+    rule: UpdateRule | None = None
+    repeats: int = 1
 
     def __post_init__(self) -> None:
         lr = real_number("algorithm.lr", self.lr)
@@ -104,11 +81,23 @@ class Algorithm:
         momentum = real_number("algorithm.momentum", self.momentum)
         if not 0 <= momentum < 1:
             raise InvalidInput("algorithm.momentum", f"={momentum} must be at least 0 and below 1")
-        if momentum:
-            raise InvalidInput("algorithm.momentum", f"={momentum} is not supported yet; use 0")
         object.__setattr__(self, "momentum", momentum)
-        if not isinstance(self.noise, LabelNoise):
-            raise InvalidInput("algorithm.noise", f"={self.noise!r} must be a LabelNoise")
+        if not isinstance(self.noise, Noise):
+            raise InvalidInput("algorithm.noise", f"={self.noise!r} must be a LabelNoise, LabelFlip or GradientNoise")
+        if self.rule is not None and not isinstance(self.rule, UpdateRule):
+            raise InvalidInput("algorithm.rule", f"={self.rule!r} must be an UpdateRule")
+        if self.rule is not None and momentum:
+            raise InvalidInput("algorithm.momentum", f"={momentum} is given beside a rule; give either")
+
+    @cached_property
+    def update_rule(self) -> UpdateRule:
+        """The rule: plain SGD or the heavy ball where none was given."""
+        return self.rule or (HeavyBall(self.momentum) if self.momentum else SGD())
+
+    @property
+    def beta(self) -> float:
+        """Momentum of the rule, 0 for a rule without."""
+        return float(getattr(self.update_rule, "beta", 0.0))
 
     def check(self, model: Model) -> None:
         """Raise `InvalidInput` when the algorithm cannot run on this model's data."""
@@ -117,39 +106,76 @@ class Algorithm:
                 "algorithm.batch_size",
                 f"={self.batch_size} must be at most n={model.n} without replacement; draw with replacement",
             )
-        if isinstance(self.noise.sigma, tuple) and len(self.noise.sigma) != model.n:
-            raise InvalidInput(
-                "algorithm.noise.sigma", f" has {len(self.noise.sigma)} entries for {model.n} samples; give one each"
-            )
+        self.noise.check(model)
+        self.update_rule.check(model.d)
 
     def batch(self, model: Model) -> int:
-        """B as a number: n for "full"."""
-        return model.n if self.batch_size == "full" else int(self.batch_size)
+        """B as a number: n repeats for "full"."""
+        return model.n * self.repeats if self.batch_size == "full" else int(self.batch_size)
+
+    def flips(self, model: Model) -> FlipLaw | None:
+        """What the label flips make of the model's loss; None for other noise."""
+        return FlipLaw(model.sample_loss, self.noise.flip) if isinstance(self.noise, LabelFlip) else None
 
     def sigmas(self, model: Model) -> Array:
-        """The standard deviation of the label noise of each sample, shape (n,)."""
-        return np.broadcast_to(np.asarray(self.noise.sigma, dtype=np.float64), (model.n,)).copy()
+        """The standard deviation of the noise in each sample's residual, shape (n,); 0 for gradient noise."""
+        if isinstance(self.noise, LabelNoise):
+            return np.broadcast_to(np.asarray(self.noise.sigma, dtype=np.float64), (model.n,)).copy()
+        flips = self.flips(model)
+        return np.full(model.n, 0.0 if flips is None else float(np.sqrt(flips.variance)))
 
     def homoscedastic(self, model: Model) -> bool:
         """Whether every sample has the same label noise, as the paper assumes."""
         sigmas = self.sigmas(model)
-        return bool(np.all(sigmas == sigmas[0]))
+        return bool(np.all(sigmas == sigmas[0])) and not isinstance(self.noise, GradientNoise)
 
     def strength(self, model: Model) -> float:
-        """lambda = eta sigma^2 / B, with the mean of sigma_i^2 over the samples; the paper's Theorem 1."""
-        return self.lr * float(np.mean(self.sigmas(model) ** 2)) / self.batch(model)
+        """lambda: the size of the noise.
+
+        rate sigma^2/B with the mean of sigma_i^2 over the samples, rate = eta/(1 - beta) (`slow_rate`); over alpha for
+        flips; as given for gradient noise.
+
+        References
+        ----------
+        Damian, Ma, Lee (2021), Theorem 1 and Section 3.
+        """
+        if isinstance(self.noise, GradientNoise):
+            return self.noise.strength
+        flips = self.flips(model)
+        variance = float(np.mean(self.sigmas(model) ** 2)) / (1.0 if flips is None else flips.alpha)
+        return self.slow_rate(model.d) * variance / self.batch(model)
+
+    def slow_rate(self, d: int) -> float:
+        """Speed of slow time per step over lambda: eta/(1 - beta) for the heavy ball, eta for plain SGD."""
+        linear = linear_rule(self.update_rule, d, self.lr)
+        return self.lr if linear is None else linear.slow_rate
 
     def minibatch_factor(self, model: Model) -> float:
-        """Weight of the minibatch part of the gradient noise: 1 with replacement, (n-B)/(n-1) without, 0 for full."""
+        """Weight of the minibatch part of the gradient noise: 1 with replacement, (n-B)/(n-1) without, 0 for full.
+
+        0 for label flips too: their noise falls as the batch grows, and so does the minibatch part beside it.
+        """
         n, b = model.n, self.batch(model)
-        if self.batch_size == "full" or n == 1:
+        if self.batch_size == "full" or n == 1 or isinstance(self.noise, (LabelFlip, FlippedLabels)):
             return 0.0
         return 1.0 if self.sampling == "with-replacement" else (n - b) / (n - 1)
 
+    def at_strength(self, model: Model, strength: float) -> Algorithm:
+        """The same algorithm at another noise strength, as a ladder takes it.
 
-def sgd_update(theta: Sequence[sp.Expr], gradient: Sequence[sp.Expr], lr: sp.Expr) -> list[sp.Expr]:
-    """One update of the algorithm in symbols: the only place where the update rule is written.
-
-    The simulation kernels are printed from it, and the generic averaging differentiates it.
-    """
-    return [t - lr * g for t, g in zip(theta, gradient, strict=True)]
+        Label noise has another sigma, gradient noise another strength, flips another batch size: "full" repeats every
+        sample with fresh flips; batches that would be larger than n are drawn with replacement.
+        """
+        ratio = strength / self.strength(model)
+        if isinstance(self.noise, GradientNoise):
+            return replace(self, noise=replace(self.noise, strength=strength))
+        if isinstance(self.noise, LabelNoise):
+            sigma = self.noise.sigma
+            scaled = (
+                tuple(float(s * np.sqrt(ratio)) for s in sigma) if isinstance(sigma, tuple) else sigma * np.sqrt(ratio)
+            )
+            return replace(self, noise=replace(self.noise, sigma=scaled))
+        if self.batch_size == "full":
+            return replace(self, repeats=max(1, round(self.repeats / ratio)))
+        size = min(max(1, round(self.batch(model) / ratio)), _MAX_BATCH)
+        return replace(self, batch_size=size, sampling="with-replacement" if size > model.n else self.sampling)

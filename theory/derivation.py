@@ -10,11 +10,12 @@ from typing import Any
 import numpy as np
 import sympy as sp
 
-from .algorithm import Algorithm, LabelNoise
+from .algorithm import Algorithm
 from .certify import CertifiedRoot, stationary_points
 from .conserved import Conserved, conserved_rates
 from .errors import NotApplicable, TooLarge
 from .model import Model
+from .noise import LabelNoise
 from .reached import Reached, reached
 from .reduction import Reduction, reduce_to_gamma
 from .solution import Solution, closed_form_solutions

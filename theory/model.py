@@ -11,8 +11,9 @@ import sympy as sp
 from numpy.typing import NDArray
 
 from .checks import real_array, real_number
-from .errors import InvalidInput, TooLarge
+from .errors import InvalidInput, NotApplicable, TooLarge
 from .evaluate import SampleFunctions
+from .losses import make_loss
 
 __all__ = ["Model"]
 
@@ -22,7 +23,7 @@ _MAX_PARAMETERS = 64
 
 
 class Model:
-    """Predictions f(theta; x_i), i = 1..n, targets y_i and the square loss L = 1/(2n) sum_i (f_i - y_i)^2.
+    """Predictions f(theta; x_i), i = 1..n, targets y_i and the loss L = (1/n) sum_i l(f_i, y_i), l = (f - y)^2/2.
 
     Parameters
     ----------
@@ -36,8 +37,8 @@ class Model:
         Data; needed when there are inputs.
     y : array_like, shape (n,)
         Targets.
-    loss : str
-        Only "square" so far.
+    loss : {"square", "logistic", "exponential"} or sympy.Expr
+        l(f, y); an expression in one symbol is a loss of the margin y f, with labels -1 or 1.
 
     Raises
     ------
@@ -59,7 +60,7 @@ class Model:
         inputs: Sequence[sp.Symbol] = (),
         x: Any = None,
         y: Any,
-        loss: str = "square",
+        loss: str | sp.Expr = "square",
     ) -> None:
         given = _symbols("model.parameters", parameters), _symbols("model.inputs", inputs)
         self.parameters, self.inputs = (tuple(_real(s) for s in symbols) for symbols in given)
@@ -72,10 +73,10 @@ class Model:
         names = [s.name for s in (*self.parameters, *self.inputs)]
         if len(set(names)) < len(names):
             raise InvalidInput("model.parameters", f"={names} and inputs must all have different names")
-        if loss != "square":
-            raise InvalidInput("model.loss", f"={loss!r} is not supported; use 'square'")
-        self.loss_name = loss
+        self.sample_loss = make_loss(loss)
         self.y = real_array("data.y", y, 1)
+        if self.loss_name != "square" and np.any(np.abs(self.y) != 1):
+            raise InvalidInput("data.y", f"={self.y.tolist()} must hold labels -1 or 1 for the {self.loss_name} loss")
         if not self.y.size:
             raise InvalidInput("data.y", "=[] is empty; give at least one sample")
         self.x = self._data(x)
@@ -133,6 +134,15 @@ class Model:
                 raise TooLarge("data.x", f" has entries above 10**4, too large for {power}; rescale the inputs")
 
     @property
+    def loss_name(self) -> str:
+        """Name of the loss; "user" for an expression."""
+        return self.sample_loss.name
+
+    def _square_only(self) -> None:
+        if self.loss_name != "square":
+            raise NotApplicable("square loss", f"take the problem equivalent to the {self.loss_name} loss: `effective`")
+
+    @property
     def d(self) -> int:
         """Number of parameters."""
         return len(self.parameters)
@@ -151,11 +161,14 @@ class Model:
         return tuple(f.subs({s: sp.Rational(repr(float(v))) for s, v in zip(self.inputs, row)}) for row in self.x)
 
     def residuals(self, theta: Array) -> Array:
-        """f_i - y_i, shape (..., n) for theta of shape (..., d)."""
-        return self.samples.value(theta) - self.y
+        """dl/df of each sample, shape (..., n) for theta of shape (..., d): f_i - y_i for the square loss."""
+        f = self.samples.value(theta)
+        return f - self.y if self.loss_name == "square" else self.sample_loss.values(1, f, self.y)
 
     def loss(self, theta: Array) -> Array:
         """L(theta), shape (...)."""
+        if self.loss_name != "square":
+            return np.asarray(np.mean(self.sample_loss.values(0, self.samples.value(theta), self.y), axis=-1))
         return 0.5 * np.mean(self.residuals(theta) ** 2, axis=-1)
 
     def gradient(self, theta: Array) -> Array:
@@ -164,12 +177,14 @@ class Model:
 
     def hessian(self, theta: Array) -> Array:
         """hess L, shape (..., d, d)."""
+        self._square_only()
         g = self.samples.jacobian(theta)
         residual_part = np.einsum("...i,...ijk->...jk", self.residuals(theta), self.samples.hessians(theta))
         return (np.einsum("...ij,...ik->...jk", g, g) + residual_part) / self.n
 
     def third_on(self, theta: Array, s: Array) -> Array:
         """D3L[S], the vector with entries sum_jk d_ijk L S_jk, on or off the zero-loss set; shape (d,)."""
+        self._square_only()
         g, f = self.samples.jacobian(theta), self.samples.hessians(theta)
         twice = 2 * np.einsum("iab,bc,ic->a", f, s, g)
         trace = np.einsum("iab,ab->i", f, s) @ g

@@ -18,13 +18,14 @@ import numpy as np
 import sympy as sp
 from numpy.typing import NDArray
 
-from .algorithm import Algorithm, LabelNoise
+from .algorithm import Algorithm
 from .checks import real_number
 from .claim import CONJECTURE_NAMES, Claim, RunOptions
 from .errors import InvalidInput
 from .expressions import declared_symbols, parse_expression
 from .files import read_table, read_text
 from .model import Model
+from .noise import LabelNoise
 from .schema import AlgorithmTable, ClaimTable, StudyTable, checked, short
 from .syntax import quote
 

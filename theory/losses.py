@@ -1,0 +1,159 @@
+"""Losses of a prediction and a label, and what label flips make of them.
+
+A loss l(f, y) is given as a SymPy expression. With flips of probability p a sample's mean loss is
+lbar(f) = (1-p) l(f, y) + p l(f, -y); for margin losses l(y f) it is least where y f = c.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cached_property
+
+import mpmath
+import numpy as np
+import sympy as sp
+from numpy.typing import NDArray
+
+from .errors import InvalidInput, NotApplicable
+
+__all__ = ["LOSSES", "FlipLaw", "Loss", "make_loss"]
+
+Array = NDArray[np.float64]
+
+_F, _Y = sp.symbols("f y", real=True)
+
+
+@dataclass(frozen=True)
+class Loss:
+    """A loss of one sample.
+
+    Attributes
+    ----------
+    name : str
+    expression : sympy.Expr
+        In the symbols `Loss.f` (prediction) and `Loss.y` (label).
+    """
+
+    name: str
+    expression: sp.Expr
+
+    f = _F
+    y = _Y
+
+    @cached_property
+    def slope(self) -> sp.Expr:
+        """dl/df."""
+        return sp.simplify(self.expression.diff(_F))
+
+    def slope_at(self, f: sp.Expr, y: sp.Expr) -> sp.Expr:
+        """dl/df at a prediction and a label."""
+        return self.slope.subs({_F: f, _Y: y}, simultaneous=True)
+
+    @cached_property
+    def _numeric(self) -> list[Callable[[Array, Array], Array]]:
+        derivatives = [self.expression.diff(_F, order) for order in range(3)]
+        return [sp.lambdify((_F, _Y), e, modules="numpy") for e in derivatives]
+
+    def values(self, order: int, f: Array, y: Array) -> Array:
+        """The loss (order 0) or a derivative in f (1, 2) at predictions and labels."""
+        with np.errstate(over="ignore"):
+            return np.asarray(self._numeric[order](f, y) + 0.0 * f, dtype=np.float64)
+
+    @cached_property
+    def margin(self) -> sp.Expr:
+        """l as a function of the margin m = y f, in the symbol f."""
+        return self.expression.subs(_Y, 1)
+
+
+LOSSES = {
+    "square": Loss("square", (_F - _Y) ** 2 / 2),
+    "logistic": Loss("logistic", sp.log(1 + sp.exp(-_Y * _F))),
+    "exponential": Loss("exponential", sp.exp(-_Y * _F)),
+}
+
+
+def make_loss(loss: str | sp.Expr) -> Loss:
+    """The loss of this name, or of the margin: an expression in one symbol m = y f.
+
+    Raises
+    ------
+    InvalidInput
+    """
+    if isinstance(loss, str):
+        if loss not in LOSSES:
+            raise InvalidInput("model.loss", f"={loss!r} is not known; use one of {list(LOSSES)} or an expression")
+        return LOSSES[loss]
+    if not isinstance(loss, sp.Expr) or len(loss.free_symbols) != 1:
+        raise InvalidInput("model.loss", f"={loss!r} must be a SymPy expression in one symbol, the margin y f")
+    (symbol,) = loss.free_symbols
+    return Loss("user", loss.xreplace({symbol: _Y * _F}))
+
+
+@dataclass(frozen=True)
+class FlipLaw:
+    """What label flips of probability p make of a margin loss l(y f).
+
+    Attributes
+    ----------
+    loss : Loss
+    flip : float
+
+    References
+    ----------
+    Damian, Ma, Lee (2021), Section 3.3.
+    """
+
+    loss: Loss
+    flip: float
+
+    @cached_property
+    def center(self) -> float:
+        """c: the margin that minimizes lbar."""
+        m = _F
+        l1 = self.loss.margin.diff(m)
+        mean = sp.lambdify(m, (1 - self.flip) * l1 - self.flip * l1.subs(m, -m), modules="mpmath")
+        slope = sp.lambdify(m, ((1 - self.flip) * l1 - self.flip * l1.subs(m, -m)).diff(m), modules="mpmath")
+        grid = np.linspace(0.0, 60.0, 241)
+        values = [float(mean(mpmath.mpf(g))) for g in grid]
+        for low, high, a, b in zip(grid, grid[1:], values, values[1:], strict=False):
+            if a < 0 <= b:
+                found = mpmath.findroot(mean, (mpmath.mpf(low), mpmath.mpf(high)), solver="anderson", tol=1e-25)
+                if float(slope(found)) > 0:
+                    return float(found)
+        raise NotApplicable("interpolation", f"the {self.loss.name} loss has no minimum at flip={self.flip:g}")
+
+    def _at_center(self, order: int) -> tuple[float, float]:
+        """The order-th derivative in f of l(f, 1) at f = c, for a label as it is and for a flipped one."""
+        right = self.loss.expression.subs(_Y, 1).diff(_F, order)
+        wrong = self.loss.expression.subs(_Y, -1).diff(_F, order)
+        value = sp.Float(self.center, 30)
+        return float(right.subs(_F, value)), float(wrong.subs(_F, value))
+
+    @cached_property
+    def forces(self) -> tuple[float, float]:
+        """dl/df at f = c of label 1, as it is and flipped; their mean is 0."""
+        return self._at_center(1)
+
+    @cached_property
+    def curvatures(self) -> tuple[float, float]:
+        """d2l/df2 at f = c of label 1, as it is and flipped."""
+        return self._at_center(2)
+
+    @property
+    def alpha(self) -> float:
+        """lbar''(c)."""
+        right, wrong = self.curvatures
+        return (1 - self.flip) * right + self.flip * wrong
+
+    @property
+    def variance(self) -> float:
+        """sigma^2: of dl/df at c."""
+        right, wrong = self.forces
+        return (1 - self.flip) * right**2 + self.flip * wrong**2
+
+    @property
+    def spread(self) -> float:
+        """Var(d2l/df2)/alpha^2 at c: how much the curvature of a draw varies with its label."""
+        right, wrong = self.curvatures
+        return ((1 - self.flip) * right**2 + self.flip * wrong**2) / self.alpha**2 - 1

@@ -1,0 +1,149 @@
+"""The laws of the noise in the gradient: label noise, label flips, noise of a given covariance."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+import sympy as sp
+
+from .checks import real_array, real_number
+from .errors import InvalidInput
+
+if TYPE_CHECKING:
+    from .model import Model
+
+__all__ = ["FlippedLabels", "GradientNoise", "LabelFlip", "LabelNoise", "Noise"]
+
+_LAWS = ("rademacher", "gaussian")
+
+
+@dataclass(frozen=True)
+class LabelNoise:
+    """Label noise: every drawn label y_i is replaced by y_i + eps with a fresh eps.
+
+    Parameters
+    ----------
+    sigma : float or sequence of float
+        Standard deviation of eps (units of y), one number or one per sample; 0 is no label noise.
+    law : {"rademacher", "gaussian"}
+        eps = +-sigma with equal probability (the paper), or normal.
+
+    References
+    ----------
+    Damian, Ma, Lee (2021), Algorithm 1.
+    """
+
+    sigma: float | tuple[float, ...]
+    law: Literal["rademacher", "gaussian"] = "rademacher"
+
+    def __post_init__(self) -> None:
+        field = "algorithm.noise.sigma"
+        if isinstance(self.sigma, (Sequence, np.ndarray)) and not isinstance(self.sigma, str):
+            object.__setattr__(self, "sigma", tuple(real_array(field, self.sigma, 1).tolist()))
+        else:
+            object.__setattr__(self, "sigma", real_number(field, self.sigma))
+        if np.min(self.sigma, initial=0.0) < 0:
+            raise InvalidInput(field, f"={self.sigma} must not be negative")
+        if self.law not in _LAWS:
+            raise InvalidInput("algorithm.noise.law", f"={self.law!r} must be one of {list(_LAWS)}")
+
+    def check(self, model: Model) -> None:
+        """Raise `InvalidInput` when the noise does not fit the model."""
+        if isinstance(self.sigma, tuple) and len(self.sigma) != model.n:
+            raise InvalidInput(
+                "algorithm.noise.sigma", f" has {len(self.sigma)} entries for {model.n} samples; give one each"
+            )
+        if model.loss_name != "square" and np.max(self.sigma, initial=0.0) > 0:
+            raise InvalidInput(
+                "algorithm.noise.kind",
+                f'="label" is for the square loss; with the {model.loss_name} loss labels are -1 or 1: use "flip"',
+            )
+
+
+@dataclass(frozen=True)
+class FlippedLabels(LabelNoise):
+    """Label noise that stands for flips in the equivalent problem with a square loss; see `effective`."""
+
+    alpha: float = 1.0
+
+
+@dataclass(frozen=True)
+class LabelFlip:
+    """Label flips: every drawn label y_i in {-1, 1} is turned into -y_i with probability p, freshly.
+
+    Parameters
+    ----------
+    flip : float
+        p, above 0 and below 1/2.
+
+    References
+    ----------
+    Damian, Ma, Lee (2021), Section 3.3 (label flipping, classification).
+    """
+
+    flip: float
+
+    def __post_init__(self) -> None:
+        flip = real_number("algorithm.noise.flip", self.flip)
+        if not 0 < flip < 0.5:
+            raise InvalidInput("algorithm.noise.flip", f"={flip} must be above 0 and below 1/2")
+        object.__setattr__(self, "flip", flip)
+
+    def check(self, model: Model) -> None:
+        """Raise `InvalidInput` when the noise does not fit the model."""
+        if np.any(np.abs(model.y) != 1):
+            raise InvalidInput("data.y", " must hold labels -1 or 1 for label flips")
+
+
+@dataclass(frozen=True)
+class GradientNoise:
+    """Normal noise of a given covariance: each step adds noise of covariance eta strength Sigma(theta).
+
+    Parameters
+    ----------
+    covariance : sympy.Matrix or nested sequence of sympy.Expr
+        Sigma(theta), d x d, symmetric and positive semidefinite.
+    strength : float
+        lambda.
+
+    References
+    ----------
+    Damian, Ma, Lee (2021), Section 3 (general noise covariance).
+    """
+
+    covariance: Any
+    strength: float
+
+    def __post_init__(self) -> None:
+        strength = real_number("algorithm.noise.strength", self.strength)
+        if strength < 0:
+            raise InvalidInput("algorithm.noise.strength", f"={strength} must not be negative")
+        object.__setattr__(self, "strength", strength)
+        try:
+            matrix = sp.ImmutableMatrix(self.covariance)
+        except (TypeError, ValueError):
+            raise InvalidInput("algorithm.noise.covariance", " must be a square matrix of expressions") from None
+        if matrix.rows != matrix.cols:
+            raise InvalidInput("algorithm.noise.covariance", f" has shape {matrix.shape}; it must be square")
+        object.__setattr__(self, "covariance", matrix)
+
+    def check(self, model: Model) -> None:
+        """Raise `InvalidInput` when the noise does not fit the model."""
+        field = "algorithm.noise.covariance"
+        if self.covariance.rows != model.d:
+            raise InvalidInput(field, f" has shape {self.covariance.shape}; it must be ({model.d}, {model.d})")
+        names = {p.name for p in model.parameters}
+        unknown = sorted({s.name for s in self.covariance.free_symbols} - names)
+        if unknown:
+            raise InvalidInput(field, f" uses undeclared names {unknown}")
+
+    def on(self, model: Model) -> sp.ImmutableMatrix:
+        """Sigma in the model's own symbols; names decide, not assumptions."""
+        own = {p.name: p for p in model.parameters}
+        return self.covariance.xreplace({s: own[s.name] for s in self.covariance.free_symbols})
+
+
+Noise = LabelNoise | LabelFlip | GradientNoise
