@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 from flatmin.theory import Algorithm, Claim, InvalidInput, Model, RunOptions
-from flatmin.theory.prediction import RIVALS, Prediction, Rival, predict
+from flatmin.theory.prediction import Prediction, Rival, predict, rival_names
 from numpy.typing import NDArray
 
 from .decide import Comparison, VerdictName, compare
@@ -123,7 +123,8 @@ class _Study:
         self.ladders: dict[str, Ladder] = {}
         self.measured: dict[str, Measured] = {}
         # Every comparison with data is a verdict that could be wrong, at every stage.
-        asked = sum(1 + sum(name != claim.theory for name in RIVALS) for claim in self.claims)
+        names = rival_names(self.algorithm)
+        asked = sum(1 + sum(name != claim.theory for name in names) for claim in self.claims)
         self.level = (1 - self.options.confidence) / asked / self.studies / _STAGES
         for index, claim in enumerate(self.claims):
             self.progress.claim(claim.title, index, len(self.claims))

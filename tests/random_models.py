@@ -7,8 +7,8 @@ from dataclasses import replace
 import numpy as np
 import sympy as sp
 from flatmin.theory import Algorithm, LabelNoise, Model
+from flatmin.theory.derived import Derived
 from flatmin.theory.geometry import LocalGeometry
-from flatmin.theory.slow import Derived
 from hypothesis import assume
 from hypothesis import strategies as st
 

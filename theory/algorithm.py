@@ -127,7 +127,7 @@ class Algorithm:
     def homoscedastic(self, model: Model) -> bool:
         """Whether every sample has the same label noise, as the paper assumes."""
         sigmas = self.sigmas(model)
-        return bool(np.all(sigmas == sigmas[0])) and not isinstance(self.noise, GradientNoise)
+        return bool(np.all(sigmas == sigmas[0]))
 
     def strength(self, model: Model) -> float:
         """lambda: the size of the noise.

@@ -10,10 +10,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .algorithm import Algorithm
+from .derived import Derived
 from .errors import NotApplicable
 from .geometry import LocalGeometry
 from .model import Model
-from .slow import Derived
+from .noise import GradientNoise
+from .rules import SGD, HeavyBall
 
 __all__ = ["Assumption", "failed_assumption", "point_assumptions"]
 
@@ -60,20 +62,17 @@ def point_assumptions(model: Model, algorithm: Algorithm, visited: Sequence[Arra
     theory = Derived(model, algorithm)
     loss = max(float(model.loss(p)) for p in points)
     strength = algorithm.strength(model)
-    lr_product = max(algorithm.lr * float(g.curvatures.max(initial=0.0)) for g in locals_)
-    limit = f"algorithm.lr={algorithm.lr:g} must be below 2/h_max={2 * algorithm.lr / max(lr_product, 1e-300):.4g}"
-    radius = max(theory.second_moment_radius(g) for g in locals_)
+    stability = _learning_rate(algorithm, theory, locals_)
+    radius = max(theory.second_moment_radius(g) for g in locals_) if stability.holds else None
     ratio = min(_rank_ratio(model, g) for g in locals_)
     pl = min(float(g.curvatures.min(initial=np.inf)) for g in locals_)
     l_f, rho_f, kappa_f = np.max([_lipschitz(model, g) for g in locals_], axis=0)
     return (
         Assumption("interpolation", loss <= 1e-16 * (1 + float(np.max(np.abs(model.y))) ** 2), loss, "min L = 0"),
-        Assumption(
-            "label noise", 0 < strength < np.inf, strength, "lambda = eta sigma^2/B must be positive and finite"
-        ),
+        Assumption("label noise", 0 < strength < np.inf, strength, _noise_rule(algorithm)),
         Assumption("rank of the Jacobian", ratio > 1e-4, ratio, "its rank must be constant near the points visited"),
-        Assumption("learning rate", lr_product < 2, lr_product, limit),
-        Assumption("second-moment limit", radius < 1, radius, "spectral radius must be below 1"),
+        stability,
+        Assumption("second-moment limit", radius is not None and radius < 1, radius, "spectral radius must be below 1"),
         Assumption("Polyak-Lojasiewicz constant", 0 < pl < np.inf, pl, "|grad L|^2 >= 2 mu L near Gamma with mu > 0"),
         Assumption("Lipschitz constant of f", bool(np.isfinite(l_f)), float(l_f), "must be finite where visited"),
         Assumption(
@@ -83,6 +82,25 @@ def point_assumptions(model: Model, algorithm: Algorithm, visited: Sequence[Arra
             "Lipschitz constant of hess f", bool(np.isfinite(kappa_f)), float(kappa_f), "must be finite where visited"
         ),
     )
+
+
+def _noise_rule(algorithm: Algorithm) -> str:
+    if isinstance(algorithm.noise, GradientNoise):
+        return "the noise strength lambda must be positive and finite"
+    rate = "eta/(1-beta)" if algorithm.beta else "eta"
+    return f"lambda = {rate} sigma^2/B must be positive and finite"
+
+
+def _learning_rate(algorithm: Algorithm, theory: Derived, locals_: Sequence[LocalGeometry]) -> Assumption:
+    """Below the limit 2 (1+beta)/h_max of the theorem; of another rule, that its noise-free update contracts."""
+    if not isinstance(algorithm.update_rule, (SGD, HeavyBall)):
+        value = max(theory.contraction(g) for g in locals_)
+        return Assumption("learning rate", value < 1, value, "the spectral radius of the update must be below 1")
+    product = max(algorithm.lr * float(g.curvatures.max(initial=0.0)) for g in locals_)
+    factor, where = 2 * (1 + algorithm.beta), "2(1+beta)/h_max" if algorithm.beta else "2/h_max"
+    limit = factor * algorithm.lr / max(product, 1e-300)
+    rule = f"algorithm.lr={algorithm.lr:g} must be below {where}={limit:.4g}"
+    return Assumption("learning rate", product < factor, product, rule)
 
 
 def _rank_ratio(model: Model, local: LocalGeometry) -> float:

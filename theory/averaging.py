@@ -1,24 +1,28 @@
-"""Second-order averaging of any random update map: the second route to every formula.
+"""Second-order averaging of any random update map: the second route to every formula, the first for rules without one.
 
-Given theta' = U(theta, w) with finitely supported w and a fixed point set: A = E DU, the left and right null vectors
-of A - 1, S from S = E[DU_w S DU_w^T] + Cov(U) on the stable subspace, drift = the slow part of (1/2) D2(E U)[S].
-Nothing here knows of a loss, its Hessian, R or lambda: SymPy differentiates the update map itself.
+Given x' = U(x, w) with the state x = (theta, memory) and a fixed point set without noise: A = E DU, the left and right
+null vectors of A - 1, S from S = E[DU_w S DU_w^T] + Cov(U) on the stable subspace, drift = the slow part of
+(1/2) D2(E U)[S] + (1/2) d2(E U)/de2 [Cov e]. Nothing here knows of a loss, its Hessian, R or lambda: SymPy
+differentiates the update map itself, in x and in the noise e.
 """
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from itertools import combinations, product
-from math import comb
+from itertools import combinations, combinations_with_replacement
+from math import comb, factorial, prod
 
 import numpy as np
 import sympy as sp
 from numpy.typing import NDArray
 
-from .algorithm import Algorithm, sgd_update
+from .algorithm import Algorithm
 from .errors import TooLarge
+from .linear import StepSymbols, slow_projector
 from .model import Model
+from .noise import GradientNoise, LabelFlip
 
 __all__ = ["Averaged", "UpdateMap", "average"]
 
@@ -26,89 +30,158 @@ Array = NDArray[np.float64]
 
 _MAX_OUTCOMES = 100_000
 
-# The label noise enters DU too, which changes S at relative order sigma^2. The leading order is the limit of
-# small noise: at this factor the rest is 1e-10 of S, and Cov(U), a difference of numbers near 1, keeps 11 digits.
-_NOISE = 1e-5
-
 
 @dataclass(frozen=True)
 class Averaged:
-    """What averaging gives at a fixed point.
+    """What averaging gives at a fixed point; everything at leading order in the noise.
 
     Attributes
     ----------
     covariance : ndarray, shape (d, d)
-        Stationary covariance on the stable subspace.
+        Stationary covariance of theta on the stable subspace.
     drift : ndarray, shape (d,)
-        Change per step along the fixed point set, at second order in the noise.
+        Change of theta per step along the fixed point set.
+    offset : ndarray, shape (d,)
+        Mean of theta off the fixed point set.
     radius : float
         Spectral radius of the second-moment operator on the stable subspace.
+    contraction : float
+        Spectral radius of A there.
+    diffusion : ndarray, shape (d, d)
+        Covariance per step of the noise along the fixed point set; zero where the noise has no tangent part.
     """
 
     covariance: Array
     drift: Array
+    offset: Array
     radius: float
+    contraction: float
+    diffusion: Array
 
 
 class UpdateMap:
-    """One step of an algorithm as a function U(theta; w), with every outcome of w and its probability.
+    """One step of an algorithm as a function U(x; c, e), with every outcome c of the batch and the law of the noise e.
 
     Parameters
     ----------
     model : Model
     algorithm : Algorithm
-        A Gaussian label noise is replaced by +-sigma: only its first two moments matter at second order.
+        With flips the batch is the whole data set: what differs falls faster than the noise as the batch grows.
 
     Attributes
     ----------
+    d, size : int
+        Numbers in theta, and in the state.
     probabilities : ndarray, shape (m,)
     counts : ndarray, shape (m, n)
         How often each sample is drawn.
-    noises : ndarray, shape (m, n)
-        Sum of the label noise over the draws of each sample.
     """
 
     def __init__(self, model: Model, algorithm: Algorithm) -> None:
-        self.d = model.d
+        self.model, self.algorithm, self.d = model, algorithm, model.d
         batch = algorithm.batch(model)
-        drawn = list(_batches(algorithm, model.n, batch))
-        if len(drawn) * 2**batch > _MAX_OUTCOMES:
-            raise TooLarge("algorithm.batch_size", f"={batch} has too many outcomes to enumerate")
-        signs = np.array(list(product((-1.0, 1.0), repeat=batch)))
-        sigmas = algorithm.sigmas(model)
-        counts, noises = [], []
-        for indices in drawn:
-            one_hot = np.eye(model.n)[list(indices)]
-            counts.append(np.broadcast_to(one_hot.sum(axis=0), (len(signs), model.n)))
-            noises.append(signs @ (one_hot * sigmas))
-        self.counts, self.noises = np.concatenate(counts), np.concatenate(noises)
-        self.probabilities = np.full(len(self.counts), 1.0 / len(self.counts))
-        self._functions = self._differentiate(model, algorithm, batch)
+        rows = list(_batches(algorithm, model.n, batch))
+        weights = np.array([w for w, _ in rows], dtype=np.float64)
+        self.probabilities = weights / weights.sum()
+        self.counts = np.array([row for _, row in rows], dtype=np.float64)
+        self._batch = batch
+        self._differentiate()
 
-    def _differentiate(self, model: Model, algorithm: Algorithm, batch: int) -> list[Callable[..., list[object]]]:
-        count, noise = sp.symbols(f"c:{model.n}"), sp.symbols(f"e:{model.n}")
-        theta = model.parameters
-        f = model.sample_expressions
-        y = [sp.Float(float(v), 17) for v in model.y]
-        gradient = [
-            sum((count[i] * (f[i] - y[i]) - noise[i]) * f[i].diff(t) for i in range(model.n)) / batch for t in theta
-        ]
-        update = sgd_update(theta, gradient, sp.Float(algorithm.lr, 17))
-        first = [u.diff(a) for u in update for a in theta]
-        second = [u.diff(a, b) for u in update for a in theta for b in theta]
-        arguments = (*theta, *count, *noise)
-        return [sp.lambdify(arguments, e, modules="numpy", cse=True, dummify=True) for e in (update, first, second)]
+    def _oracle(self, count: list[sp.Symbol], noise: list[sp.Symbol], kick: list[sp.Symbol]):  # type: ignore[no-untyped-def]
+        """The gradient of a batch at any point: counts, noise sums and a perturbation of the gradient."""
+        model, flips = self.model, self.algorithm.flips(self.model)
+        f, y = model.sample_expressions, [sp.Float(float(v), 17) for v in model.y]
+        totals = []
+        for i in range(model.n):
+            right = model.sample_loss.slope_at(f[i], y[i])
+            if flips is None:
+                totals.append(count[i] * right - noise[i])
+            else:
+                # noise: how many flips more than the mean p count.
+                wrong = model.sample_loss.slope_at(f[i], -y[i])
+                flip = sp.Float(flips.flip, 17)
+                totals.append(count[i] * right + (flip * count[i] + noise[i]) * (wrong - right))
+        slopes = [[e.diff(t) for t in model.parameters] for e in f]
+        own = [sum(totals[i] * slopes[i][j] for i in range(model.n)) / self._batch + kick[j] for j in range(self.d)]
 
-    def derivative(self, order: int, theta: Array, noise: float = 1.0) -> Array:
-        """D^order U for every outcome, shape (m, d, d, ...), with the label noise multiplied by `noise`."""
-        arguments = [*theta, *self.counts.T, *(noise * self.noises.T)]
-        entries = self._functions[order](*arguments)
+        def gradient(point: sp.Matrix) -> sp.Matrix:
+            values = dict(zip(model.parameters, point, strict=True))
+            return sp.Matrix([e.subs(values, simultaneous=True) for e in own])
+
+        return gradient
+
+    def _differentiate(self) -> None:
+        model, rule = self.model, self.algorithm.update_rule
+        count, noise = list(sp.symbols(f"c:{model.n}")), list(sp.symbols(f"e:{model.n}"))
+        kick = list(sp.symbols(f"k:{self.d}"))
+        theta = list(model.parameters)
+        gradient = self._oracle(count, noise, kick)
+        fresh = {s.name for s in theta}
+
+        def symbol(name: str) -> sp.Symbol:
+            while name in fresh:
+                name += "_"
+            fresh.add(name)
+            return sp.Symbol(name, real=True)
+
+        step = StepSymbols(rule, theta, gradient, symbol, lr=sp.Float(self.algorithm.lr, 17))
+        self.size = len(step.state)
+        values = {s: sp.Float(v, 17) for s, v in zip(step.constants, rule.constants.values(), strict=True)}
+        new = [e.xreplace(values) for e in step.new]
+        quiet = dict.fromkeys([*noise, *kick, step.lam], sp.Integer(0))
+        still = [e.xreplace(quiet) for e in new]
+        random = [*noise, *kick]
+        arrays: dict[str, list[sp.Expr]] = {
+            "value": still,
+            "first": [u.diff(a) for u in still for a in step.state],
+            "second": [u.diff(a, b) for u in still for a in step.state for b in step.state],
+            "noise": [u.diff(e).xreplace(quiet) for u in new for e in random],
+            "noise2": [u.diff(e, e).xreplace(quiet) for u in new for e in random],
+            "forcing": [u.diff(step.lam).xreplace(quiet) for u in new],
+        }
+        arguments = (*step.state, *count)
+        self._functions: dict[str, Callable[..., list[object]]] = {
+            name: sp.lambdify(arguments, e, modules="numpy", cse=True, dummify=True) for name, e in arrays.items()
+        }
+        self._sigma_on_gamma: Callable[..., Array] | None = None
+        if isinstance(self.algorithm.noise, GradientNoise):
+            self._sigma_on_gamma = sp.lambdify(theta, self.algorithm.noise.on(model), modules="numpy")
+
+    def state(self, theta: Array) -> Array:
+        """The state with memory at rest."""
+        return np.concatenate([theta, np.zeros(self.size - self.d)])
+
+    def _evaluate(self, name: str, x: Array, shape: tuple[int, ...]) -> Array:
+        entries = self._functions[name](*x, *self.counts.T)
         flat = np.stack([np.broadcast_to(np.asarray(e, dtype=np.float64), len(self.counts)) for e in entries], axis=-1)
-        return flat.reshape(-1, *(self.d,) * (order + 1))
+        return flat.reshape(-1, *shape)
 
-    def step(self, theta: Array) -> Array:
-        """U(theta; w) for every outcome and for points of shape (k, d): shape (k, m, d)."""
-        return np.stack([self.derivative(0, point) for point in theta])
+    def derivative(self, order: int, theta: Array) -> Array:
+        """D^order U without noise for every outcome, shape (m, D, D, ...)."""
+        name = ("value", "first", "second")[order]
+        return self._evaluate(name, self.state(theta), (self.size,) * (order + 1))
+
+    def noise_slopes(self, theta: Array) -> tuple[Array, Array]:
+        """dU/de and d2U/de2 for every outcome, shape (m, D, n + d): label noise of each sample, gradient noise."""
+        shape = (self.size, self.model.n + self.d)
+        return self._evaluate("noise", self.state(theta), shape), self._evaluate("noise2", self.state(theta), shape)
+
+    def forcing(self, theta: Array) -> Array:
+        """dU/dlambda for every outcome, shape (m, D)."""
+        return self._evaluate("forcing", self.state(theta), (self.size,))
+
+    def noise_covariance(self, theta: Array) -> tuple[Array, Array]:
+        """Variances of the label noise for every outcome, shape (m, n), and covariance of the gradient noise (d, d)."""
+        flips = self.algorithm.flips(self.model)
+        if flips is not None:
+            return self.counts * flips.flip * (1 - flips.flip), np.zeros((self.d, self.d))
+        variances = self.counts * self.algorithm.sigmas(self.model) ** 2
+        gradient = np.zeros((self.d, self.d))
+        if self._sigma_on_gamma is not None:
+            sigma = np.asarray(self._sigma_on_gamma(*theta), dtype=np.float64)
+            # Noise of covariance lr lambda Sigma in theta is a perturbation of the gradient by 1/lr of it.
+            gradient = self.algorithm.strength(self.model) / self.algorithm.lr * sigma
+        return variances, gradient
 
     def mean(self, values: Array) -> Array:
         """E over the outcomes along the first axis."""
@@ -122,42 +195,65 @@ def average(update: UpdateMap, theta: Array, tolerance: float = 1e-8) -> Average
     ----------
     update : UpdateMap
     theta : ndarray, shape (d,)
-        A point that the mean map leaves where it is.
+        A point that the noise-free map leaves where it is.
     tolerance : float
         Eigenvalues of A within this of 1 belong to the fixed point set.
     """
-    d = update.d
-    values, first = update.derivative(0, theta, _NOISE), update.derivative(1, theta, _NOISE)
+    d, size = update.d, update.size
+    first = update.derivative(1, theta)
     a = update.mean(first)
-    left, singular, right = np.linalg.svd(a - np.eye(d))
-    null = singular <= tolerance * max(1.0, singular[0])
-    l_null, r_null = left[:, null], right[null].T
-    slow = r_null @ np.linalg.solve(l_null.T @ r_null, l_null.T) if null.any() else np.zeros((d, d))
-    stable = np.eye(d) - slow
-    centred = values - update.mean(values)
-    fresh = update.mean(np.einsum("ma,mb->mab", centred, centred))
-    restricted = np.einsum("ab,mbc->mac", stable, first)
-    operator = update.mean(np.einsum("mac,mbd->mabcd", restricted, restricted)).reshape(d * d, d * d)
-    # On the stable subspace only: the projected operator acts there and vanishes on its complement.
-    both = np.kron(stable, stable)
-    operator = operator @ both
-    solved = np.linalg.solve(np.eye(d * d) - operator, both @ fresh.reshape(-1))
-    covariance: Array = np.asarray(solved.reshape(d, d) / _NOISE**2, dtype=np.float64)
-    curvature = update.mean(update.derivative(2, theta, _NOISE))
-    drift = slow @ (0.5 * np.einsum("abc,bc->a", curvature, covariance))
-    radius = float(np.max(np.abs(np.linalg.eigvals(operator))))
-    return Averaged(covariance, drift, radius)
+    slow = slow_projector(a, tolerance)
+    stable = np.eye(size) - slow
+    slopes, bends = update.noise_slopes(theta)
+    variances, gradient = update.noise_covariance(theta)
+    n = update.model.n
+    fresh = update.mean(np.einsum("mai,mi,mbi->mab", slopes[:, :, :n], variances, slopes[:, :, :n]))
+    kicks = update.mean(slopes[:, :, n:])
+    fresh = fresh + kicks @ gradient @ kicks.T
+    forced = 0.5 * update.mean(np.einsum("mai,mi->ma", bends[:, :, :n], variances))
+    forced = forced + update.algorithm.strength(update.model) * update.mean(update.forcing(theta))
+    # On the stable subspace only: in an orthonormal basis of it, and the dual one.
+    left, singular, _ = np.linalg.svd(stable)
+    basis = left[:, singular > 0.5]
+    dual = basis.T @ stable
+    restricted = np.einsum("sa,mab,bt->mst", dual, first, basis)
+    count = basis.shape[1]
+    operator = update.mean(np.einsum("mac,mbd->mabcd", restricted, restricted)).reshape(count**2, count**2)
+    inside = dual @ fresh @ dual.T
+    solved = np.linalg.solve(np.eye(count**2) - operator, inside.reshape(-1)).reshape(count, count)
+    covariance = basis @ solved @ basis.T
+    push = 0.5 * np.einsum("abc,bc->a", update.mean(update.derivative(2, theta)), covariance) + forced
+    mean = update.mean(restricted)
+    offset = basis @ np.linalg.solve(np.eye(count) - mean, dual @ push)
+    return Averaged(
+        covariance[:d, :d],
+        (slow @ push)[:d],
+        offset[:d],
+        float(np.max(np.abs(np.linalg.eigvals(operator)), initial=0.0)),
+        float(np.max(np.abs(np.linalg.eigvals(mean)), initial=0.0)),
+        (slow @ fresh @ slow.T)[:d, :d],
+    )
 
 
-def _batches(algorithm: Algorithm, n: int, batch: int) -> Iterator[tuple[int, ...]]:
-    """All equally likely batches, as index tuples."""
-    if algorithm.batch_size == "full":
-        return iter([tuple(range(n))])
+def _batches(algorithm: Algorithm, n: int, batch: int) -> Iterator[tuple[int, list[int]]]:
+    """Weight and counts of every batch."""
+    if algorithm.batch_size == "full" or isinstance(algorithm.noise, LabelFlip):
+        return iter([(1, [batch / n] * n)])  # type: ignore[list-item]
     if algorithm.sampling == "without-replacement":
         _refuse(comb(n, batch), batch)
-        return combinations(range(n), batch)
-    _refuse(n**batch, batch)
-    return product(range(n), repeat=batch)
+        return ((1, _counted(drawn, n)) for drawn in combinations(range(n), batch))
+    _refuse(comb(n + batch - 1, batch), batch)
+    return ((_orders(drawn), _counted(drawn, n)) for drawn in combinations_with_replacement(range(n), batch))
+
+
+def _counted(drawn: tuple[int, ...], n: int) -> list[int]:
+    counts = Counter(drawn)
+    return [counts[i] for i in range(n)]
+
+
+def _orders(drawn: tuple[int, ...]) -> int:
+    """In how many orders these indices can be drawn."""
+    return factorial(len(drawn)) // prod(factorial(c) for c in Counter(drawn).values())
 
 
 def _refuse(outcomes: int, batch: int) -> None:

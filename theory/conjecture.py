@@ -8,10 +8,12 @@ from numpy.typing import NDArray
 
 from .algorithm import Algorithm
 from .claim import Claim
+from .derived import Derived
 from .errors import NotApplicable
 from .geometry import LocalGeometry
 from .model import Model
-from .slow import Derived, Paper, SlowTheory, SmallLearningRate
+from .noise import FlippedLabels
+from .slow import Paper, SlowTheory, SmallLearningRate
 
 __all__ = ["Conjecture", "make_theory"]
 
@@ -35,11 +37,13 @@ class Conjecture(SlowTheory):
         super().__init__(model, algorithm)
         claim.check(model)
         sigma_rms = float(np.sqrt(np.mean(algorithm.sigmas(model) ** 2)))
+        if isinstance(algorithm.noise, FlippedLabels):
+            sigma_rms *= float(np.sqrt(algorithm.noise.alpha))  # of the loss as the user gave it
         self._constants = {
             "eta": self.lr,
             "sigma": sigma_rms,
             "B": algorithm.batch(model),
-            "beta": algorithm.momentum,
+            "beta": algorithm.beta,
             "n": model.n,
             "lam": self.strength,
         }
@@ -80,7 +84,7 @@ class Conjecture(SlowTheory):
     def drift(self, local: LocalGeometry) -> Array:
         """Change of Phi(theta) per step, shape (d,)."""
         gradient = self.regularizer_gradient(local)
-        return super().drift(local) if gradient is None else -self.lr * self._own_strength * gradient
+        return super().drift(local) if gradient is None else -self.rate * self._own_strength * gradient
 
     def _renamed(self, expression: sp.Basic) -> sp.Basic:
         # Names decide, not assumptions: the user's Symbol("u") is the model's Symbol("u", real=True).

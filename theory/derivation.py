@@ -18,6 +18,7 @@ from .model import Model
 from .noise import LabelNoise
 from .reached import Reached, reached
 from .reduction import Reduction, reduce_to_gamma
+from .rules import SGD
 from .solution import Solution, closed_form_solutions
 from .symbolic import SymbolicProblem, Symbols
 from .timelimit import Budget
@@ -157,7 +158,8 @@ def derive(model: Model, algorithm: Algorithm, start: Sequence[float] | None = N
     ----------
     Damian, Ma, Lee (2021), Algorithm 1 and Theorem 1.
     """
-    if model.loss_name != "square" or not isinstance(algorithm.noise, LabelNoise) or algorithm.momentum:
+    plain = isinstance(algorithm.update_rule, SGD) and isinstance(algorithm.noise, LabelNoise)
+    if model.loss_name != "square" or not plain:
         raise NotApplicable("label noise SGD", "the derivation covers label noise without momentum on the square loss")
     algorithm.check(model)
     budget = Budget(_SECONDS)

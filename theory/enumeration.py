@@ -6,14 +6,12 @@ of given covariance, extrapolated to vanishing noise. Phi is the noise-free limi
 
 from __future__ import annotations
 
-from dataclasses import replace
-from itertools import pairwise
+from itertools import combinations, pairwise, product
 
 import numpy as np
 from numpy.typing import NDArray
 
 from .algorithm import Algorithm
-from .averaging import UpdateMap
 from .geometry import noise_free_limit
 from .model import Model
 
@@ -43,15 +41,14 @@ def enumerated_drift(
     """
     sigmas = algorithm.sigmas(model)
     own = algorithm.lr * float(np.max(sigmas * np.linalg.norm(model.samples.jacobian(theta), axis=1)))
+    counts, signs = _outcomes(model, algorithm)
     rows = []
     for level in range(levels):
         factor = kick / own / 2**level
-        noisy = replace(algorithm, noise=replace(algorithm.noise, sigma=tuple(sigmas * factor)))
-        update = UpdateMap(model, noisy)
         points = theta + factor * _cubature(covariance)
-        after = update.step(points)
+        after = points[:, None] - algorithm.lr * _gradients(model, points, counts, factor * signs * sigmas)
         moved = noise_free_limit(model, algorithm.lr, after) - noise_free_limit(model, algorithm.lr, points)[:, None]
-        rows.append(np.einsum("m,kma->a", update.probabilities, moved) / len(points) / factor**2)
+        rows.append(np.mean(moved, axis=(0, 1)) / factor**2)
     # Only even powers of sigma appear: every halving removes one power of sigma^2.
     for order in range(1, levels):
         rows = [b + (b - a) / (4**order - 1) for a, b in pairwise(rows)]
@@ -66,3 +63,24 @@ def _cubature(covariance: Array) -> Array:
     if not keep.any():
         return np.zeros((1, len(covariance)))
     return np.concatenate([columns.T, -columns.T])
+
+
+def _outcomes(model: Model, algorithm: Algorithm) -> tuple[Array, Array]:
+    """Counts of the samples and sums of the signs over their draws, one row per equally likely outcome, (m, n)."""
+    n, batch = model.n, algorithm.batch(model)
+    if algorithm.batch_size == "full":
+        batches = [tuple(range(n))]
+    elif algorithm.sampling == "without-replacement":
+        batches = list(combinations(range(n), batch))
+    else:
+        batches = list(product(range(n), repeat=batch))
+    signs = np.array(list(product((-1.0, 1.0), repeat=batch)))
+    one_hot = np.eye(n)[np.array(batches)]
+    counts = np.repeat(one_hot.sum(axis=1), len(signs), axis=0)
+    return counts, np.einsum("sb,mbi->msi", signs, one_hot).reshape(-1, n)
+
+
+def _gradients(model: Model, points: Array, counts: Array, noises: Array) -> Array:
+    """(1/B) sum over the draws of (f_i - y_i - eps) grad f_i, shape (k, m, d)."""
+    totals = counts * model.residuals(points)[:, None] - noises
+    return totals @ model.samples.jacobian(points) / counts.sum(axis=1)[:, None]

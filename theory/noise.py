@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import sympy as sp
+from numpy.typing import NDArray
 
 from .checks import real_array, real_number
 from .errors import InvalidInput
@@ -144,6 +146,17 @@ class GradientNoise:
         """Sigma in the model's own symbols; names decide, not assumptions."""
         own = {p.name: p for p in model.parameters}
         return self.covariance.xreplace({s: own[s.name] for s in self.covariance.free_symbols})
+
+    def at(self, model: Model, theta: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Sigma at a point, shape (d, d)."""
+        with np.errstate(all="ignore"):
+            value = _compiled(self.on(model), model.parameters)(*theta)
+        return np.asarray(value, dtype=np.float64)
+
+
+@lru_cache(maxsize=32)
+def _compiled(matrix: sp.ImmutableMatrix, parameters: tuple[sp.Symbol, ...]) -> Callable[..., Any]:
+    return sp.lambdify(parameters, matrix, modules="numpy")  # type: ignore[no-any-return]
 
 
 Noise = LabelNoise | LabelFlip | GradientNoise

@@ -13,19 +13,25 @@ from .assumptions import Assumption, failed_assumption, point_assumptions
 from .basins import stationary_points_on_curve
 from .claim import Claim, Kind
 from .conjecture import make_theory
+from .derived import Derived
+from .effective import effective
 from .errors import NotApplicable
 from .flow import SlowFlow, StationaryPoint
 from .geometry import LocalGeometry, nearest_zero_loss_point
 from .model import Model
-from .slow import Derived, Paper, SlowTheory, SmallLearningRate
+from .noise import FlippedLabels, GradientNoise, LabelFlip
+from .rules import SGD, HeavyBall
+from .slow import Paper, PlainRegularizer, SlowTheory, SmallLearningRate, UnscaledRegularizer
 from .timescales import Timescales, timescales
 
-__all__ = ["RIVALS", "SLOW_TIMES", "Prediction", "Problem", "Rival", "predict"]
+__all__ = ["SLOW_TIMES", "Prediction", "Problem", "Rival", "predict", "rival_names"]
 
 Array = NDArray[np.float64]
 
 # Who else predicts a statistic; a claim's own theory is no rival of it.
-RIVALS = ("derived", "paper", "small-lr", "lambda x 2", "stays at start")
+_RIVALS = ("derived", "paper", "small-lr", "lambda x 2", "stays at start")
+_OF_MOMENTUM = ("plain R", "no factor (1+beta)", "lambda without 1/(1-beta)")
+_OF_FLIPS = ("lambda without alpha",)
 
 # Where a trajectory is compared, in slow time eta lambda k: one unit in all.
 SLOW_TIMES = np.arange(1, 9) / 8
@@ -116,6 +122,16 @@ class Prediction:
         return next((a for a in self.assumptions if not a.holds), None)
 
 
+def rival_names(algorithm: Algorithm) -> tuple[str, ...]:
+    """Who is held against the data of a claim, its own theory included."""
+    names = _RIVALS
+    if isinstance(algorithm.update_rule, HeavyBall) and not isinstance(algorithm.noise, GradientNoise):
+        names += _OF_MOMENTUM
+    if isinstance(algorithm.noise, (LabelFlip, FlippedLabels)):
+        names += _OF_FLIPS
+    return names
+
+
 def predict(model: Model, algorithm: Algorithm, claim: Claim, start: Array) -> Prediction:
     """Return what `claim` predicts from `start`, shape (d,); a failed assumption is recorded, not raised.
 
@@ -128,6 +144,7 @@ def predict(model: Model, algorithm: Algorithm, claim: Claim, start: Array) -> P
     claim.check(model)
     checked: tuple[Assumption, ...] = ()
     try:
+        model, algorithm = effective(model, algorithm)
         theta = nearest_zero_loss_point(model, start)
         checked = _assumptions(model, algorithm, claim, theta)
         if not all(a.holds for a in checked):
@@ -140,9 +157,14 @@ def predict(model: Model, algorithm: Algorithm, claim: Claim, start: Array) -> P
 
 def _assumptions(model: Model, algorithm: Algorithm, claim: Claim, theta: Array) -> tuple[Assumption, ...]:
     checked = list(point_assumptions(model, algorithm, [theta]))
+    if not all(a.holds for a in checked):
+        return tuple(checked)
     free = model.d - LocalGeometry.at(model, theta).rank
     if claim.kind != "covariance":
         checked.append(Assumption("overparametrized", free > 0, float(free), "Gamma must have a dimension"))
+    if claim.theory == "paper":
+        known = isinstance(algorithm.update_rule, (SGD, HeavyBall))
+        checked.append(Assumption("update rule", known, None, "the paper treats SGD and heavy-ball momentum"))
     if claim.theory in ("paper", "small-lr"):
         sigmas = algorithm.sigmas(model)
         spread = float(np.ptp(sigmas))
@@ -176,7 +198,7 @@ class _Case:
         assumptions = self._merged(visited)
         applicable = all(a.holds for a in assumptions)
         rivals = self._rivals(value, scale) if applicable else ()
-        times = SLOW_TIMES / (self.algorithm.lr * self.theory.strength) if kind == "trajectory" else None
+        times = SLOW_TIMES / (self.theory.rate * self.theory.strength) if kind == "trajectory" else None
         shown = value if applicable else None
         return Prediction(self.claim, shown, scale, assumptions, rivals, problem, times, tuple(self.notes))
 
@@ -270,7 +292,7 @@ class _Case:
         if self.claim.kind == "covariance":
             return float(np.linalg.norm(s)), 0.0
         if self.claim.kind == "drift":
-            half = 0.5 * self.algorithm.lr
+            half = 0.5 * self.theory.rate
             # D3L[S] is a sum of products of these; where they cancel, the curvature does not change along S.
             terms = np.linalg.norm(self.local.second) * np.linalg.norm(self.local.jacobian) * np.linalg.norm(s)
             return half * float(np.linalg.norm(self.local.third(s))), 1e-12 * half * float(terms) / self.model.n
@@ -280,9 +302,18 @@ class _Case:
         model, algorithm = self.model, self.algorithm
         candidates: list[tuple[str, Callable[[], Array]]] = []
         equal = algorithm.homoscedastic(model)
-        for theory in (self.derived, Paper(model, algorithm), SmallLearningRate(model, algorithm)):
+        theories: list[type[SlowTheory]] = [Derived, Paper, SmallLearningRate]
+        names = rival_names(algorithm)
+        theories += [t for t in (PlainRegularizer, UnscaledRegularizer) if t.name in names]
+        for theory in theories:
             if theory.name != self.theory.name and (equal or not theory.needs_equal_sigma):
-                candidates.append((theory.name, lambda t=theory: self.value(t)))  # type: ignore[misc]
+                candidates.append((theory.name, lambda t=theory: self.value(t(model, algorithm))))  # type: ignore[misc]
+        factors = {"lambda without 1/(1-beta)": 1 - algorithm.beta}
+        if isinstance(algorithm.noise, FlippedLabels):
+            factors["lambda without alpha"] = algorithm.noise.alpha
+        for name, factor in factors.items():
+            if name in names and factor != 1:
+                candidates.append((name, lambda s=factor: self.value(self.theory, speed=s)))  # type: ignore[misc]
         candidates.append(("lambda x 2", lambda: self.value(self.theory, speed=2.0)))
         candidates.append(("stays at start", lambda: self._stays(value)))
         rivals = []

@@ -11,11 +11,12 @@ from numpy.typing import NDArray
 
 from .algorithm import Algorithm
 from .assumptions import point_assumptions
+from .derived import Derived
 from .errors import NotApplicable
 from .flow import SlowFlow, StationaryPoint
 from .geometry import nearest_zero_loss_point
 from .model import Model
-from .slow import Derived, Paper, SlowTheory, SmallLearningRate
+from .slow import Paper, SlowTheory, SmallLearningRate
 from .timelimit import Budget
 
 __all__ = ["End", "Reached", "reached"]

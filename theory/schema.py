@@ -12,7 +12,7 @@ from .claim import RunOptions
 from .errors import InvalidInput
 from .syntax import quote
 
-__all__ = ["AlgorithmTable", "ClaimTable", "StudyTable", "checked", "short"]
+__all__ = ["AlgorithmTable", "ClaimTable", "NoiseTable", "StudyTable", "checked", "short"]
 
 _MAX_MESSAGE = 400
 
@@ -34,7 +34,9 @@ class _DataTable(_Table):
     file: str | None = None
 
 
-class _NoiseTable(_Table):
+class NoiseTable(_Table):
+    """`[algorithm.noise]`."""
+
     kind: Literal["label", "label-gaussian", "flip", "gradient", "none"]
     sigma: Any = None
     flip: Any = None
@@ -49,7 +51,7 @@ class AlgorithmTable(_Table):
     batch_size: Any
     sampling: Any = "with-replacement"
     momentum: Any = 0.0
-    noise: _NoiseTable
+    noise: NoiseTable
 
 
 class _RunTable(_Table):
@@ -86,7 +88,7 @@ _TABLES: dict[str, type[_Table]] = {
     "model": _ModelTable,
     "data": _DataTable,
     "algorithm": AlgorithmTable,
-    "algorithm.noise": _NoiseTable,
+    "algorithm.noise": NoiseTable,
     "run": _RunTable,
     "claim": ClaimTable,
 }

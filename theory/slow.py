@@ -19,8 +19,18 @@ from .algorithm import Algorithm
 from .errors import InvalidInput, NotApplicable
 from .geometry import LocalGeometry
 from .model import Model
+from .noise import GradientNoise
+from .rules import SGD, HeavyBall
 
-__all__ = ["Derived", "Paper", "SlowTheory", "SmallLearningRate"]
+__all__ = [
+    "Paper",
+    "PlainRegularizer",
+    "SlowTheory",
+    "SmallLearningRate",
+    "UnscaledRegularizer",
+    "gradient_covariance",
+    "require_stable",
+]
 
 Array = NDArray[np.float64]
 
@@ -42,10 +52,11 @@ class SlowTheory(ABC):
         self.model = model
         self.algorithm = algorithm
         self.lr = algorithm.lr
+        self.rate = algorithm.slow_rate(model.d)
 
     @cached_property
     def strength(self) -> float:
-        """lambda = eta sigma^2/B."""
+        """lambda: eta sigma^2/B for plain SGD; see `Algorithm.strength`."""
         return self.algorithm.strength(self.model)
 
     @abstractmethod
@@ -60,11 +71,11 @@ class SlowTheory(ABC):
         """Grad R along Gamma, (P grad R), shape (d,); None where there is no R."""
         if self.regularizer(local) is None or not self.strength:
             return None
-        return -self.drift(local) / (self.lr * self.strength)
+        return -self.velocity(local)
 
     def drift(self, local: LocalGeometry) -> Array:
-        """Change of Phi(theta) per step: -(eta/2) P D3L[S], shape (d,)."""
-        return -0.5 * self.lr * local.project(local.third(self._covariance(local)))
+        """Change of Phi(theta) per step: -(rate/2) P D3L[S], rate = eta/(1 - beta), shape (d,)."""
+        return -0.5 * self.rate * local.project(local.third(self._covariance(local)))
 
     def normal_offset(self, local: LocalGeometry) -> Array:
         """E[theta - Phi(theta)]: m in range(H) with H m = -(1/2) D3L[S], shape (d,)."""
@@ -72,8 +83,8 @@ class SlowTheory(ABC):
         return -0.5 * normal @ ((normal.T @ local.third(self._covariance(local))) / local.curvatures)
 
     def velocity(self, local: LocalGeometry) -> Array:
-        """Drift per unit of slow time eta*lambda*k, shape (d,)."""
-        return self.drift(local) / (self.lr * self.strength)
+        """Drift per unit of slow time rate*lambda*k, shape (d,)."""
+        return self.drift(local) / (self.rate * self.strength)
 
     def _covariance(self, local: LocalGeometry) -> Array:
         s = self.covariance(local)
@@ -86,29 +97,65 @@ class SlowTheory(ABC):
 
 
 class Paper(SlowTheory):
-    """The closed form of the theorem: S = lambda (2 - eta H)^-1 on range(H), R = -(1/(2 eta)) tr log(1 - eta/2 H).
+    """The closed form of the theorem, with momentum beta: S = lambda (2 - eta/(1+beta) H)^-1 on range(H).
+
+    R = -((1+beta)/(2 eta)) tr log(1 - eta/(2 (1+beta)) H). For gradient noise S solves
+    S = (1 - eta H) S (1 - eta H) + eta lambda Sigma, and there is no R in general.
 
     References
     ----------
-    Damian, Ma, Lee (2021), Theorem 1 and equation (4).
+    Damian, Ma, Lee (2021), Theorem 1 and equation (4); Section 3 for momentum and general noise.
     """
 
     name = "paper"
     needs_equal_sigma = True
 
+    def __init__(self, model: Model, algorithm: Algorithm) -> None:
+        super().__init__(model, algorithm)
+        if not isinstance(algorithm.update_rule, (SGD, HeavyBall)):
+            raise NotApplicable("update rule", f"the paper has no theorem for {algorithm.update_rule}")
+        # What stands for eta in R.
+        self.step = self.lr / (1 + algorithm.beta)
+
     def covariance(self, local: LocalGeometry) -> Array:
         """S, shape (d, d)."""
-        _inside(self, local)
-        return self._diagonal(local, self.strength / (2 - self.lr * local.curvatures))
+        require_stable(self, local)
+        if isinstance(self.algorithm.noise, GradientNoise):
+            if self.algorithm.beta:
+                raise NotApplicable("update rule", "the paper has no theorem for general noise with momentum")
+            return _on_range(self.model, self.algorithm, local, self.lr)
+        return self._diagonal(local, self.strength / (2 - self.step * local.curvatures))
 
     def regularizer(self, local: LocalGeometry) -> float | None:
         """R, or None."""
-        _inside(self, local)
-        return float(-np.sum(np.log1p(-0.5 * self.lr * local.curvatures)) / (2 * self.lr))
+        require_stable(self, local)
+        if isinstance(self.algorithm.noise, GradientNoise):
+            return None
+        return float(-np.sum(np.log1p(-0.5 * self.step * local.curvatures)) / (2 * self.step))
+
+
+class PlainRegularizer(Paper):
+    """A wrong theory of momentum: the R of plain SGD, with lambda and speed of momentum."""
+
+    name = "plain R"
+
+    def __init__(self, model: Model, algorithm: Algorithm) -> None:
+        super().__init__(model, algorithm)
+        self.step = self.lr
+
+
+class UnscaledRegularizer(Paper):
+    """A wrong theory of momentum: R without its factor (1+beta)."""
+
+    name = "no factor (1+beta)"
+
+    def covariance(self, local: LocalGeometry) -> Array:
+        """S, shape (d, d)."""
+        return super().covariance(local) / (1 + self.algorithm.beta)
 
 
 class SmallLearningRate(SlowTheory):
-    """The limit eta -> 0: S = lambda/2 on range(H), R = tr(H)/4.
+    """The limit eta -> 0: S = lambda/2 on range(H), R = tr(H)/4; for gradient noise H S + S H = lambda Sigma.
 
     References
     ----------
@@ -120,100 +167,50 @@ class SmallLearningRate(SlowTheory):
 
     def covariance(self, local: LocalGeometry) -> Array:
         """S, shape (d, d)."""
+        if isinstance(self.algorithm.noise, GradientNoise):
+            return _on_range(self.model, self.algorithm, local, 0.0)
         return self._diagonal(local, np.full(local.rank, self.strength / 2))
 
     def regularizer(self, local: LocalGeometry) -> float | None:
         """R, or None."""
-        return float(np.sum(local.curvatures) / 4)
+        return None if isinstance(self.algorithm.noise, GradientNoise) else float(np.sum(local.curvatures) / 4)
 
 
-class Derived(SlowTheory):
-    """Second-order averaging for exactly this algorithm: finite batch, sampling, one sigma per sample.
+def _on_range(model: Model, algorithm: Algorithm, local: LocalGeometry, lr: float) -> Array:
+    """S = (1 - lr H) S (1 - lr H) + lr lambda Sigma on range(H), divided by lr: it has a limit as lr -> 0."""
+    h, q = local.curvatures, local.normal
+    noise = q.T @ gradient_covariance(model, algorithm, local) @ q
+    inside = algorithm.strength(model) * noise / (h[:, None] + h - lr * np.multiply.outer(h, h))
+    return np.asarray(q @ inside @ q.T)
 
-    S solves S = A S A + (eta^2/B) [c ((1/n) sum (g_i^T S g_i) g_i g_i^T - H S H) + (1/n) sum sigma_i^2 g_i g_i^T] on
-    range(H), with A = 1 - eta H and c = 1 with replacement, (n-B)/(n-1) without, 0 for the full batch. It exists
-    while the operator on the right has spectral radius below 1. For c = 0 and equal sigma it is the paper's.
 
-    References
-    ----------
-    Second-order averaging of the update map; agrees with `flatmin.theory.averaging`, which shares no formula with it.
+def gradient_covariance(model: Model, algorithm: Algorithm, local: LocalGeometry) -> Array:
+    """Sigma(theta) of gradient noise, shape (d, d).
+
+    Raises
+    ------
+    NotApplicable
+        When it is not finite, symmetric and positive semidefinite at theta.
     """
-
-    name = "derived"
-
-    def covariance(self, local: LocalGeometry) -> Array:
-        """S, shape (d, d)."""
-        _inside(self, local)
-        operator, fresh = self._second_moment(local)
-        radius = _spectral_radius(operator)
-        if radius >= 1:
-            raise NotApplicable("second-moment limit", f"spectral radius {radius:.6g} must be below 1")
-        packed = np.asarray(np.linalg.solve(np.eye(len(operator)) - operator, fresh), dtype=np.float64)
-        s: Array = local.normal @ _unpack(packed, local.rank) @ local.normal.T
-        return s
-
-    def regularizer(self, local: LocalGeometry) -> float | None:
-        """R, or None."""
-        if not self.has_regularizer:
-            return None
-        return Paper(self.model, self.algorithm).regularizer(local)
-
-    @property
-    def has_regularizer(self) -> bool:
-        """Whether the drift is known to be -eta lambda P grad R with the paper's R."""
-        return self.algorithm.minibatch_factor(self.model) == 0 and self.algorithm.homoscedastic(self.model)
-
-    def second_moment_radius(self, local: LocalGeometry) -> float:
-        """Spectral radius of the second-moment operator on range(H); S exists below 1."""
-        return _spectral_radius(self._second_moment(local)[0])
-
-    def stability_margins(self, local: LocalGeometry) -> Array:
-        """How much each curvature may change before its variance grows without bound, shape (rank,).
-
-        (1 - a)/(2 eta), a the factor per step of the mode's own variance: h for small eta h, less near the limits.
-        """
-        operator, _ = self._second_moment(local)
-        rows, columns = np.triu_indices(local.rank)
-        factors = np.diag(operator)[rows == columns]
-        return np.asarray((1 - factors) / (2 * self.lr), dtype=np.float64)
-
-    def _second_moment(self, local: LocalGeometry) -> tuple[Array, Array]:
-        """The operator and the inhomogeneity of the equation for S, in packed symmetric coordinates of range(H)."""
-        h, eta = local.curvatures, self.lr
-        batch, c = self.algorithm.batch(self.model), self.algorithm.minibatch_factor(self.model)
-        rows, columns = np.triu_indices(local.rank)
-        a = 1 - eta * h
-        packed = _pack(local.jacobian @ local.normal)
-        operator = np.diag(a[rows] * a[columns])
-        if c:
-            minibatch = packed.T @ packed / local.n - np.diag(h[rows] * h[columns])
-            operator = operator + (eta**2 * c / batch) * minibatch
-        fresh = (eta**2 / batch) * (self.algorithm.sigmas(self.model) ** 2 @ packed) / local.n
-        return operator, fresh
+    assert isinstance(algorithm.noise, GradientNoise)
+    sigma = algorithm.noise.at(model, local.theta)
+    size = float(np.max(np.abs(sigma), initial=0.0))
+    if not np.isfinite(size) or np.max(np.abs(sigma - sigma.T)) > 1e-9 * size:
+        raise NotApplicable("noise covariance", "Sigma(theta) must be finite and symmetric on the zero-loss set")
+    if np.linalg.eigvalsh(sigma)[0] < -1e-9 * size:
+        raise NotApplicable("noise covariance", "Sigma(theta) must be positive semidefinite on the zero-loss set")
+    return sigma
 
 
-def _inside(theory: SlowTheory, local: LocalGeometry) -> None:
+def require_stable(theory: SlowTheory, local: LocalGeometry) -> None:
+    """Raise `NotApplicable` beyond the limit of the learning rate, or where the Jacobian loses its rank."""
     largest = float(local.curvatures.max(initial=0.0))
-    if theory.lr * largest >= 2:
-        raise NotApplicable("learning rate", f"algorithm.lr={theory.lr:g} must be below 2/h_max={2 / largest:.4g}")
+    # The heavy ball's limit; other rules have their own, which averaging finds.
+    limit = 2 * theory.lr / getattr(theory, "step", theory.lr / (1 + theory.algorithm.beta))
+    if isinstance(theory.algorithm.update_rule, (SGD, HeavyBall)) and theory.lr * largest >= limit:
+        where = "2/h_max" if limit == 2 else "2(1+beta)/h_max"
+        raise NotApplicable("learning rate", f"algorithm.lr={theory.lr:g} must be below {where}={limit / largest:.4g}")
     # Slower than this a direction does not relax in any run: Gamma is about to lose its normal direction.
     slowest = theory.lr * float(local.curvatures.min(initial=np.inf))
     if slowest < 1e-9:
         raise NotApplicable("rank of the Jacobian", f"lr*h_min={slowest:.3g}: the Jacobian loses its rank")
-
-
-def _spectral_radius(symmetric: Array) -> float:
-    return float(np.max(np.abs(np.linalg.eigvalsh(symmetric)), initial=0.0))
-
-
-def _pack(vectors: Array) -> Array:
-    """Rows v v^T in orthonormal coordinates of the symmetric matrices, shape (n, r (r+1)/2)."""
-    rows, columns = np.triu_indices(vectors.shape[1])
-    return vectors[:, rows] * vectors[:, columns] * np.where(rows == columns, 1.0, np.sqrt(2))
-
-
-def _unpack(packed: Array, rank: int) -> Array:
-    rows, columns = np.triu_indices(rank)
-    out = np.zeros((rank, rank))
-    out[rows, columns] = out[columns, rows] = packed * np.where(rows == columns, 1.0, np.sqrt(0.5))
-    return out

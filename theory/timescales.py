@@ -12,9 +12,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .algorithm import Algorithm
+from .derived import Derived
 from .geometry import LocalGeometry
 from .model import Model
-from .slow import Derived
 
 __all__ = ["Timescales", "timescales"]
 
@@ -28,7 +28,7 @@ class Timescales:
     Attributes
     ----------
     contraction : float
-        Largest |1 - eta h| over the nonzero curvatures: the factor per step of the slowest noise-free decay.
+        Spectral radius of the noise-free update off Gamma, max |1 - eta h| for plain SGD: the factor per step of the slowest noise-free decay.
     second_moment : float
         Spectral radius of the second-moment operator: the factor per step at which fluctuations become stationary.
     nonlinearity : float
@@ -69,7 +69,7 @@ def timescales(model: Model, algorithm: Algorithm, visited: Array) -> Timescales
     rows = []
     for theta in np.atleast_2d(visited):
         local = LocalGeometry.at(model, theta)
-        contraction = float(np.max(np.abs(1 - algorithm.lr * local.curvatures), initial=0.0))
+        contraction = theory.contraction(local)
         size = max(float(np.linalg.norm(theta)), 1e-300)
         speed = float(np.linalg.norm(theory.velocity(local))) / size
         spread = float(np.trace(theory.covariance(local))) / theory.strength / size**2

@@ -19,9 +19,9 @@ import time
 from dataclasses import dataclass
 
 import numpy as np
+from flatmin.theory.derived import Derived
 from flatmin.theory.flow import SlowFlow
 from flatmin.theory.geometry import LocalGeometry
-from flatmin.theory.slow import Derived
 
 from .models import algorithm, model
 from .protocol import Array, Engine

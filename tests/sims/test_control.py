@@ -15,9 +15,9 @@ from flatmin.sims.progress import Silent
 from flatmin.sims.random import claim_key
 from flatmin.sims.sampler import ControlMismatch, Sampler
 from flatmin.theory import Algorithm, Claim, LabelNoise
+from flatmin.theory.derived import Derived
 from flatmin.theory.geometry import LocalGeometry, nearest_zero_loss_point
 from flatmin.theory.prediction import predict
-from flatmin.theory.slow import Derived
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from kernel_models import pair_model, tanh_model, uv_model

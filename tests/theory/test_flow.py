@@ -11,9 +11,10 @@ from flatmin.theory import Algorithm, Claim, LabelNoise, Model, NotApplicable
 from flatmin.theory import flow as flow_module
 from flatmin.theory.basins import stationary_points_on_curve
 from flatmin.theory.conjecture import Conjecture, make_theory
+from flatmin.theory.derived import Derived
 from flatmin.theory.flow import SlowFlow
 from flatmin.theory.geometry import LocalGeometry, nearest_zero_loss_point, retract
-from flatmin.theory.slow import Derived, Paper, SmallLearningRate
+from flatmin.theory.slow import Paper, SmallLearningRate
 from scipy.integrate import solve_ivp
 
 W, A, B, X = sp.symbols("w a b x", real=True)

@@ -9,8 +9,9 @@ import pytest
 import sympy as sp
 from flatmin.theory import Algorithm, LabelNoise, Model
 from flatmin.theory.averaging import UpdateMap, average
+from flatmin.theory.derived import Derived
 from flatmin.theory.geometry import LocalGeometry
-from flatmin.theory.slow import Derived, Paper, SlowTheory, SmallLearningRate
+from flatmin.theory.slow import Paper, SlowTheory, SmallLearningRate
 
 U, V, W = sp.symbols("u v w", real=True)
 UV = Model((U, V), U * V, y=[1.0])

@@ -7,9 +7,10 @@ import pytest
 import sympy as sp
 from flatmin.theory import Algorithm, Claim, InvalidInput, LabelNoise, Model
 from flatmin.theory.claim import KINDS, RunOptions
+from flatmin.theory.derived import Derived
 from flatmin.theory.geometry import LocalGeometry, nearest_zero_loss_point
 from flatmin.theory.prediction import SLOW_TIMES, Prediction, predict
-from flatmin.theory.slow import Derived, Paper, SmallLearningRate
+from flatmin.theory.slow import Paper, SmallLearningRate
 
 W, A, B, X = sp.symbols("w a b x", real=True)
 U, V = sp.symbols("u v", real=True)

@@ -7,9 +7,10 @@ import pytest
 import sympy as sp
 from flatmin.theory import Algorithm, LabelNoise, Model
 from flatmin.theory.averaging import UpdateMap, average
+from flatmin.theory.derived import Derived
 from flatmin.theory.enumeration import enumerated_drift
 from flatmin.theory.geometry import LocalGeometry, retract
-from flatmin.theory.slow import Derived, Paper, SmallLearningRate
+from flatmin.theory.slow import Paper, SmallLearningRate
 from hypothesis import given, settings
 from random_models import stable_cases
 from scipy.optimize import brentq
