@@ -28,7 +28,8 @@ class Timescales:
     Attributes
     ----------
     contraction : float
-        Spectral radius of the noise-free update off Gamma, max |1 - eta h| for plain SGD: the factor per step of the slowest noise-free decay.
+        Spectral radius of the noise-free update off Gamma, for plain SGD max |1 - eta h|: the factor per step of the
+        slowest noise-free decay.
     second_moment : float
         Spectral radius of the second-moment operator: the factor per step at which fluctuations become stationary.
     nonlinearity : float
