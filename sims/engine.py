@@ -86,7 +86,9 @@ def simulate(
     """
     setting = Setting(kernel, algorithm, sigmas, start, replicas, tuple(key), seed, first)
     if antithetic:
-        setting.sigmas = -setting.sigmas
+        if kernel.form.noise != "label":
+            raise InvalidInput("antithetic", f"={antithetic}: only the signs of label noise can be turned")
+        setting.sigmas = setting.noise = -setting.sigmas
     run = _Run(setting, schedule, settle, control, Blocks(replicas, on_progress, should_stop))
     began = time.perf_counter()
     setting.check_kernel_once()
@@ -127,6 +129,7 @@ class _Run:
                 f"={replicas} with {len(self.schedule)} recorded steps and {d} parameters need {size / 2**30:.1f}"
                 f" GiB, more than {_MAX_BYTES / 2**30:.0f}; record fewer steps or use fewer replicas",
             )
+        self.d = d
         self.points = np.empty((len(self.schedule), d, replicas))
         self.status = np.empty(replicas, dtype=np.int64)
         self.settled = np.empty((len(self.schedule), replicas), dtype=np.bool_) if settle else None
@@ -149,7 +152,7 @@ class _Run:
             out = np.empty((len(stops), len(block.theta)))
             began = time.perf_counter()
             draws = coupled.before(block) if coupled else None
-            setting.kernel.advance(block, step, stops, out, setting.sigmas, bound=setting.bound, **setting.arguments)
+            setting.kernel.advance(block, step, stops, out, setting.noise, bound=setting.bound, **setting.arguments)
             if coupled and draws:
                 coupled.follow(draws, step, cut, block)
             steps = next_size(cut - step, time.perf_counter() - began)
@@ -173,6 +176,7 @@ class _Run:
         setting = self.setting
         if self.settled is not None:
             settled = np.zeros(LANES, dtype=np.bool_)
+            setting.kernel.form.silence(theta, self.d)
             taken, steps = 0, 256
             while taken < _MAX_SETTLE_STEPS and not self.blocks.stop.is_set():
                 began = time.perf_counter()
@@ -182,7 +186,7 @@ class _Run:
                     break
                 steps = next_size(now, time.perf_counter() - began) // 16 * 16 + 16
             self.settled[m, lanes] = settled[:used]
-        self.points[m, :, lanes] = theta.reshape(self.points.shape[1], -1)[:, :used]
+        self.points[m, :, lanes] = theta.reshape(len(setting.state), -1)[: self.d, :used]
 
 
 def _checked_schedule(schedule: Sequence[int] | NDArray[np.int64]) -> NDArray[np.int64]:

@@ -16,7 +16,7 @@ import numpy as np
 import sympy as sp
 from numpy.typing import NDArray
 
-from .algorithm import Algorithm, sgd_update
+from .algorithm import Algorithm
 from .errors import TooLarge
 from .model import Model
 
@@ -93,7 +93,7 @@ class UpdateMap:
         gradient = [
             sum((count[i] * (f[i] - y[i]) - noise[i]) * f[i].diff(t) for i in range(model.n)) / batch for t in theta
         ]
-        update = sgd_update(theta, gradient, sp.Float(algorithm.lr, 17))
+        update = [t - sp.Float(algorithm.lr, 17) * g for t, g in zip(theta, gradient, strict=True)]
         first = [u.diff(a) for u in update for a in theta]
         second = [u.diff(a, b) for u in update for a in theta for b in theta]
         arguments = (*theta, *count, *noise)
