@@ -61,7 +61,9 @@ class CountedText:
             return count * right + noise * (loss.slope_at(f, -y) - right)
         return count * right - (noise if self.form.noise == "label" else 0)
 
-    def _kicked(self, outputs: dict[str, sp.Expr], total: sp.Expr, j: int, point: Mapping[sp.Symbol, sp.Expr]) -> sp.Expr:
+    def _kicked(
+        self, outputs: dict[str, sp.Expr], total: sp.Expr, j: int, point: Mapping[sp.Symbol, sp.Expr]
+    ) -> sp.Expr:
         """A total with the noise in entry j of the gradient at a point."""
         if not self.kicks:
             return total
@@ -121,7 +123,7 @@ class CountedText:
                 sum_ = sp.Add(*(r * f.diff(t).xreplace(at) for r, f in zip(residuals, predictions, strict=True)))
                 outputs[str(total)] = self._kicked(outputs, sum_, j, at)
         new = {str(names.new(f"new_{r}")): e for r, e in zip(names.rows, self._new_rows(), strict=True)}
-        entries = (*zip(names.counts, names.noises, names.targets), )
+        entries = (*zip(names.counts, names.noises, names.targets),)
         samples = [s for drawn, row in zip(entries, self.columns, strict=True) for s in (*drawn, *row)]
         inputs = [*names.rows, *samples, *self.kicks, self.amplitude, names.rate]
         return {"STEP": _only(three_address(outputs | new, inputs, names.temporaries()), list(new))}

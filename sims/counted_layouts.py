@@ -6,9 +6,9 @@ Upper-case words in angle brackets are filled in by `counted_codegen`. The passe
 
 from __future__ import annotations
 
-__all__ = ["DRAW_FLIPS", "DRAW_KICKS", "DRAW_LABELS", "NOISELESS", "RUN", "SCALAR_INDEXED", "SCALAR_UNROLLED"]
+__all__ = ["COUNTS", "DRAW_FLIPS", "DRAW_KICKS", "DRAW_LABELS", "NOISELESS", "RUN", "SCALAR_INDEXED", "SCALAR_UNROLLED"]
 
-RUN = '''\
+COUNTS = '''\
 @called
 def scatter(count, noise, index, eps):
     """Add one draw of each replica to the rows of the sample that it drew."""
@@ -25,7 +25,11 @@ def without_replacement(words, order, count, noise, index, eps, none, batch):
     for b in range(batch):
         draw(words, order, index, eps, none, b, WITHOUT_REPLACEMENT, RADEMACHER)
         scatter(count, noise, index, eps)
+'''
 
+RUN = (
+    COUNTS
+    + '''
 
 @allocating
 def make_scratch(x, y):
@@ -53,6 +57,7 @@ def run(theta, words, order, status, scratch<SUMS>, step, stop, x, y, sigma, rat
         if step % period == 0:
             check(theta, status, bound, step)
 '''
+)
 
 DRAW_LABELS = """\
         if sampling == FULL:

@@ -100,6 +100,7 @@ def simulate(
         settled=run.settled,
         linear=run.linear,
         second=run.second,
+        ends=run.ends,
         sigmas=np.abs(setting.sigmas),
         seed=seed,
         key=setting.key,
@@ -122,7 +123,7 @@ class _Run:
         self.setting, self.control, self.blocks = setting, control, blocks
         self.schedule = _checked_schedule(schedule)
         d, replicas, marks = setting.kernel.model.d, setting.replicas, len(control.marks) if control else 0
-        size = 8 * (len(self.schedule) + 2 * marks) * d * replicas
+        size = 8 * (len(self.schedule) + 3 * marks) * d * replicas
         if size > _MAX_BYTES:
             raise InvalidInput(
                 "replicas",
@@ -135,6 +136,7 @@ class _Run:
         self.settled = np.empty((len(self.schedule), replicas), dtype=np.bool_) if settle else None
         self.linear = np.empty((marks, d, replicas)) if control else None
         self.second = np.empty((marks, d, replicas)) if control else None
+        self.ends = np.empty((marks, d, replicas)) if control else None
 
     def block(self, number: int) -> None:
         """Run one block through the schedule."""
@@ -161,15 +163,16 @@ class _Run:
             self.blocks.done.append(used * (cut - step))
             step, recorded = cut, upto
         self.status[lanes] = block.status[:used]
-        if coupled and self.linear is not None and self.second is not None:
+        if coupled and self.linear is not None and self.second is not None and self.ends is not None:
             self.linear[:, :, lanes] = coupled.linear[:, :, :used]
             self.second[:, :, lanes] = coupled.second[:, :, :used]
+            self.ends[:, :, lanes] = coupled.ends[:, :, :used]
 
     def _coupled(self) -> CoupledBlock | None:
         if self.control is None:
             return None
         setting, shape = self.setting, (len(self.control.marks), self.points.shape[1], LANES)
-        return CoupledBlock(self.control, setting.sigmas, setting.arguments, np.zeros(shape), np.zeros(shape))
+        return CoupledBlock(self.control, setting.noise, setting.arguments, shape)
 
     def _record(self, m: int, lanes: slice, theta: Array) -> None:
         used = lanes.stop - lanes.start

@@ -87,9 +87,7 @@ class RuleStep:
     def affine(self) -> list[tuple[sp.Expr, dict[int, sp.Expr]]]:
         """For each number of the state its new value without a gradient, and its slopes in the totals at theta."""
         zero = dict.fromkeys(self.total, sp.S.Zero)
-        return [
-            (e.xreplace(zero), {k: e.diff(g) for k, g in enumerate(self.total) if e.has(g)}) for e in self.new
-        ]
+        return [(e.xreplace(zero), {k: e.diff(g) for k, g in enumerate(self.total) if e.has(g)}) for e in self.new]
 
 
 @dataclass(frozen=True)

@@ -98,9 +98,7 @@ def _only(program: Program, outputs: Iterable[str]) -> Program:
     return fused(replace(program, outputs={name: program.outputs[name] for name in outputs}))
 
 
-def vector_module(
-    lists: Mapping[str, Program], layout: str, constants: str, others: Sequence[str] = ()
-) -> list[str]:
+def vector_module(lists: Mapping[str, Program], layout: str, constants: str, others: Sequence[str] = ()) -> list[str]:
     """The parts between the functions that all modules have and what they offer; `others` are what a layout adds."""
     texts = [f'{name} = """\\\n{program}"""\n' for name, program in lists.items()]
     return [EMITTERS, constants + "".join(texts), *others, layout]

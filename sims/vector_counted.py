@@ -10,7 +10,19 @@ from __future__ import annotations
 from numba.core import cgutils
 
 from .kernel_random import LANES
-from .vector_list import GROUPS, INDEX, Cells, D, add_moments, each_group, evaluate, load_rows, place, spread, store_rows
+from .vector_list import (
+    GROUPS,
+    INDEX,
+    Cells,
+    D,
+    add_moments,
+    each_group,
+    evaluate,
+    load_rows,
+    place,
+    spread,
+    store_rows,
+)
 from .vector_steps import vector_pass
 
 # Each module has its own.
@@ -59,7 +71,10 @@ def batch_pass(v, theta, count, noise, kick, x, y, amplitude, rate, raw):
     """One step with all samples' formulas in one list."""
     builder = v.builder
     data = [
-        [spread(v, builder.load(place(v, y, i))), *(spread(v, builder.load(place(v, x, i * INPUTS + c))) for c in range(INPUTS))]
+        [
+            spread(v, builder.load(place(v, y, i))),
+            *(spread(v, builder.load(place(v, x, i * INPUTS + c))) for c in range(INPUTS)),
+        ]
         for i in range(N)
     ]
     last = [spread(v, amplitude), spread(v, rate)]
