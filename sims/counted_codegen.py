@@ -22,7 +22,7 @@ from .kernel_names import Names
 from .kernel_text import fill, function_sources, function_text, indented, listed, row_at, rows_at
 from .program import Program, three_address
 
-__all__ = ["CountedText", "MOST_TOGETHER"]
+__all__ = ["MOST_TOGETHER", "CountedText"]
 
 # Samples whose formulas are in one list, for rules that ask for gradients elsewhere than at theta.
 MOST_TOGETHER = 32

@@ -7,7 +7,7 @@ behind it and are carried over by every step: so they are arguments, and another
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any, Literal
 
@@ -57,12 +57,10 @@ class RuleStep:
         self.points: list[tuple[list[sp.Expr], list[sp.Symbol]]] = []
         lr = symbol("lr")
 
-        def gradient(where: sp.Matrix) -> sp.Matrix:
-            point = list(where)
-            for known, totals in self.points:
-                if known == point:
-                    break
-            else:
+        def gradient(asked: sp.Matrix) -> sp.Matrix:
+            point = list(asked)
+            totals = next((known for where, known in self.points if where == point), None)
+            if totals is None:
                 # theta has the totals of the caller.
                 at_theta = point == self.theta
                 totals = self.total if at_theta else [symbol(f"total{len(self.points)}_{t}") for t in self.theta]
@@ -102,7 +100,7 @@ class Form:
         Of gradient noise, in the model's own symbols.
     """
 
-    rule: UpdateRule = SGD()
+    rule: UpdateRule = field(default_factory=SGD)
     noise: Literal["label", "flip", "gradient"] = "label"
     covariance: Any = None
 

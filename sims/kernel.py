@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from types import ModuleType
 from typing import Any
@@ -55,7 +55,7 @@ class Kernel:
     model: Model
     source: str
     module: ModuleType
-    form: Form = Form()
+    form: Form = field(default_factory=Form)
 
     @classmethod
     def for_model(cls, model: Model) -> Kernel:

@@ -2,8 +2,8 @@
 
 x' = M x - (1/B) sum_i rho_i G g_i + noise of its own, x the deviation of (theta, memory), g_i the gradients of the
 predictions, rho_i = count_i alpha_i (g_i . x_theta) - (noise of sample i). It stays in the smallest invariant space
-that holds all G g_i; z are coordinates there. To second order theta's limit moves by -(1/B) sum_i rho_i l G F_i x_theta,
-F_i the Hessian of f_i and the rows of l dual to the tangent space.
+that holds all G g_i; z are coordinates there. To second order the limit of theta moves by
+-(1/B) sum_i rho_i l G F_i x_theta, F_i the Hessian of f_i and the rows of l dual to the tangent space.
 """
 
 from __future__ import annotations
@@ -14,13 +14,13 @@ from functools import cached_property
 import numpy as np
 from flatmin.theory import Algorithm, Model
 from flatmin.theory.geometry import LocalGeometry
-from flatmin.theory.linear import LinearRule, linear_rule, slow_projector
+from flatmin.theory.linear import linear_rule, slow_projector
 from flatmin.theory.noise import GradientNoise
 from flatmin.theory.rules import SGD
 from numpy.typing import NDArray
 from scipy.linalg import solve_discrete_lyapunov
 
-__all__ = ["Segment", "SampleLaw"]
+__all__ = ["SampleLaw", "Segment"]
 
 Array = NDArray[np.float64]
 

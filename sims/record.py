@@ -12,8 +12,8 @@ from typing import Any
 
 import numpy as np
 from flatmin.theory import Algorithm, InvalidInput
-from flatmin.theory.errors import NotApplicable
 from flatmin.theory.effective import effective
+from flatmin.theory.errors import NotApplicable
 from flatmin.theory.geometry import nearest_zero_loss_point
 from flatmin.theory.noise import GradientNoise, LabelFlip
 from flatmin.theory.study import Study

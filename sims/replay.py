@@ -17,9 +17,9 @@ from numpy.typing import NDArray
 
 from .binomial import halves, noise_tables
 from .kernel import Kernel
-from .replay_rule import Iteration
 from .kernel_random import FULL, GAUSSIAN, LANES, WITHOUT_REPLACEMENT
 from .random import block_words
+from .replay_rule import Iteration
 
 __all__ = ["KernelMismatch", "Stream", "batches", "check_kernel", "draws", "kernel_noise", "replay"]
 
