@@ -81,6 +81,14 @@ class Setting:
             "law": GAUSSIAN if getattr(algorithm.noise, "law", "") == "gaussian" else RADEMACHER,
         }
 
+    def turn_signs(self) -> None:
+        """Turn the sign of all label or gradient noise."""
+        if self.kernel.form.noise == "flip":
+            raise InvalidInput("antithetic", "=True: label flips have no sign that can be turned")
+        self.noise = self.noise.copy()
+        # Of the numbers for gradient noise the first is its size.
+        self.noise[: None if self.kernel.form.noise == "label" else 1] *= -1.0
+
     @property
     def bound(self) -> float:
         """abs(theta_j) at which a replica is out of bounds."""

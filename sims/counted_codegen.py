@@ -24,6 +24,8 @@ from .program import Program, three_address
 
 __all__ = ["MOST_TOGETHER", "CountedText"]
 
+# Part of a diagonal entry of a covariance below which a pivot is rounding.
+PIVOT = 1e-12
 # Samples whose formulas are in one list, for rules that ask for gradients elsewhere than at theta.
 MOST_TOGETHER = 32
 
@@ -84,11 +86,12 @@ class CountedText:
         d = covariance.rows
         root = sp.zeros(d, d)
         for j in range(d):
-            rest = covariance[j, j] - sum(root[j, k] ** 2 for k in range(j))
+            # A little less than the pivot, so that one that should be zero does not come out as the root of rounding.
+            rest = (1 - PIVOT) * covariance[j, j] - sum(root[j, k] ** 2 for k in range(j))
             if rest.is_number:
-                pivot = sp.Float(max(float(rest), 0.0)) if float(rest) > 1e-14 else sp.S.Zero
-                if pivot == 0:
+                if float(rest) <= 0:
                     continue
+                pivot = sp.Float(float(rest), 17)
             else:
                 rest = named(f"rest_{j}", rest)
                 pivot = named(f"pivot_{j}", (rest + sp.Abs(rest)) / 2)

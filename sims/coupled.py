@@ -78,7 +78,7 @@ class CoupledBlock:
         before = self.t.copy()
         draws = (arguments["batch"], arguments["sampling"], arguments["law"])
         data = (segment.gradients.ravel(), segment.second.ravel(), self.noise, rate)
-        matrices = (segment.carried, segment.gain, segment.seen, segment.kick)
+        matrices = (segment.carried, segment.gain, segment.seen, segment.kick, -segment.bent / rate)
         kept = [np.ascontiguousarray(np.empty(0) if segment.plain else m).ravel() for m in matrices]
         law = (segment.law.forces, segment.law.numbers)
         linear_module().advance(self.z, self.t, words, order, first, ends, out_z, out_t, *data, *draws, *kept, *law)

@@ -71,7 +71,7 @@ def simulate(
     control : LinearControl, optional
         Run the linear SGD of this control beside every replica, on the same draws.
     antithetic : bool
-        Turn the sign of all label noise; the indices of the samples stay.
+        Turn the sign of all label or gradient noise; the indices of the samples stay.
     first : int
         Number of the first replica, a multiple of 64: a large ensemble can be run piece by piece.
     on_progress : callable, optional
@@ -86,9 +86,7 @@ def simulate(
     """
     setting = Setting(kernel, algorithm, sigmas, start, replicas, tuple(key), seed, first)
     if antithetic:
-        if kernel.form.noise != "label":
-            raise InvalidInput("antithetic", f"={antithetic}: only the signs of label noise can be turned")
-        setting.sigmas = setting.noise = -setting.sigmas
+        setting.turn_signs()
     run = _Run(setting, schedule, settle, control, Blocks(replicas, on_progress, should_stop))
     began = time.perf_counter()
     setting.check_kernel_once()

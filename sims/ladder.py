@@ -181,6 +181,8 @@ class Ladder:
         strengths = np.array([self.sampler.reachable(s) for s in pilot.largest * _RELATIVE_STRENGTHS])
         controlled = self.sampler.control(pilot.largest) is not None
         power = self.measurement.controlled_variance_power if controlled else self.measurement.variance_power
+        if controlled and self.measurement.antithetic and not self.sampler.mirrored:
+            power -= 1  # odd orders of the noise are left
         half_width = self._goal.half_width / float(self.measurement.in_units(np.array(1.0), self.own_strength))
         sizes, weight = sample_sizes(pilot, self.measurement, strengths, half_width, self._goal.level, power)
         left = 0.9 * self._goal.budget - self._spent

@@ -96,6 +96,19 @@ def add_counted(y, t, change, residual, count, noise, i, g, second, r, m, force,
 
 
 @called
+def add_bent(t, y, normal, bent, j, d, r, m):
+    """Add what a normal number of gradient noise moves along Gamma, since its covariance changes with theta."""
+    hot()
+    lanes = np.uint64(LANES)
+    at = np.uint64(j) * lanes
+    for a in range(m):
+        for c in range(r):
+            to, row, weight = np.uint64(a) * lanes, np.uint64(c) * lanes, bent[np.uint64((a * r + c) * d + j)]
+            for k in range(LANES):
+                t[to + np.uint64(k)] += weight * y[row + np.uint64(k)] * normal[at + np.uint64(k)]
+
+
+@called
 def add_product(to, matrix, columns, row_count, column_count, factor):
     """Add a multiple of matrix times columns to rows."""
     hot()
@@ -120,14 +133,14 @@ def apply(z, change, rate):
 
 @njit(
     "void(f8[::1], f8[::1], u8[::1], u8[::1], i8, i8[::1], f8[:, ::1], f8[:, ::1],"
-    " f8[::1], f8[::1], f8[::1], f8, i8, i8, i8, f8[::1], f8[::1], f8[::1], f8[::1], f8[::1], f8[::1])",
+    " f8[::1], f8[::1], f8[::1], f8, i8, i8, i8, f8[::1], f8[::1], f8[::1], f8[::1], f8[::1], f8[::1], f8[::1])",
     nogil=True,
     error_model="numpy",
     cache=True,
 )
 def advance(
     z, t, words, order, first, schedule, out_z, out_t, g, second, sigma, rate, batch, sampling, law,
-    carried, gain, seen, kick, forces, flip,
+    carried, gain, seen, kick, bent, forces, flip,
 ):
     """Run one block of replicas from step `first` through the increasing step counts of `schedule`.
 
@@ -156,6 +169,7 @@ def advance(
                     draw_flips(words, count, flips, sigma, n)
                 for j in range(d):
                     normals(words, normal, np.uint64(j * LANES))
+                    add_bent(t, y, normal, bent, j, d, r, m)
                 for i in range(n):
                     add_counted(y, t, change, residual, count, flips, i, g, second, r, m, forces[i], flip)
             elif sampling == FULL:

@@ -20,6 +20,8 @@ from flatmin.theory.rules import SGD
 from numpy.typing import NDArray
 from scipy.linalg import solve_discrete_lyapunov
 
+from .replay_rule import lower_root
+
 __all__ = ["SampleLaw", "Segment"]
 
 Array = NDArray[np.float64]
@@ -87,6 +89,8 @@ class Segment:
         l (G/lr) F_i, in coordinates of the tangent space.
     kick : ndarray, shape (s, d) or (s, 0)
         What d normal numbers add in each step, for gradient noise.
+    bent : ndarray, shape (m, q, d) or (m, q, 0)
+        What they add along Gamma, times a coordinate of x_theta, because the covariance changes with theta.
     """
 
     def __init__(self, first: int, local: LocalGeometry, model: Model, algorithm: Algorithm, law: SampleLaw) -> None:
@@ -94,22 +98,15 @@ class Segment:
         d, normal, tangent = model.d, local.normal, local.tangent
         linear = linear_rule(algorithm.update_rule, d, algorithm.lr)
         assert linear is not None
-        noise = algorithm.noise
-        gradient = isinstance(noise, GradientNoise)
+        gradient = isinstance(algorithm.noise, GradientNoise)
         self.plain = type(algorithm.update_rule) is SGD and not gradient
         mean = linear.carried.copy()
         mean[:, :d] -= law.alpha * linear.gain @ local.hessian
         slow = np.eye(d) if self.plain else slow_projector(mean)[:d]
-        added = np.zeros((d, 0))
-        if gradient:
-            entries = noise.on(model).subs(dict(zip(model.parameters, local.theta)))
-            values, vectors = np.linalg.eigh(np.array(entries, dtype=np.float64))
-            root = np.linalg.qr((vectors * np.sqrt(np.maximum(values, 0.0))).T, mode="r").T
-            added = root * np.where(np.diag(root) < 0, -1.0, 1.0) * np.sqrt(noise.strength / algorithm.lr)
+        added = _added(model, algorithm, local.theta)
         # Noise along Gamma is a diffusion there, which this process does not describe.
-        self.sound = bool(
-            np.max(np.abs(slow @ linear.gain @ added), initial=0.0) < 1e-9 * (1 + np.max(np.abs(added), initial=0.0))
-        )
+        size = 1 + float(np.max(np.abs(added), initial=0.0))
+        self.sound = bool(np.max(np.abs(slow @ linear.gain @ added), initial=0.0) < 1e-9 * size)
         columns = normal if self.plain else _invariant(mean, linear.gain @ np.hstack([normal, added]))
         self.basis, there = columns, columns[:d]
         frame = normal if self.plain or _within(there, normal) else _span(np.hstack([normal, there]))
@@ -121,6 +118,13 @@ class Segment:
         self.gain = columns.T @ gained @ frame
         self.carried = columns.T @ linear.carried @ columns
         self.kick = columns.T @ linear.gain @ added
+        # How the noise changes with theta, by central differences: any error here costs variance alone.
+        step = 1e-5 * (1 + float(np.linalg.norm(local.theta)))
+        changes = [
+            (_added(model, algorithm, local.theta + e) - _added(model, algorithm, local.theta - e)) / (2 * step)
+            for e in step * frame.T
+        ]
+        self.bent = np.einsum("ma,qak->mqk", tangent.T @ slow @ linear.gain, np.array(changes))
 
     @property
     def size(self) -> int:
@@ -154,6 +158,15 @@ class Segment:
             factors = np.diag(self.mean_step)
             return np.asarray(self.slope / (1 - np.multiply.outer(factors, factors)))
         return np.array([solve_discrete_lyapunov(self.mean_step.T, q) for q in self.slope]).reshape(self.slope.shape)
+
+
+def _added(model: Model, algorithm: Algorithm, theta: Array) -> Array:
+    """Factor of normal numbers in the gradient at theta, shape (d, d), or (d, 0) without gradient noise."""
+    noise = algorithm.noise
+    if not isinstance(noise, GradientNoise):
+        return np.zeros((model.d, 0))
+    entries = noise.on(model).subs(dict(zip(model.parameters, theta, strict=True)))
+    return lower_root(np.array(entries, dtype=np.float64)) * float(np.sqrt(noise.strength / algorithm.lr))
 
 
 def _span(columns: Array) -> Array:

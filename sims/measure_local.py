@@ -176,8 +176,11 @@ class NormalOffsetMeasurement(_Local):
         return np.asarray(moved - (moved @ tangent) @ tangent.T)
 
     def linear_rows(self, control: LinearControl, ensemble: Ensemble, strength: float) -> Array:
-        """Nothing is left of it in a pair."""
-        return np.zeros((ensemble.replicas, len(self.problem.start)))
+        """Nothing is left of it in a pair; without a mirror image, the normal part of the linear process."""
+        if ensemble.mirror is not None or ensemble.linear is None:
+            return np.zeros((ensemble.replicas, len(self.problem.start)))
+        moved = ensemble.linear.mean(axis=0).T / strength
+        return np.asarray(moved - (moved @ self.problem.tangent) @ self.problem.tangent.T)
 
     def linear_mean(self, control: LinearControl, sigmas: Array, strength: float) -> Array:
         """Zero."""

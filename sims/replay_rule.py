@@ -11,7 +11,7 @@ from flatmin.theory import Algorithm, Model
 from flatmin.theory.noise import GradientNoise, LabelFlip
 from numpy.typing import NDArray
 
-__all__ = ["Iteration"]
+__all__ = ["Iteration", "lower_root"]
 
 Array = NDArray[np.float64]
 
@@ -77,16 +77,18 @@ class Iteration:
         covariance = sp.lambdify(self.model.parameters, list(noise.on(self.model)), modules="numpy")
         d, out = self.model.d, np.empty_like(point)
         for k, theta in enumerate(point):
-            out[k] = _root(np.array(covariance(*theta), dtype=np.float64).reshape(d, d)) @ normals[k]
+            out[k] = lower_root(np.array(covariance(*theta), dtype=np.float64).reshape(d, d)) @ normals[k]
         return out * float(np.sqrt(noise.strength / self.algorithm.lr))
 
 
-def _root(covariance: Array) -> Array:
+def lower_root(covariance: Array) -> Array:
     """A lower triangular L with L L^T = covariance, column by column; zeros where nothing is left."""
     rest, root = covariance.copy(), np.zeros_like(covariance)
     for j in range(len(rest)):
-        if rest[j, j] > 0:
-            root[j:, j] = rest[j:, j] / np.sqrt(rest[j, j])
+        pivot = rest[j, j] - 1e-12 * covariance[j, j]  # the kernels call this much rounding
+        if pivot > 0:
+            root[j:, j] = rest[j:, j] / np.sqrt(pivot)
+            root[j, j] = np.sqrt(pivot)
             rest = rest - np.outer(root[:, j], root[:, j])
     return root
 

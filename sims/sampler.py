@@ -7,6 +7,7 @@ from functools import partial
 
 import numpy as np
 from flatmin.theory import Algorithm, Model
+from flatmin.theory.noise import LabelFlip
 from numpy.typing import NDArray
 
 from .control import Control
@@ -95,6 +96,11 @@ class Sampler:
             self._controls[strength] = self.measurement.control(self.model, self.at(strength), strength, self.reference)
         return self._controls[strength]
 
+    @property
+    def mirrored(self) -> bool:
+        """Whether every replica has a mirror image with the signs of all noise turned."""
+        return self.measurement.antithetic and not isinstance(self.algorithm.noise, LabelFlip)
+
     def refer_to(self, reference: Array) -> None:
         """Build the controls around this path from now on."""
         self.reference = reference
@@ -143,7 +149,7 @@ class Sampler:
             on_progress=self.progress.advance,
         )
         ensemble = simulated(control=control.linear if control else None)
-        if control and measurement.antithetic:
+        if control and self.mirrored:
             mirror = simulated(antithetic=True)
             ensemble = replace(
                 ensemble,
