@@ -51,7 +51,7 @@ def taker(model, algorithm, start, kind="drift"):
 
 
 def heavy_ball_drift(local, lr, beta, strength):
-    """-lr/(1 - beta) P (1/2) D3L[S], S from the companion matrix and fresh noise of lr sigma^2/B = strength (1 - beta)."""
+    """-lr/(1 - beta) P (1/2) D3L[S], S from the companion matrix; lr sigma^2/B = strength (1 - beta)."""
     h, normal = local.curvatures, local.normal
     one, r = np.eye(len(h)), len(h)
     a = np.block([[one - lr * np.diag(h), beta * one], [-lr * np.diag(h), beta * one]])
@@ -233,7 +233,7 @@ def test_gradient_noise(rule, batch):
 def test_other_statistics(name, kind):
     """Flips have no mirror image: less gain, and no bias either."""
     one = taker(*DRIFTS[name], kind)
-    strength = one.reachable(3e-5)
+    strength = one.reachable(3e-6)
     run = one.run(strength, 2048, ("test",))
     plain = one.measurement.reduce(run.points, run.schedule, strength)
     rows = one.rows(run, strength)
