@@ -120,14 +120,14 @@ class CountedText:
                 outputs |= {str(s): e for s, e in zip(at.values(), point, strict=True)}
             residuals = [names.new(f"residual{m}_{i}") for i in range(model.n)]
             entries = zip(residuals, predictions, names.counts, names.noises, names.targets, strict=True)
-            for residual, f, *drawn in entries:
-                outputs[str(residual)] = self._residual(f.xreplace(at), *drawn)
+            for residual, f, count, noise, target in entries:
+                outputs[str(residual)] = self._residual(f.xreplace(at), count, noise, target)
             for j, (total, t) in enumerate(zip(totals, names.theta, strict=True)):
                 sum_ = sp.Add(*(r * f.diff(t).xreplace(at) for r, f in zip(residuals, predictions, strict=True)))
                 outputs[str(total)] = self._kicked(outputs, sum_, j, at)
         new = {str(names.new(f"new_{r}")): e for r, e in zip(names.rows, self._new_rows(), strict=True)}
-        entries = (*zip(names.counts, names.noises, names.targets),)
-        samples = [s for drawn, row in zip(entries, self.columns, strict=True) for s in (*drawn, *row)]
+        drawn = zip(names.counts, names.noises, names.targets, self.columns, strict=True)
+        samples = [s for count, noise, target, row in drawn for s in (count, noise, target, *row)]
         inputs = [*names.rows, *samples, *self.kicks, self.amplitude, names.rate]
         return {"STEP": _only(three_address(outputs | new, inputs, names.temporaries()), list(new))}
 

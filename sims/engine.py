@@ -1,4 +1,4 @@
-"""Run ensembles of replicas of label noise SGD on generated kernels.
+"""Run ensembles of replicas of an algorithm on generated kernels.
 
 The engine sees the model and the algorithm, never a prediction about them.
 """
@@ -45,16 +45,16 @@ def simulate(
     on_progress: Callable[[int], None] | None = None,
     should_stop: Callable[[], bool] | None = None,
 ) -> Ensemble:
-    """Simulate independent replicas of label noise SGD from one point.
+    """Simulate independent replicas of an algorithm from one point.
 
     Parameters
     ----------
     kernel : Kernel
-        The model.
+        Of the model and of such an algorithm.
     algorithm : Algorithm
-        Learning rate, batch size, sampling and the law of the label noise.
-    sigmas : array_like, shape (n,)
-        Standard deviation of each sample's label noise, in place of the algorithm's.
+    sigmas : array_like, shape (n,), or None
+        Standard deviation of each sample's label noise, in place of the algorithm's; None for the algorithm's own
+        noise, whatever its law.
     start : array_like, shape (d,)
         Where every replica starts.
     replicas : int
@@ -66,8 +66,8 @@ def simulate(
     threads : int, optional
         The processors of this machine by default.
     settle : bool
-        Record Phi(theta) in place of theta: where full-batch descent without label noise, with the same learning
-        rate, ends. The run itself goes on from theta.
+        Record Phi(theta) in place of theta: where the same rule, with its memory, ends without noise, with full
+        batches. The run itself goes on from theta.
     control : LinearControl, optional
         Run the linear SGD of this control beside every replica, on the same draws.
     antithetic : bool

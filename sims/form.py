@@ -155,6 +155,6 @@ class Form:
 def _shape(rule: UpdateRule, d: int) -> tuple[bool, tuple[str, ...]]:
     if type(rule) is SGD:  # an indexed model has too many parameters for symbols
         return True, ()
-    made = [sp.symbols(f"{name}:{d}", real=True) for name in ("theta", "total")]
-    step = RuleStep(rule, *made, sp.Symbol("rate", real=True), lambda name: sp.Symbol(name, real=True))
+    theta, total = (sp.symbols(f"{name}:{d}", real=True) for name in ("theta", "total"))
+    step = RuleStep(rule, theta, total, sp.Symbol("rate", real=True), lambda name: sp.Symbol(name, real=True))
     return step.linear, step.names
