@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from .kernel import BOUND, Block, Kernel
 from .kernel_random import FULL, GAUSSIAN, LANES, RADEMACHER, WITH_REPLACEMENT, WITHOUT_REPLACEMENT
 from .random import block_words
-from .replay import check_kernel
+from .replay import check_kernel, kernel_noise
 
 __all__ = ["Blocks", "Setting", "SimulationStopped", "next_size", "processors"]
 
@@ -55,28 +55,45 @@ class Setting:
     ) -> None:
         model = kernel.model
         algorithm.check(model)
+        if not kernel.serves(algorithm):
+            raise InvalidInput("kernel", f"={kernel.form} does not run {algorithm}; use Kernel.for_algorithm")
         if first < 0 or first % LANES:
             raise InvalidInput("first", f"={first} must be a multiple of {LANES}, at least 0")
         self.first = first
         self.kernel, self.key, self.seed, self.replicas = kernel, key, seed, replicas
         self.start = model.point(start)
         self.scale = 1.0 + float(np.max(np.abs(self.start)))
-        self.sigmas = real_array("sigmas", sigmas, 1)
+        self.algorithm = algorithm
+        self.sigmas = algorithm.sigmas(model) if sigmas is None else real_array("sigmas", sigmas, 1)
         if self.sigmas.shape != (model.n,) or np.min(self.sigmas) < 0:
             raise InvalidInput("sigmas", f"={sigmas} must be n={model.n} numbers that are not negative")
+        # What the kernel is told about the noise.
+        self.noise = self.sigmas if kernel.form.noise == "label" else kernel_noise(model, algorithm)
+        if kernel.form.noise == "label" and algorithm.batch_size == "full" and algorithm.repeats > 1:
+            raise InvalidInput("algorithm.repeats", f"={algorithm.repeats} must be 1 with label noise")
+        self.state = kernel.form.state(self.start, algorithm, model)
         if replicas < 1:
             raise InvalidInput("replicas", f"={replicas} must be at least 1")
         self.arguments: dict[str, Any] = {
             "lr": algorithm.lr,
             "batch": algorithm.batch(model),
             "sampling": _sampling(algorithm, model),
-            "law": GAUSSIAN if algorithm.noise.law == "gaussian" else RADEMACHER,
+            "law": GAUSSIAN if getattr(algorithm.noise, "law", "") == "gaussian" else RADEMACHER,
         }
+
+    def turn_signs(self) -> None:
+        """Turn the sign of all label or gradient noise."""
+        if self.kernel.form.noise == "flip":
+            raise InvalidInput("antithetic", "=True: label flips have no sign that can be turned")
+        self.noise = self.noise.copy()
+        # Of the numbers for gradient noise the first is its size.
+        self.noise[: None if self.kernel.form.noise == "label" else 1] *= -1.0
 
     @property
     def bound(self) -> float:
         """abs(theta_j) at which a replica is out of bounds."""
-        return BOUND * self.scale
+        constants = self.state[self.kernel.form.width(self.kernel.model.d) :]
+        return BOUND * (self.scale + float(np.max(np.abs(constants), initial=0.0)))
 
     @property
     def period(self) -> int:
@@ -87,7 +104,7 @@ class Setting:
         """The replicas first + number * LANES and on, at the start."""
         words = block_words(self.seed, self.key, self.first // LANES + number, LANES)
         lanes = self.lanes(number)
-        return self.kernel.block(self.start, words, lanes.stop - lanes.start)
+        return self.kernel.block(self.state, words, lanes.stop - lanes.start)
 
     def lanes(self, number: int) -> slice:
         """The replicas of a block."""
@@ -95,11 +112,12 @@ class Setting:
 
     def check_kernel_once(self) -> None:
         """Compare the kernel with its replay, when this way through it is taken for the first time."""
+        form = self.kernel.form
         batch, sampling, law = (int(self.arguments[k]) for k in ("batch", "sampling", "law"))
         # What decides which way a kernel takes.
         case = (self.kernel.source, self.kernel.model.n, batch == 1, sampling, law)
         if case not in _checked:
-            check_kernel(self.kernel, self.start, batch, sampling, law)
+            check_kernel(self.kernel, self.start, batch, sampling, law, None if form.plain else self.algorithm)
             _checked.add(case)
 
 

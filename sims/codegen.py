@@ -13,9 +13,10 @@ from types import ModuleType
 
 import sympy as sp
 from flatmin.theory import Model
-from flatmin.theory.algorithm import sgd_update
 
 from . import kernel_hints, kernel_math, kernel_random, layouts, templates, vector_layouts
+from .counted_codegen import VECTOR_PASSES, CountedText
+from .form import Form
 from .kernel_names import Names
 from .kernel_text import fill, function_sources, function_text, indented, kernel_constants, listed, row_at, rows_at
 from .program import Program, three_address
@@ -27,27 +28,28 @@ __all__ = ["MOST_PAIRED", "generate", "generate_moments", "moment_pairs"]
 MOST_PAIRED = 16
 
 
-def generate(model: Model) -> str:
+def generate(model: Model, form: Form | None = None) -> str:
     """Return the text of a self-contained module with the kernels `advance` and `descend` for this model.
 
-    The text depends on the model's formulas alone, not on its data, and for a list of predictions on their number.
-    One expression with inputs is evaluated for the samples that are drawn ("indexed"); a list of expressions is
-    evaluated as a whole, sharing common subexpressions among samples ("unrolled").
+    The text depends on formulas alone, those of the model and of the algorithm (plain SGD with label noise by
+    default), not on numbers or data, and for a list of predictions on their number. One expression with inputs is
+    evaluated for the samples that are drawn ("indexed"); a list of expressions is evaluated as a whole, sharing common
+    subexpressions among samples ("unrolled").
     """
-    return _module(model, moments=False)
+    return _module(model, form or Form(), moments=False)
 
 
-def generate_moments(model: Model) -> str:
+def generate_moments(model: Model, form: Form | None = None) -> str:
     """Return the text of a module with the kernel `accumulate`: first and second moments over all steps.
 
     Products of parameters come from the same three-address list as residual and gradient, where all samples are in
     one; of more than `MOST_PAIRED` parameters only the squares are summed.
     """
-    return _module(model, moments=True)
+    return _module(model, form or Form(), moments=True)
 
 
-def _module(model: Model, moments: bool) -> str:
-    names = Names(model)
+def _module(model: Model, form: Form, moments: bool) -> str:
+    names = Names(model, form)
     unrolled = not model.inputs and len(model.prediction) == model.n
     header = fill(
         templates.HEADER,
@@ -56,24 +58,50 @@ def _module(model: Model, moments: bool) -> str:
         LAYOUT="unrolled: all samples in one expression" if unrolled else "indexed: one sample's expression",
     )
     pairs = moment_pairs(model.d)
-    constants = [kernel_constants(), f"D = {model.d}\n"]
+    constants = [kernel_constants(), f"D = {len(names.rows)}\n"]
+    if moments or form.counted(model):
+        constants += [f"PARAMETERS = {model.d}\n"]
     if moments:
         constants += [f"STATISTICS = {model.d + len(pairs)}\n", f"ALL_PAIRS = {model.d <= MOST_PAIRED}\n"]
-    lists = (_unrolled_list if unrolled else _indexed_lists)(model, names)
-    vectors = all(line.operation in OPERATIONS for program in lists.values() for line in program.lines)
-    if vectors:
-        body = _vectors(model, lists, pairs if moments else None)
+    if form.counted(model):
+        vectors, body, noiseless = _counted(model, form, names, pairs if moments else None)
     else:
-        # Functions that only a library has: statements for one replica, which the compiler makes vectors of if it can.
-        body = (_unrolled if unrolled else _indexed)(model, Names(model), pairs if moments else None)
-    chosen: ModuleType = vector_layouts if vectors else layouts
-    noiseless = chosen.UNROLLED_NOISELESS if unrolled else chosen.INDEXED_NOISELESS
+        lists = (_unrolled_list if unrolled else _indexed_lists)(model, names)
+        vectors = _all_vectors(lists)
+        if vectors:
+            body = _vectors(model, lists, pairs if moments else None)
+        else:
+            # Functions that only a library has: statements for one replica, which the compiler makes vectors of.
+            body = (_unrolled if unrolled else _indexed)(model, Names(model, form), pairs if moments else None)
+        chosen: ModuleType = vector_layouts if vectors else layouts
+        noiseless = chosen.UNROLLED_NOISELESS if unrolled else chosen.INDEXED_NOISELESS
     tail = [templates.ACCUMULATE] if moments else [noiseless, templates.DRIVERS]
     # What the functions call stands before them: Numba looks names up when it compiles the first exported function.
     parts = (*function_sources(kernel_math), *function_sources(kernel_random), templates.ROWS, templates.CHECK, *body)
     hints = (kernel_hints.SOURCE, "".join(constants))
     imports = IMPORTS if vectors else templates.IMPORTS
     return header + "\n" + imports + "\n\n" + "\n\n".join((*hints, *parts, *tail))
+
+
+def _all_vectors(lists: Mapping[str, Program]) -> bool:
+    return all(line.operation in OPERATIONS for program in lists.values() for line in program.lines)
+
+
+def _counted(
+    model: Model, form: Form, names: Names, pairs: Sequence[tuple[int, int]] | None
+) -> tuple[bool, list[str], str]:
+    """Whether a module with counts walks lists, its parts, and its step without noise."""
+    text = CountedText(model, form, names)
+    constants, vectors = text.constants, _all_vectors(text.lists)
+    if pairs is not None:
+        constants += f"MONOMIALS = {(*((j,) for j in range(model.d)), *pairs)}\n"
+    layout = text.layout("None" if pairs is None else "raw", _moment_parts(pairs))
+    if vectors:
+        return True, vector_module(text.lists, layout, constants, [*text.functions(), VECTOR_PASSES]), text.noiseless
+    theta = [f"theta[{row_at(j)}]" for j in range(model.d)]
+    monomials = [*theta, *(f"{theta[j]} * {theta[i]}" for j, i in pairs or ())] if pairs is not None else []
+    passes = text.scalar([f"raw[{row_at(m)}] += {e}" for m, e in enumerate(monomials)])
+    return False, [constants, *text.functions(), *passes, layout], text.noiseless
 
 
 def _vectors(model: Model, lists: Mapping[str, Program], pairs: Sequence[tuple[int, int]] | None) -> list[str]:
@@ -93,12 +121,12 @@ def _vectors(model: Model, lists: Mapping[str, Program], pairs: Sequence[tuple[i
 
 
 def _indexed_lists(model: Model, names: Names) -> dict[str, Program]:
-    return indexed_lists(names.rename(model.prediction[0]), names, _new_theta(names))
+    return indexed_lists(names.rename(model.prediction[0]), names, _new_rows(names))
 
 
 def _unrolled_list(model: Model, names: Names) -> dict[str, Program]:
     outputs = _unrolled_outputs(model, names)
-    results = list(outputs)[-model.d :]
+    results = list(outputs)[-len(names.rows) :]
     program = _unrolled_program(names, outputs)
     return {"STEP": replace(program, outputs={name: program.outputs[name] for name in results})}
 
@@ -108,23 +136,18 @@ def moment_pairs(d: int) -> list[tuple[int, int]]:
     return [(j, i) for j in range(d) for i in range(j, d if d <= MOST_PAIRED else j + 1)]
 
 
-def _new_theta(names: Names) -> list[tuple[sp.Expr, dict[int, sp.Expr]]]:
-    """For each parameter its update without a gradient, and its coefficient for each total gradient."""
-    # rate = lr/B: the gradient of the batch is its total over B.
-    new = sgd_update(names.theta, [g / names.batch for g in names.total], names.rate * names.batch)
-    zero = dict.fromkeys(names.total, sp.S.Zero)
-    slopes = [{k: e.diff(g) for k, g in enumerate(names.total) if e.has(g)} for e in new]
-    if any(s.has(*names.total) for row in slopes for s in row.values()):
-        raise NotImplementedError(f"the update {new} is not linear in the gradient")
-    return [(e.xreplace(zero), row) for e, row in zip(new, slopes, strict=True)]
+def _new_rows(names: Names) -> list[tuple[sp.Expr, dict[int, sp.Expr]]]:
+    """For each row its update without a gradient, and its coefficient for each total gradient."""
+    constants: list[tuple[sp.Expr, dict[int, sp.Expr]]] = [(c, {}) for c in names.rows[len(names.step.state) :]]
+    return [*names.step.affine, *constants]
 
 
 def _update(names: Names) -> str:
     outputs = {
         str(names.new(f"new_{t}")): base + sum(slope * names.total[k] for k, slope in slopes.items())
-        for t, (base, slopes) in zip(names.theta, _new_theta(names), strict=True)
+        for t, (base, slopes) in zip(names.rows, _new_rows(names), strict=True)
     }
-    program = three_address(outputs, [*names.theta, *names.total, names.rate], names.temporaries())
+    program = three_address(outputs, [*names.rows, *names.total, names.rate], names.temporaries())
     return function_text("update", "One step of one replica.", program)
 
 
@@ -133,7 +156,7 @@ def _indexed(model: Model, names: Names, pairs: Sequence[tuple[int, int]] | None
     d = model.d
     gradient = [str(names.new(f"g{j}")) for j in range(d)]
     outputs = {str(names.new("residual")): f - names.target, **{g: f.diff(t) for g, t in zip(gradient, names.theta)}}
-    program = three_address(outputs, [*names.theta, *names.inputs, names.target], names.temporaries())
+    program = three_address(outputs, [*names.rows, *names.inputs, names.target], names.temporaries())
     sample = function_text("sample", "f(theta; x) - y and its gradient.", program)
     data = [f"data{c}" for c in range(len(model.inputs) + 1)]
     theta = [f"theta[{row_at(j)}]" for j in range(d)]
@@ -141,7 +164,7 @@ def _indexed(model: Model, names: Names, pairs: Sequence[tuple[int, int]] | None
     loops = fill(
         layouts.INDEXED,
         GRADIENT=listed(gradient),
-        THETA_K=rows_at("theta", d),
+        THETA_K=rows_at("theta", len(names.rows)),
         TIMES_RESIDUAL=listed(f"residual * {g}" for g in gradient),
         TOTAL_K=rows_at("total", d),
         DATA=listed(data),
@@ -160,9 +183,10 @@ def _unrolled_outputs(model: Model, names: Names) -> dict[str, sp.Expr]:
     f = [names.rename(e) for e in model.prediction]
     entries = (names.counts, names.noises, names.targets)
     # The update is linear in the total gradient: residuals times its coefficient are shared by all parameters.
-    outputs, new = {}, _new_theta(names)
+    outputs: dict[str, sp.Expr] = {}
+    new: dict[str, sp.Expr] = {}
     scaled: dict[tuple[sp.Expr, int], sp.Symbol] = {}
-    for j, (base, slopes) in enumerate(new):
+    for row, (base, slopes) in zip(names.rows, _new_rows(names), strict=True):
         for k, slope in slopes.items():
             sign = -1 if slope.could_extract_minus_sign() else 1
             for i, (e, c, eps, y) in enumerate(zip(f, *entries, strict=True)):
@@ -170,20 +194,20 @@ def _unrolled_outputs(model: Model, names: Names) -> dict[str, sp.Expr]:
                     scaled[slope, i] = names.new(f"residual_{i}")
                     outputs[str(scaled[slope, i])] = sign * slope * (c * (e - y) - eps)
                 base += sign * scaled[slope, i] * e.diff(names.theta[k])
-        outputs[str(names.new(f"new_{names.theta[j]}"))] = base
-    return outputs
+        new[str(names.new(f"new_{row}"))] = base
+    return outputs | new
 
 
 def _unrolled_program(names: Names, outputs: Mapping[str, sp.Expr]) -> Program:
     entries = chain(*zip(names.counts, names.noises, names.targets))
-    return three_address(outputs, [*names.theta, *entries, names.rate], names.temporaries())
+    return three_address(outputs, [*names.rows, *entries, names.rate], names.temporaries())
 
 
 def _unrolled(model: Model, names: Names, pairs: Sequence[tuple[int, int]] | None) -> list[str]:
-    n, d = model.n, model.d
+    n = model.n
     entries = (names.counts, names.noises, names.targets)
     outputs = _unrolled_outputs(model, names)
-    results = list(outputs)[-d:]
+    results = list(outputs)[-len(names.rows) :]
     statistics: list[str] = []
     if pairs is not None:
         monomials = [*names.theta, *(names.theta[j] * names.theta[i] for j, i in pairs)]
@@ -195,15 +219,15 @@ def _unrolled(model: Model, names: Names, pairs: Sequence[tuple[int, int]] | Non
         "step",
         "One step of one replica; sample i enters as count_i (f_i - target_i) - noise_i.",
         program,
-        [*map(str, (*names.theta, *names.arrays, names.rate))],
+        [*map(str, (*names.rows, *names.arrays, names.rate))],
         places,
         [program.outputs[name] for name in (*results, *statistics)],
     )
     # So many steps are unrolled that a pass over the replicas has some four samples to evaluate.
     stride = max(1, 4 // n)
     common = {
-        "THETA": listed(names.theta),
-        "THETA_K": rows_at("theta", d),
+        "THETA": listed(names.rows),
+        "THETA_K": rows_at("theta", len(names.rows)),
         "STATISTICS": "".join(f", {s}" for s in statistics),
         **_moment_parts(pairs),
     }

@@ -12,16 +12,18 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import cached_property
 
 import numpy as np
 from flatmin.theory import Algorithm, Model
 from flatmin.theory.geometry import LocalGeometry
+from flatmin.theory.linear import linear_rule
+from flatmin.theory.noise import GradientNoise
 from numpy.typing import NDArray
 
 from .ensemble import Ensemble
+from .linear_process import SampleLaw, Segment
 
-__all__ = ["Control", "LinearControl", "LinearMoments", "Segment", "second_moment_map"]
+__all__ = ["Control", "LinearControl", "LinearMoments", "second_moment_map"]
 
 Array = NDArray[np.float64]
 Steps = Sequence[int] | NDArray[np.int64]
@@ -32,7 +34,14 @@ MOST_NORMAL = 24
 MOST_PRODUCTS = 400
 
 
-def second_moment_map(g: Array, lr: float, batch: int, full: bool, replacement: bool) -> Array:
+def second_moment_map(
+    g: Array,
+    lr: float,
+    batch: int,
+    full: bool,
+    replacement: bool,
+    segment: Segment | None = None,
+) -> Array:
     """E[M x M] for M = 1 - (lr/B) sum_b g_b g_b^T, as a matrix on r x r matrices; shape (r^2, r^2).
 
     Parameters
@@ -43,26 +52,29 @@ def second_moment_map(g: Array, lr: float, batch: int, full: bool, replacement: 
     batch : int
         B draws in a step.
     full : bool
-        Every sample is drawn once.
+        Every sample is drawn equally often.
     replacement : bool
         Whether the B draws are independent; ignored for `full`.
+    segment : Segment, optional
+        Of another rule than plain SGD: M = carried - (lr/B) gain sum_b kappa_b g_b g_b^T seen, with curvatures kappa_b.
     """
     n, r = g.shape
-    one, h = np.eye(r), g.T @ g / n
-    # Two draws of one step: the same draw with probability 1/B, else two samples whose joint law is the sampling's.
+    h = g.T @ g / n
     same = np.einsum("ia,ib,ic,id->acbd", g, g, g, g).reshape(r * r, r * r) / n
-    apart = np.kron(h, h)
-    if full or n == 1:
-        batch = n
-    if (full or not replacement) and n > 1:
-        apart = (n * apart - same) / (n - 1)
-    pairs = same / batch + (1 - 1 / batch) * apart
-    moved: Array = np.eye(r * r) - lr * (np.kron(h, one) + np.kron(one, h)) + lr**2 * pairs
-    return moved
+    carried, alpha, spread = np.eye(r), 1.0, 0.0
+    if segment is not None:
+        carried, alpha, spread = segment.carried, segment.law.alpha, segment.law.spread
+        same = np.kron(segment.gain, segment.gain) @ same @ np.kron(segment.seen, segment.seen)
+        h = segment.gain @ h @ segment.seen
+    # Which samples are drawn varies by this part of what it would if draws were independent.
+    varied = 0.0 if full or n == 1 else 1.0 if replacement else (n - batch) / (n - 1)
+    mean = carried - lr * alpha * h
+    pairs = (varied + spread) * same - varied * np.kron(h, h)
+    return np.asarray(np.kron(mean, mean) + (lr * alpha) ** 2 / batch * pairs)
 
 
 class LinearMoments:
-    """E[z_k z_k^T] of the linear SGD from a given second moment on.
+    """E[z_k z_k^T] of the linear process from a given second moment on.
 
     Parameters
     ----------
@@ -74,11 +86,28 @@ class LinearMoments:
 
     def __init__(self, second_moment: Array, fresh: Array) -> None:
         self.rank = len(fresh)
-        self.values, self.vectors = np.linalg.eigh(0.5 * (second_moment + second_moment.T))
-        self.fresh = self.vectors.T @ fresh.ravel()
+        scale = float(np.max(np.abs(second_moment), initial=1.0))
+        self.symmetric = bool(np.max(np.abs(second_moment - second_moment.T), initial=0.0) < 1e-12 * scale)
+        if self.symmetric:
+            self.values, self.vectors = np.linalg.eigh(0.5 * (second_moment + second_moment.T))
+            self.fresh = self.vectors.T @ fresh.ravel()
+            return
+        # Symmetric matrices alone, by their upper triangle.
+        upper = np.triu_indices(self.rank)
+        at = upper[0] * self.rank + upper[1]
+        spread = np.zeros((self.rank**2, len(at)))
+        columns = np.arange(len(at))
+        spread[at, columns] = spread[upper[1] * self.rank + upper[0], columns] = 1.0
+        self.upper, self.spread = at, spread
+        power = (second_moment @ spread)[at]
+        added = fresh.ravel()[at]
+        # After 2^j steps: S is power S + added, and the sum over the steps before is sums S + counted.
+        self.levels = [(power, added, np.eye(len(at)), np.zeros(len(at)))]
 
     def after(self, start: Array, steps: int) -> tuple[Array, Array]:
         """E[z z^T] after so many steps, and the sum of it over the steps before: both of shape (r, r)."""
+        if not self.symmetric:
+            return self._doubled(start, steps)
         power = self.values ** float(steps)
         with np.errstate(divide="ignore", invalid="ignore"):
             # Sums of a geometric series, and of those sums; where the ratio is 1 by counting.
@@ -90,42 +119,31 @@ class LinearMoments:
         shape = (self.rank, self.rank)
         return (self.vectors @ now).reshape(shape), (self.vectors @ total).reshape(shape)
 
-
-@dataclass(frozen=True)
-class Segment:
-    """A reference point, from a step on.
-
-    Attributes
-    ----------
-    first : int
-    local : LocalGeometry
-    """
-
-    first: int
-    local: LocalGeometry
-
-    @cached_property
-    def gradients(self) -> Array:
-        """g_i in coordinates of the normal space, shape (n, r)."""
-        return np.ascontiguousarray(self.local.jacobian @ self.local.normal)
-
-    @cached_property
-    def second(self) -> Array:
-        """P F_i in coordinates, shape (n, m, r)."""
-        return np.ascontiguousarray(
-            np.einsum("am,iab,br->imr", self.local.tangent, self.local.second, self.local.normal)
-        )
+    def _doubled(self, start: Array, steps: int) -> tuple[Array, Array]:
+        now, total = start.ravel()[self.upper], np.zeros(len(self.upper))
+        for j in range(steps.bit_length()):
+            if j == len(self.levels):
+                power, added, sums, counted = self.levels[-1]
+                self.levels.append(
+                    (power @ power, power @ added + added, sums @ power + sums, 2 * counted + sums @ added)
+                )
+            if steps >> j & 1:
+                power, added, sums, counted = self.levels[j]
+                total = total + sums @ now + counted
+                now = power @ now + added
+        shape = (self.rank, self.rank)
+        return (self.spread @ now).reshape(shape), (self.spread @ total).reshape(shape)
 
 
 class LinearControl:
-    """The linear SGD around one reference point, or around several, one after the other.
+    """The linear process around one reference point, or around several, one after the other.
 
     Parameters
     ----------
     model : Model
     algorithm : Algorithm
     points : ndarray, shape (S, d)
-        Zero-loss points.
+        Points of rest.
     firsts : sequence of int
         The step from which each serves, increasing; before the first nothing runs.
     marks : sequence of int
@@ -135,20 +153,31 @@ class LinearControl:
     def __init__(self, model: Model, algorithm: Algorithm, points: Array, firsts: Steps, marks: Steps) -> None:
         self.algorithm, self.n = algorithm, model.n
         self.batch = algorithm.batch(model)
-        self.segments = [Segment(int(k), LocalGeometry.at(model, p)) for k, p in zip(firsts, points, strict=True)]
+        law = SampleLaw.of(model, algorithm)
+        self.segments: list[Segment] = []
+        if linear_rule(algorithm.update_rule, model.d, algorithm.lr) is not None:
+            self.segments = [
+                Segment(int(k), LocalGeometry.at(model, p), model, algorithm, law)
+                for k, p in zip(firsts, points, strict=True)
+            ]
         self.marks = np.asarray(marks, dtype=np.int64)
-        self.rank = self.segments[0].local.rank
-        self.free = model.d - self.rank
+        self.rank = self.segments[0].size if self.segments else 0
+        self.free = model.d - self.segments[0].local.rank if self.segments else 0
 
     @property
     def usable(self) -> bool:
-        """Whether the moments can be had, and the dimensions are the same everywhere."""
-        small = self.rank <= MOST_NORMAL and self.rank * (1 + self.free) <= MOST_PRODUCTS
-        return small and all(s.local.rank == self.rank for s in self.segments)
+        """Whether the rule is linear, the moments can be had, and the dimensions are the same everywhere."""
+        if not self.segments or not all(s.sound for s in self.segments):
+            return False
+        first = self.segments[0]
+        small = self.rank <= MOST_NORMAL and first.gradients.shape[1] * (1 + self.free) <= MOST_PRODUCTS
+        alike = all(s.size == self.rank and s.gradients.shape == first.gradients.shape for s in self.segments)
+        alike = alike and all(s.second.shape == first.second.shape for s in self.segments)
+        return small and alike and all(np.max(np.abs(np.linalg.eigvals(s.mean_step))) < 1 for s in self.segments)
 
     def transport(self, s: int) -> Array:
         """What remains of z where segment s takes over from the one before, shape (r, r)."""
-        return self.segments[s].local.normal.T @ self.segments[s - 1].local.normal
+        return np.asarray(self.segments[s].basis.T @ self.segments[s - 1].basis)
 
     def spans(self, first: int, last: int) -> list[tuple[int, int, int]]:
         """Segment, first and last step of each stretch between two steps."""
@@ -156,23 +185,25 @@ class LinearControl:
         spans = [(s, max(first, seg.first), min(last, end)) for s, (seg, end) in enumerate(zip(self.segments, ends))]
         return [(s, a, b) for s, a, b in spans if a < b]
 
-    def moments(self, sigmas: Array) -> tuple[Array, Array]:
+    def moments(self, sigmas: Array) -> tuple[Array, Array, Array]:
         """Exact moments at the marks.
 
         Parameters
         ----------
         sigmas : ndarray, shape (n,)
-            Standard deviation of each sample's label noise.
+            Standard deviation of the noise in each sample's residual.
 
         Returns
         -------
         covariance : ndarray, shape (Q, d, d)
-            Of the linear process.
+            Of theta in the linear process.
         increments : ndarray, shape (Q, d)
             Mean second-order motion along the zero-loss set since the mark before.
+        ends : ndarray, shape (Q, d)
+            Mean of the motion of the noise-free iteration from the process at the mark.
         """
-        algorithm, s_now, at = self.algorithm, np.zeros((self.rank, self.rank)), self.segments[0].first
-        covariances, increments, current = [], [], 0
+        s_now, at = np.zeros((self.rank, self.rank)), self.segments[0].first
+        covariances, increments, ends, current = [], [], [], 0
         for mark in self.marks:
             moved = np.zeros(len(self.segments[0].local.theta))
             for s, a, b in self.spans(at, int(mark)):
@@ -181,20 +212,30 @@ class LinearControl:
                     s_now = self.transport(t) @ s_now @ self.transport(t).T
                 current = s
                 s_now, total = self._moments(s, sigmas).after(s_now, b - a)
-                slope = np.einsum("ir,imq,rq->m", segment.gradients, segment.second, total) / self.n
-                moved += segment.local.tangent @ (-algorithm.lr * slope)
+                moved += segment.local.tangent @ np.einsum("mrq,rq->m", segment.slope, total)
             at = max(at, int(mark))
-            normal = self.segments[current].local.normal
-            covariances.append(normal @ s_now @ normal.T)
+            segment = self.segments[current]
+            covariances.append(segment.theta @ s_now @ segment.theta.T)
             increments.append(moved)
-        return np.array(covariances), np.array(increments)
+            ends.append(segment.local.tangent @ np.einsum("mrq,rq->m", segment.rest, s_now))
+        return np.array(covariances), np.array(increments), np.array(ends)
 
     def _moments(self, s: int, sigmas: Array) -> LinearMoments:
-        g, lr = self.segments[s].gradients, self.algorithm.lr
+        segment, lr = self.segments[s], self.algorithm.lr
+        g = segment.gradients
         full = self.algorithm.batch_size == "full"
         replacement = self.algorithm.sampling == "with-replacement"
-        fresh = (lr**2 / self.batch) * (g.T * sigmas**2) @ g / self.n
-        return LinearMoments(second_moment_map(g, lr, self.batch, full, replacement), fresh)
+        fresh = segment.kick @ segment.kick.T
+        if self.law_has_forces:
+            pushed = g @ segment.gain.T
+            fresh = fresh + (lr**2 / self.batch) * (pushed.T * sigmas**2) @ pushed / self.n
+        other = None if segment.plain and segment.law.numbers.size == 0 else segment
+        return LinearMoments(second_moment_map(g, lr, self.batch, full, replacement, other), fresh)
+
+    @property
+    def law_has_forces(self) -> bool:
+        """Whether samples have noise of their own."""
+        return not isinstance(self.algorithm.noise, GradientNoise)
 
 
 @dataclass(frozen=True)

@@ -24,21 +24,27 @@ class CoupledBlock:
     Parameters
     ----------
     control : LinearControl
-    sigmas : ndarray, shape (n,)
+    noise : ndarray
+        What the kernel is told about the noise.
     arguments : mapping
         lr, batch, sampling and law of the kernel.
-    linear, second : ndarray, shape (Q, d, LANES)
-        Where the process goes: itself, and the second-order motion since the mark before.
+    shape : tuple of int
+        (Q, d, LANES), of the results.
+
+    Attributes
+    ----------
+    linear, second, ends : ndarray, shape (Q, d, LANES)
+        theta in the process, its second-order motion since the mark before, and that of the noise-free iteration on.
     """
 
     def __init__(
-        self, control: LinearControl, sigmas: Array, arguments: dict[str, Any], linear: Array, second: Array
+        self, control: LinearControl, noise: Array, arguments: dict[str, Any], shape: tuple[int, int, int]
     ) -> None:
-        self.control, self.sigmas, self.arguments = control, sigmas, arguments
-        self.linear, self.second = linear, second
+        self.control, self.noise, self.arguments = control, noise, arguments
+        self.linear, self.second, self.ends = np.zeros(shape), np.zeros(shape), np.zeros(shape)
         self.z, self.t = aligned(np.zeros(control.rank * LANES)), aligned(np.zeros(control.free * LANES))
         self.segment, self.mark = 0, 0
-        self.moved = np.zeros(linear.shape[1:])
+        self.moved = np.zeros(shape[1:])
         self._read(0)
 
     def before(self, block: Block) -> tuple[Any, Any]:
@@ -71,8 +77,11 @@ class CoupledBlock:
         out_z, out_t = np.empty((len(ends), self.z.size)), np.empty((len(ends), self.t.size))
         before = self.t.copy()
         draws = (arguments["batch"], arguments["sampling"], arguments["law"])
-        data = (segment.gradients.ravel(), segment.second.ravel(), self.sigmas, rate)
-        linear_module().advance(self.z, self.t, words, order, first, ends, out_z, out_t, *data, *draws)
+        data = (segment.gradients.ravel(), segment.second.ravel(), self.noise, rate)
+        matrices = (segment.carried, segment.gain, segment.seen, segment.kick, -segment.bent / rate)
+        kept = [np.ascontiguousarray(np.empty(0) if segment.plain else m).ravel() for m in matrices]
+        law = (segment.law.forces, segment.law.numbers)
+        linear_module().advance(self.z, self.t, words, order, first, ends, out_z, out_t, *data, *draws, *kept, *law)
         for end, z, t in zip(ends, out_z, out_t, strict=True):
             self.moved += segment.local.tangent @ (-rate * (t - before).reshape(-1, LANES))
             before = t
@@ -80,9 +89,13 @@ class CoupledBlock:
 
     def _read(self, step: int, z: Array | None = None) -> None:
         """Note the state at the marks up to `step`."""
-        normal = self.control.segments[self.segment].local.normal
+        segment = self.control.segments[self.segment]
         while self.mark < len(self.control.marks) and self.control.marks[self.mark] <= step:
-            self.linear[self.mark] = 0.0 if z is None else normal @ z.reshape(-1, LANES)
+            if z is not None:
+                rows = z.reshape(-1, LANES)
+                self.linear[self.mark] = segment.theta @ rows
+                forms = np.einsum("mrq,rk,qk->mk", segment.rest, rows, rows, optimize=True)
+                self.ends[self.mark] = segment.local.tangent @ forms
             self.second[self.mark] = self.moved
             self.moved = np.zeros_like(self.moved)
             self.mark += 1

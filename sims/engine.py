@@ -1,4 +1,4 @@
-"""Run ensembles of replicas of label noise SGD on generated kernels.
+"""Run ensembles of replicas of an algorithm on generated kernels.
 
 The engine sees the model and the algorithm, never a prediction about them.
 """
@@ -45,16 +45,16 @@ def simulate(
     on_progress: Callable[[int], None] | None = None,
     should_stop: Callable[[], bool] | None = None,
 ) -> Ensemble:
-    """Simulate independent replicas of label noise SGD from one point.
+    """Simulate independent replicas of an algorithm from one point.
 
     Parameters
     ----------
     kernel : Kernel
-        The model.
+        Of the model and of such an algorithm.
     algorithm : Algorithm
-        Learning rate, batch size, sampling and the law of the label noise.
-    sigmas : array_like, shape (n,)
-        Standard deviation of each sample's label noise, in place of the algorithm's.
+    sigmas : array_like, shape (n,), or None
+        Standard deviation of each sample's label noise, in place of the algorithm's; None for the algorithm's own
+        noise, whatever its law.
     start : array_like, shape (d,)
         Where every replica starts.
     replicas : int
@@ -66,12 +66,12 @@ def simulate(
     threads : int, optional
         The processors of this machine by default.
     settle : bool
-        Record Phi(theta) in place of theta: where full-batch descent without label noise, with the same learning
-        rate, ends. The run itself goes on from theta.
+        Record Phi(theta) in place of theta: where the same rule, with its memory, ends without noise, with full
+        batches. The run itself goes on from theta.
     control : LinearControl, optional
         Run the linear SGD of this control beside every replica, on the same draws.
     antithetic : bool
-        Turn the sign of all label noise; the indices of the samples stay.
+        Turn the sign of all label or gradient noise; the indices of the samples stay.
     first : int
         Number of the first replica, a multiple of 64: a large ensemble can be run piece by piece.
     on_progress : callable, optional
@@ -86,7 +86,7 @@ def simulate(
     """
     setting = Setting(kernel, algorithm, sigmas, start, replicas, tuple(key), seed, first)
     if antithetic:
-        setting.sigmas = -setting.sigmas
+        setting.turn_signs()
     run = _Run(setting, schedule, settle, control, Blocks(replicas, on_progress, should_stop))
     began = time.perf_counter()
     setting.check_kernel_once()
@@ -98,6 +98,7 @@ def simulate(
         settled=run.settled,
         linear=run.linear,
         second=run.second,
+        ends=run.ends,
         sigmas=np.abs(setting.sigmas),
         seed=seed,
         key=setting.key,
@@ -120,18 +121,20 @@ class _Run:
         self.setting, self.control, self.blocks = setting, control, blocks
         self.schedule = _checked_schedule(schedule)
         d, replicas, marks = setting.kernel.model.d, setting.replicas, len(control.marks) if control else 0
-        size = 8 * (len(self.schedule) + 2 * marks) * d * replicas
+        size = 8 * (len(self.schedule) + 3 * marks) * d * replicas
         if size > _MAX_BYTES:
             raise InvalidInput(
                 "replicas",
                 f"={replicas} with {len(self.schedule)} recorded steps and {d} parameters need {size / 2**30:.1f}"
                 f" GiB, more than {_MAX_BYTES / 2**30:.0f}; record fewer steps or use fewer replicas",
             )
+        self.d = d
         self.points = np.empty((len(self.schedule), d, replicas))
         self.status = np.empty(replicas, dtype=np.int64)
         self.settled = np.empty((len(self.schedule), replicas), dtype=np.bool_) if settle else None
         self.linear = np.empty((marks, d, replicas)) if control else None
         self.second = np.empty((marks, d, replicas)) if control else None
+        self.ends = np.empty((marks, d, replicas)) if control else None
 
     def block(self, number: int) -> None:
         """Run one block through the schedule."""
@@ -149,7 +152,7 @@ class _Run:
             out = np.empty((len(stops), len(block.theta)))
             began = time.perf_counter()
             draws = coupled.before(block) if coupled else None
-            setting.kernel.advance(block, step, stops, out, setting.sigmas, bound=setting.bound, **setting.arguments)
+            setting.kernel.advance(block, step, stops, out, setting.noise, bound=setting.bound, **setting.arguments)
             if coupled and draws:
                 coupled.follow(draws, step, cut, block)
             steps = next_size(cut - step, time.perf_counter() - began)
@@ -158,21 +161,23 @@ class _Run:
             self.blocks.done.append(used * (cut - step))
             step, recorded = cut, upto
         self.status[lanes] = block.status[:used]
-        if coupled and self.linear is not None and self.second is not None:
+        if coupled and self.linear is not None and self.second is not None and self.ends is not None:
             self.linear[:, :, lanes] = coupled.linear[:, :, :used]
             self.second[:, :, lanes] = coupled.second[:, :, :used]
+            self.ends[:, :, lanes] = coupled.ends[:, :, :used]
 
     def _coupled(self) -> CoupledBlock | None:
         if self.control is None:
             return None
         setting, shape = self.setting, (len(self.control.marks), self.points.shape[1], LANES)
-        return CoupledBlock(self.control, setting.sigmas, setting.arguments, np.zeros(shape), np.zeros(shape))
+        return CoupledBlock(self.control, setting.noise, setting.arguments, shape)
 
     def _record(self, m: int, lanes: slice, theta: Array) -> None:
         used = lanes.stop - lanes.start
         setting = self.setting
         if self.settled is not None:
             settled = np.zeros(LANES, dtype=np.bool_)
+            setting.kernel.form.silence(theta, self.d)
             taken, steps = 0, 256
             while taken < _MAX_SETTLE_STEPS and not self.blocks.stop.is_set():
                 began = time.perf_counter()
@@ -182,7 +187,7 @@ class _Run:
                     break
                 steps = next_size(now, time.perf_counter() - began) // 16 * 16 + 16
             self.settled[m, lanes] = settled[:used]
-        self.points[m, :, lanes] = theta.reshape(self.points.shape[1], -1)[:, :used]
+        self.points[m, :, lanes] = theta.reshape(len(setting.state), -1)[: self.d, :used]
 
 
 def _checked_schedule(schedule: Sequence[int] | NDArray[np.int64]) -> NDArray[np.int64]:

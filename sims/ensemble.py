@@ -28,6 +28,8 @@ class Ensemble:
         The linear SGD on the same draws at the marks of its control; None without one.
     second : ndarray, shape (Q, d, N), or None
         The motion along the zero-loss set that it predicts, from each mark to the next.
+    ends : ndarray, shape (Q, d, N), or None
+        That of the noise-free iteration from the linear SGD at each mark.
     sigmas : ndarray, shape (n,)
         Standard deviation of each sample's label noise.
     seed : int
@@ -48,6 +50,7 @@ class Ensemble:
     settled: NDArray[np.bool_] | None
     linear: NDArray[np.float64] | None
     second: NDArray[np.float64] | None
+    ends: NDArray[np.float64] | None
     sigmas: NDArray[np.float64]
     seed: int
     key: tuple[int, ...]

@@ -11,12 +11,13 @@ from collections.abc import Iterable, Mapping, Sequence
 from itertools import chain
 
 import sympy as sp
-from flatmin.theory.algorithm import sgd_update
 from flatmin.theory.indexed import IndexedModel
+from flatmin.theory.rules import SGD
 
 from . import indexed_steps as texts_of_steps
 from . import indexed_templates as texts
 from . import kernel_hints, kernel_math, kernel_random, kernel_tiles, templates
+from .form import RuleStep
 from .kernel_text import fill, function_sources, function_text, indented, kernel_constants, listed
 from .program import three_address
 
@@ -146,9 +147,8 @@ def _constants(model: IndexedModel, moments: bool, features: int) -> dict[str, o
 
 
 def _update() -> str:
-    # rate = lr/B: the gradient of the batch is its total over B.
-    theta, total, rate, batch = sp.symbols("theta total rate batch", real=True)
-    (new,) = sgd_update([theta], [total / batch], rate * batch)
+    theta, total, rate = sp.symbols("theta total rate", real=True)
+    (new,) = RuleStep(SGD(), [theta], [total], rate, sp.Symbol).new
     return _formula("update", "One step of one entry.", {"new": new}, [theta, total, rate])
 
 

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from types import ModuleType
 from typing import Any
 
 import numpy as np
-from flatmin.theory import Model
+from flatmin.theory import Algorithm, InvalidInput, Model
 from flatmin.theory.indexed import IndexedModel
 from numpy.typing import NDArray
 
 from .cache import load_module
 from .codegen import generate, generate_moments, moment_pairs
+from .form import Form
 from .indexed_codegen import generate_indexed, generate_indexed_moments
 from .kernel_random import LANES
 
@@ -49,24 +50,55 @@ class Block:
 
 @dataclass(frozen=True)
 class Kernel:
-    """A model's compiled module, together with the model's data."""
+    """A model's compiled module, together with the model's data and the form of the algorithms that it runs."""
 
     model: Model
     source: str
     module: ModuleType
+    form: Form = field(default_factory=Form)
 
     @classmethod
     def for_model(cls, model: Model) -> Kernel:
-        """Generate and compile, or take from the cache, the kernel of a model."""
-        return cls.from_source(model, generate_indexed(model) if isinstance(model, IndexedModel) else generate(model))
+        """Generate and compile, or take from the cache, the kernel of a model for plain SGD with label noise."""
+        if isinstance(model, IndexedModel):
+            return cls.from_source(model, generate_indexed(model))
+        return cls._of_form(model, Form())
+
+    @classmethod
+    def for_algorithm(cls, model: Model, algorithm: Algorithm) -> Kernel:
+        """The kernel of a model for an algorithm, and for all that differ from it in numbers only.
+
+        Raises
+        ------
+        InvalidInput
+            When the layout of the model has no kernel for such an algorithm.
+        """
+        algorithm.check(model)
+        form = Form.of(model, algorithm)
+        if isinstance(model, IndexedModel):
+            if not form.plain:
+                raise InvalidInput("algorithm", f"={algorithm} on an IndexedModel must be plain SGD with label noise")
+            return cls.for_model(model)
+        return cls._of_form(model, form)
+
+    @classmethod
+    def _of_form(cls, model: Model, form: Form) -> Kernel:
+        text = generate(model, form)
+        return cls(model, text, load_module(text), form)
 
     @classmethod
     def from_source(cls, model: Model, source: str) -> Kernel:
-        """The kernel with this text."""
+        """The kernel with this text, of plain SGD with label noise."""
         return cls(model, source, load_module(source))
 
+    def serves(self, algorithm: Algorithm) -> bool:
+        """Whether the kernel runs this algorithm."""
+        form = Form.of(self.model, algorithm)
+        same = type(form.rule) is type(self.form.rule) and list(form.rule.constants) == list(self.form.rule.constants)
+        return same and form.noise == self.form.noise and form.covariance == self.form.covariance
+
     def block(self, start: Array, words: NDArray[np.uint64], replicas: int = LANES) -> Block:
-        """A new block with every replica at `start`.
+        """A new block with every replica in the state `start`: theta, and for other rules what `Form.state` adds.
 
         Kernels that go through the replicas one by one take `replicas` of them; others always fill their lanes.
         """
@@ -112,8 +144,9 @@ class Kernel:
     @cached_property
     def moments_module(self) -> ModuleType:
         """The module with `accumulate`, compiled or loaded when it is first needed."""
-        text = generate_indexed_moments if isinstance(self.model, IndexedModel) else generate_moments
-        return load_module(text(self.model))
+        if isinstance(self.model, IndexedModel):
+            return load_module(generate_indexed_moments(self.model))
+        return load_module(generate_moments(self.model, self.form))
 
     def accumulate(
         self, block: Block, first: int, last: int, sums: Array, shift: Array, sigmas: Array, **arguments: Any

@@ -17,6 +17,7 @@ from flatmin.theory import Model
 from sympy.printing.pycode import PythonCodePrinter
 
 from . import kernel_math, kernel_random, layouts, templates
+from .form import Form, RuleStep
 
 __all__ = ["Names"]
 
@@ -49,12 +50,14 @@ def _words(text: str) -> set[str]:
 class Names:
     """Real symbols, with names that Python accepts and that nothing else has, in place of the model's own."""
 
-    def __init__(self, model: Model) -> None:
+    def __init__(self, model: Model, form: Form | None = None) -> None:
+        form = form or Form()
         self.taken: set[str] = set()
         # What is printed here comes first, so that it has these names; the rest gives way.
         self.rate, self.batch, self.target = (self.new(s) for s in ("rate", "batch", "target"))
         self.arrays = [self.new(s) for s in ("count", "noise")] + [self.target]
-        n = model.n if len(model.prediction) == model.n else 0
+        together = len(model.prediction) == model.n or not form.linear(model.d)
+        n = model.n if together else 0
         # One symbol per sample: entries of the three arrays.
         self.counts, self.noises, self.targets = (
             [self.new(f"{s}_{i}") for i in range(n)] for s in ("count", "noise", "target")
@@ -63,6 +66,10 @@ class Names:
         self.theta = [self.new(p.name) for p in model.parameters]
         self.inputs = [self.new(p.name) for p in model.inputs]
         self.total = [self.new(f"total_{p.name}") for p in self.theta]
+        self.step = RuleStep(form.rule, self.theta, self.total, self.rate, self.new)
+        self.flip = [self.new("flip")] if form.noise == "flip" else []
+        # All rows of a replica: theta, the memory of the rule, constants.
+        self.rows = [*self.step.state, *self.step.constants, *self.flip]
         self._map = dict(zip((*model.parameters, *model.inputs), (*self.theta, *self.inputs), strict=True))
 
     def new(self, name: str) -> sp.Symbol:

@@ -19,6 +19,7 @@ from .measurement import Measurement
 from .plan import TAIL_LIMIT, Pilot, kurtosis, sample_sizes, tail_inflation
 from .progress import Progress
 from .sampler import Sampler
+from .strengths import smallest_reachable
 
 __all__ = ["Ladder", "Measured"]
 
@@ -142,6 +143,9 @@ class Ladder:
             largest = self.measurement.largest_strength()
             if self.sampler.control(largest) is not None:
                 largest *= self._lowered(largest, half_width)
+        # Four strengths over a decade must be different ones.
+        largest = max(largest, 10 * smallest_reachable(self.sampler.model, self.sampler.algorithm))
+        largest = self.sampler.reachable(largest)
         self.sampler.stage = stage
         measured = self._attempt(0, largest)
         for attempt in range(1, _ATTEMPTS):
@@ -161,7 +165,10 @@ class Ladder:
         allowed = 0.01 * half_width / float(measurement.in_units(np.array(1.0), self.own_strength))
         factors = np.geomspace(wanted, 1.0, 5)
         smallest = _RELATIVE_STRENGTHS[0] * largest
-        return float(next((f for f in factors if measurement.resolution(f * smallest) < allowed), 1.0))
+        # With flips smaller strengths ask for larger batches.
+        least = smallest_reachable(self.sampler.model, self.sampler.algorithm)
+        good = (f for f in factors if f * smallest >= least and measurement.resolution(f * smallest) < allowed)
+        return float(next(good, 1.0))
 
     @property
     def _spent(self) -> float:
@@ -171,9 +178,11 @@ class Ladder:
         pilot = self._pilot(attempt, largest)
         if isinstance(pilot, Measured):
             return pilot
-        strengths = np.array([self.measurement.admissible(s) for s in pilot.largest * _RELATIVE_STRENGTHS])
+        strengths = np.array([self.sampler.reachable(s) for s in pilot.largest * _RELATIVE_STRENGTHS])
         controlled = self.sampler.control(pilot.largest) is not None
         power = self.measurement.controlled_variance_power if controlled else self.measurement.variance_power
+        if controlled and self.measurement.antithetic and not self.sampler.mirrored:
+            power -= 1  # odd orders of the noise are left
         half_width = self._goal.half_width / float(self.measurement.in_units(np.array(1.0), self.own_strength))
         sizes, weight = sample_sizes(pilot, self.measurement, strengths, half_width, self._goal.level, power)
         left = 0.9 * self._goal.budget - self._spent
@@ -199,6 +208,7 @@ class Ladder:
             needed = self._spent + 12 * estimate
             return self._nothing(f"the pilot run alone takes longer than the budget of {budget:g} s", needed)
         for retry in range(5):
+            largest = self.sampler.reachable(largest)
             ensemble = self.sampler.run(largest, _PILOT_REPLICAS, ("pilot", attempt, retry), controlled=paired)
             if not ensemble.failed.any():
                 if not paired:

@@ -1,8 +1,9 @@
 """The kernel of the linear SGD that runs beside the replicas on the same draws; the same for every model.
 
 z <- z - (lr/B) sum_b (g_b . z - eps_b) g_b in coordinates of the normal space, with the sum of (g_b . z - eps_b)
-(F_b z) beside it, whose multiples are the second-order motion along the zero-loss set. The loops over coordinates
-are loops over memory: the text knows neither a model nor its dimensions.
+(F_b z) beside it, whose multiples are the second-order motion along the zero-loss set. For other rules z also holds
+their memory: z <- carried z - (lr/B) gain (the same sum) + kick (normal numbers), with y = seen z in the place of z in
+the sum. The loops over coordinates are loops over memory: the text knows neither a model nor its dimensions.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ from __future__ import annotations
 from functools import cache
 from types import ModuleType
 
-from . import kernel_hints, kernel_math, kernel_random, templates
+from . import counted_layouts, kernel_binomial, kernel_hints, kernel_math, kernel_random, templates
 from .cache import load_module
 from .kernel_text import function_sources, kernel_constants
 
@@ -69,6 +70,58 @@ def add_drawn(z, t, change, residual, noise, index, g, second, r, m):
 
 
 @called
+def add_counted(y, t, change, residual, count, noise, i, g, second, r, m, force, flip):
+    """Add what sample i contributes with its count and its number of flips."""
+    hot()
+    lanes = np.uint64(LANES)
+    at = np.uint64(i) * lanes
+    for k in range(LANES):
+        residual[k] = 0.0
+    for c in range(r):
+        row, weight = np.uint64(c) * lanes, g[np.uint64(i * r + c)]
+        for k in range(LANES):
+            residual[k] += weight * y[row + np.uint64(k)]
+    mean, before, more = flip[0], flip[1], flip[2]
+    for k in range(LANES):
+        drawn, flips = count[at + np.uint64(k)], noise[at + np.uint64(k)]
+        residual[k] = (drawn * before + flips * more) * residual[k] + (flips - mean * drawn) * force
+    for c in range(r):
+        row, weight = np.uint64(c) * lanes, g[np.uint64(i * r + c)]
+        for k in range(LANES):
+            change[row + np.uint64(k)] += weight * residual[k]
+        for a in range(m):
+            to, weight = np.uint64(a) * lanes, second[np.uint64((i * m + a) * r + c)]
+            for k in range(LANES):
+                t[to + np.uint64(k)] += weight * residual[k] * y[row + np.uint64(k)]
+
+
+@called
+def add_bent(t, y, normal, bent, j, d, r, m):
+    """Add what a normal number of gradient noise moves along Gamma, since its covariance changes with theta."""
+    hot()
+    lanes = np.uint64(LANES)
+    at = np.uint64(j) * lanes
+    for a in range(m):
+        for c in range(r):
+            to, row, weight = np.uint64(a) * lanes, np.uint64(c) * lanes, bent[np.uint64((a * r + c) * d + j)]
+            for k in range(LANES):
+                t[to + np.uint64(k)] += weight * y[row + np.uint64(k)] * normal[at + np.uint64(k)]
+
+
+@called
+def add_product(to, matrix, columns, row_count, column_count, factor):
+    """Add a multiple of matrix times columns to rows."""
+    hot()
+    lanes = np.uint64(LANES)
+    for a in range(row_count):
+        for b in range(column_count):
+            weight = factor * matrix[np.uint64(a * column_count + b)]
+            first, second = np.uint64(a) * lanes, np.uint64(b) * lanes
+            for k in range(LANES):
+                to[first + np.uint64(k)] += weight * columns[second + np.uint64(k)]
+
+
+@called
 def apply(z, change, rate):
     """Take the step, and clear the change."""
     hot()
@@ -80,30 +133,62 @@ def apply(z, change, rate):
 
 @njit(
     "void(f8[::1], f8[::1], u8[::1], u8[::1], i8, i8[::1], f8[:, ::1], f8[:, ::1],"
-    " f8[::1], f8[::1], f8[::1], f8, i8, i8, i8)",
+    " f8[::1], f8[::1], f8[::1], f8, i8, i8, i8, f8[::1], f8[::1], f8[::1], f8[::1], f8[::1], f8[::1], f8[::1])",
     nogil=True,
     error_model="numpy",
     cache=True,
 )
-def advance(z, t, words, order, first, schedule, out_z, out_t, g, second, sigma, rate, batch, sampling, law):
+def advance(
+    z, t, words, order, first, schedule, out_z, out_t, g, second, sigma, rate, batch, sampling, law,
+    carried, gain, seen, kick, bent, forces, flip,
+):
     """Run one block of replicas from step `first` through the increasing step counts of `schedule`.
 
-    z and t after schedule[q] steps go to out_z[q] and out_t[q]. The draws are those of every other kernel.
+    z and t after schedule[q] steps go to out_z[q] and out_t[q]. The draws are those of every other kernel. Without
+    `carried` the rule is plain SGD; with `flip` samples have counts and numbers of flips, and `sigma` holds tables.
     """
-    r, m, n = z.size // LANES, t.size // LANES, sigma.size
+    s, m, n = z.size // LANES, t.size // LANES, forces.size
+    r, d = g.size // n, kick.size // s
     change, residual, noise, index = rows(r), rows(1), rows(1), np.zeros(LANES, dtype=np.uint64)
     period, step = max(1, 64 // n), first
+    plain, counted = carried.size == 0, flip.size > 0
+    y, before = z if plain else rows(r), rows(s)
+    count, flips, normal, none = rows(n), rows(n), rows(d), np.zeros(n)
+    fill(count, np.float64(batch // n))
     for q in range(schedule.size):
         while step < schedule[q]:
-            if sampling == FULL:
+            if not plain:
+                fill(y, 0.0)
+                add_product(y, seen, z, r, s, 1.0)
+            if counted:
+                if sampling == WITH_REPLACEMENT:
+                    draw_counts(words, count, sigma, n, batch)
+                elif sampling == WITHOUT_REPLACEMENT:
+                    without_replacement(words, order, count, flips, index, noise, none, batch)
+                if flip[0] > 0:
+                    draw_flips(words, count, flips, sigma, n)
+                for j in range(d):
+                    normals(words, normal, np.uint64(j * LANES))
+                    add_bent(t, y, normal, bent, j, d, r, m)
+                for i in range(n):
+                    add_counted(y, t, change, residual, count, flips, i, g, second, r, m, forces[i], flip)
+            elif sampling == FULL:
                 for i in range(n):
                     full_noise(words, noise, np.uint64(0), sigma[i], law, step % period * n + i)
-                    add_same(z, t, change, residual, noise, i, g, second, r, m)
+                    add_same(y, t, change, residual, noise, i, g, second, r, m)
             else:
                 for b in range(batch):
                     draw(words, order, index, noise, sigma, b, sampling, law)
-                    add_drawn(z, t, change, residual, noise, index, g, second, r, m)
-            apply(z, change, rate)
+                    add_drawn(y, t, change, residual, noise, index, g, second, r, m)
+            if plain:
+                apply(z, change, rate)
+            else:
+                copy(z, before)
+                fill(z, 0.0)
+                add_product(z, carried, before, s, s, 1.0)
+                add_product(z, gain, change, s, r, -rate)
+                add_product(z, kick, normal, s, d, 1.0)
+                fill(change, 0.0)
             step += 1
         copy(z, out_z[q])
         copy(t, out_t[q])
@@ -112,7 +197,9 @@ def advance(z, t, words, order, first, schedule, out_z, out_t, g, second, sigma,
 
 def linear_text() -> str:
     """The text of the module."""
-    parts = (kernel_constants(), *function_sources(kernel_math), *function_sources(kernel_random), templates.ROWS)
+    modules = (kernel_math, kernel_random, kernel_binomial)
+    functions = [text for module in modules for text in function_sources(module)]
+    parts = (kernel_constants(), *functions, templates.ROWS, counted_layouts.COUNTS)
     return _HEADER + templates.IMPORTS + "\n\n" + "\n\n".join((kernel_hints.SOURCE, *parts, _LINEAR))
 
 

@@ -11,8 +11,8 @@ from .measurement import Measurement
 __all__ = ["measurement"]
 
 
-def measurement(problem: Problem, lr: float) -> Measurement:
-    """The measurement of the statistic `problem.kind`."""
+def measurement(problem: Problem, rate: float) -> Measurement:
+    """The measurement of the statistic `problem.kind`; `rate` is slow time per step over lambda."""
     kinds: dict[str, type[Measurement]] = {
         "drift": DriftMeasurement,
         "covariance": CovarianceMeasurement,
@@ -20,4 +20,4 @@ def measurement(problem: Problem, lr: float) -> Measurement:
         "trajectory": TrajectoryMeasurement,
         "fixed-point": FixedPointMeasurement,
     }
-    return kinds[problem.kind](problem, lr)
+    return kinds[problem.kind](problem, rate)

@@ -10,7 +10,7 @@ from flatmin.theory import Algorithm, Model
 from flatmin.theory.flow import SETTLED
 from numpy.typing import NDArray
 
-from .control import Control, LinearControl, Segment
+from .control import Control, LinearControl
 from .ensemble import Ensemble
 from .measurement import Measurement
 
@@ -51,7 +51,7 @@ class _Local(Measurement):
         # the size of theta, 1e-3: these are of the size of the bias at the top of the ladder.
         scales = self.problem.scales
         steps = int(self.schedule(1.0)[-1])
-        moved = steps * self.lr * max(scales.slow_rate, 1e-12)
+        moved = steps * self.rate * max(scales.slow_rate, 1e-12)
         return min(1e-4 / max(scales.nonlinearity, 1e-12), 1e-3 / moved, 1e-3 / max(scales.spread, 1e-12))
 
     def control(
@@ -101,18 +101,13 @@ class DriftMeasurement(_Local):
         """Second-order motion along Gamma, with that of the noise-free iteration that ends in Phi."""
         assert ensemble.linear is not None
         assert ensemble.second is not None
-        segment = control.segments[0]
-        z = np.einsum("dr,qdn->qnr", segment.local.normal, ensemble.linear)
-        rest = _noise_free_motion(segment, self.lr)
-        ends = np.einsum("qnr,drs,qns->qnd", z, rest, z, optimize=True)
-        return (ensemble.second[1].T + ends[1] - ends[0]) / self._window / strength
+        assert ensemble.ends is not None
+        moved = ensemble.second[1] + ensemble.ends[1] - ensemble.ends[0]
+        return np.asarray(moved.T / self._window / strength)
 
     def linear_mean(self, control: LinearControl, sigmas: Array, strength: float) -> Array:
         """By the exact second moments."""
-        covariance, increments = control.moments(sigmas)
-        segment = control.segments[0]
-        rest, normal = _noise_free_motion(segment, self.lr), segment.local.normal
-        ends = np.einsum("drs,qrs->qd", rest, normal.T @ covariance @ normal)
+        _, increments, ends = control.moments(sigmas)
         return np.asarray((increments[1] + ends[1] - ends[0]) / self._window / strength)
 
     @property
@@ -151,7 +146,7 @@ class CovarianceMeasurement(_Local):
 
     def linear_mean(self, control: LinearControl, sigmas: Array, strength: float) -> Array:
         """By the exact second moments."""
-        covariance, _ = control.moments(sigmas)
+        covariance, _, _ = control.moments(sigmas)
         return np.asarray(covariance.mean(axis=0).ravel() / strength)
 
     def resolution(self, strength: float) -> float:
@@ -181,21 +176,12 @@ class NormalOffsetMeasurement(_Local):
         return np.asarray(moved - (moved @ tangent) @ tangent.T)
 
     def linear_rows(self, control: LinearControl, ensemble: Ensemble, strength: float) -> Array:
-        """Nothing is left of it in a pair."""
-        return np.zeros((ensemble.replicas, len(self.problem.start)))
+        """Nothing is left of it in a pair; without a mirror image, the normal part of the linear process."""
+        if ensemble.mirror is not None or ensemble.linear is None:
+            return np.zeros((ensemble.replicas, len(self.problem.start)))
+        moved = ensemble.linear.mean(axis=0).T / strength
+        return np.asarray(moved - (moved @ self.problem.tangent) @ self.problem.tangent.T)
 
     def linear_mean(self, control: LinearControl, sigmas: Array, strength: float) -> Array:
         """Zero."""
         return np.zeros(len(self.problem.start))
-
-
-def _noise_free_motion(segment: Segment, lr: float) -> Array:
-    """Quadratic forms, shape (d, r, r): the motion of P theta while z decays by z <- (1 - lr H) z.
-
-    Each step moves P theta by -(lr/n) sum_i (g_i . z) P F_i z; the sum over the steps is geometric in coordinates in
-    which H is diagonal.
-    """
-    slope = np.einsum("ir,imq->mrq", segment.gradients, segment.second) / len(segment.gradients)
-    factors = 1 - lr * segment.local.curvatures
-    decay = 1 - np.multiply.outer(factors, factors)
-    return np.einsum("dm,mrq->drq", segment.local.tangent, -lr * 0.5 * (slope + slope.transpose(0, 2, 1)) / decay)

@@ -7,6 +7,7 @@ from abc import abstractmethod
 
 import numpy as np
 from flatmin.theory import Algorithm, Model
+from flatmin.theory.effective import effective
 from flatmin.theory.errors import NotApplicable
 from flatmin.theory.flow import SETTLED
 from flatmin.theory.geometry import retract
@@ -28,22 +29,22 @@ _SEGMENTS = 16
 
 
 class _Slow(Measurement):
-    """A statistic of the slow motion: a run takes 1/(eta lambda) steps and spreads as sqrt(lambda)."""
+    """A statistic of the slow motion: a run takes 1/(rate lambda) steps and spreads as sqrt(lambda)."""
 
     degree = 2
     variance_power = 1
     controlled_variance_power = 2
 
     def steps(self, slow_times: Array, strength: float) -> NDArray[np.int64]:
-        """Steps at which slow times eta lambda k are reached."""
-        return np.maximum(1, np.rint(slow_times / (self.lr * strength))).astype(np.int64)
+        """Steps k at which slow times rate lambda k are reached."""
+        return np.maximum(1, np.rint(slow_times / (self.rate * strength))).astype(np.int64)
 
     def largest_strength(self) -> float:
         """See `Measurement`."""
         # Nonlinearity and spread are small, and the shortest run is long beside the fast relaxation, whose transient is
         # a bias of the size of the ratio.
         scales = self.problem.scales
-        times = self.problem.horizon / (self.lr * 50 * max(scales.relaxation_steps, 1.0))
+        times = self.problem.horizon / (self.rate * 50 * max(scales.relaxation_steps, 1.0))
         return min(1.5e-2 / max(scales.nonlinearity, 1e-12), 1e-2 / max(scales.spread, 1e-12), times)
 
     def control(
@@ -53,7 +54,7 @@ class _Slow(Measurement):
         if reference is None:
             return None
         try:
-            points, firsts, marks = self.along(model, reference, strength)
+            points, firsts, marks = self.along(effective(model, algorithm)[0], reference, strength)
         except NotApplicable:  # the mean of the pilot run is near no zero-loss point
             return None
         linear = LinearControl(model, algorithm, points, firsts, marks)
@@ -61,7 +62,7 @@ class _Slow(Measurement):
             return None
 
         def mean(sigmas: Array) -> Array:
-            _, increments = linear.moments(sigmas)
+            _, increments, _ = linear.moments(sigmas)
             return self.stacked(np.zeros_like(increments)[..., None], increments[..., None])[0]
 
         return Control(linear, lambda ensemble: self.stacked(*_processes(ensemble)), mean, regressed=True)
@@ -94,7 +95,7 @@ class TrajectoryMeasurement(_Slow):
         """See `Measurement`."""
         # Every recorded slow time is a whole number of steps.
         first = float(SLOW_TIMES[0])
-        return first / (self.lr * math.ceil(first / (self.lr * strength)))
+        return first / (self.rate * math.ceil(first / (self.rate * strength)))
 
     def transient(self, value: Array) -> float:
         """See `Measurement`."""
@@ -117,7 +118,7 @@ class TrajectoryMeasurement(_Slow):
         path = np.vstack([self.problem.start, reference])
         middle = (np.arange(_SEGMENTS) + 0.5) / _SEGMENTS
         between = np.stack([np.interp(middle, known, coordinate) for coordinate in path.T], axis=1)
-        firsts = np.rint(np.arange(_SEGMENTS) / _SEGMENTS / (self.lr * strength)).astype(np.int64)
+        firsts = np.rint(np.arange(_SEGMENTS) / _SEGMENTS / (self.rate * strength)).astype(np.int64)
         return np.array([retract(model, p) for p in between]), firsts, self.schedule(strength)
 
     def columns(self, marks: int, linear: LinearControl) -> int:

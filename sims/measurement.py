@@ -27,7 +27,8 @@ class Measurement(ABC):
     Parameters
     ----------
     problem : Problem
-    lr : float
+    rate : float
+        Slow time per step over lambda: `Algorithm.slow_rate`, the learning rate of plain SGD.
     """
 
     # Points are replaced by Phi, where the noise-free iteration from them ends.
@@ -45,9 +46,9 @@ class Measurement(ABC):
     # Whether the strengths have their random numbers in common.
     paired = False
 
-    def __init__(self, problem: Problem, lr: float) -> None:
+    def __init__(self, problem: Problem, rate: float) -> None:
         self.problem = problem
-        self.lr = lr
+        self.rate = rate
 
     @property
     def residual_columns(self) -> int:

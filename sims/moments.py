@@ -93,7 +93,7 @@ def average(
     def run(number: int) -> None:
         lanes, block = setting.lanes(number), setting.block(number)
         used = lanes.stop - lanes.start
-        width = block.theta.size // d
+        width = block.theta.size // len(setting.state)
         sums, step, size = aligned(np.zeros(totals.shape[1] * width)), 0, 1024
         while step < steps and not blocks.stop.is_set():
             end = steps if step >= burn_in else burn_in
@@ -104,7 +104,7 @@ def average(
             else:
                 bound = setting.bound
                 kernel.accumulate(
-                    block, step, cut, sums, setting.start, setting.sigmas, bound=bound, **setting.arguments
+                    block, step, cut, sums, setting.start, setting.noise, bound=bound, **setting.arguments
                 )
             size = next_size(cut - step, time.perf_counter() - called)
             blocks.done.append(used * (cut - step))
@@ -131,4 +131,4 @@ def average(
 def _advance(setting: Setting, block: Any, step: int, cut: int) -> None:
     out = np.empty((1, len(block.theta)))
     schedule = np.array([cut], dtype=np.int64)
-    setting.kernel.advance(block, step, schedule, out, setting.sigmas, bound=setting.bound, **setting.arguments)
+    setting.kernel.advance(block, step, schedule, out, setting.noise, bound=setting.bound, **setting.arguments)

@@ -8,11 +8,14 @@ import os
 from dataclasses import replace
 from importlib.metadata import version
 from pathlib import Path
+from typing import Any
 
 import numpy as np
-from flatmin.theory import InvalidInput
+from flatmin.theory import Algorithm, InvalidInput
+from flatmin.theory.effective import effective
 from flatmin.theory.errors import NotApplicable
 from flatmin.theory.geometry import nearest_zero_loss_point
+from flatmin.theory.noise import GradientNoise, LabelFlip
 from flatmin.theory.study import Study
 from numpy.typing import NDArray
 
@@ -74,7 +77,7 @@ def simulate_study(
     check_writable("--out", record)
     model, algorithm = study.model, study.algorithm
     try:
-        start = nearest_zero_loss_point(model, study.start)
+        start = nearest_zero_loss_point(effective(model, algorithm)[0], study.start)
     except NotApplicable:
         # A simulation needs no theorem: without a zero-loss point it starts where the study says.
         start = study.start
@@ -85,7 +88,7 @@ def simulate_study(
         raise InvalidInput("--paths", f"={paths} with {len(schedule)} records need {size / 2**30:.1f} GiB; keep fewer")
     progress.claim(label, 0, 1)
     progress.phase("compiling", 0)
-    kernel = Kernel.for_model(model)
+    kernel = Kernel.for_algorithm(model, algorithm)
     progress.phase("simulating", float(steps) * replicas)
     pieces: list[Ensemble] = []
     sums = _Sums()
@@ -93,7 +96,7 @@ def simulate_study(
         piece = simulate(
             kernel,
             algorithm,
-            algorithm.sigmas(model),
+            None,
             start,
             min(_PIECE, replicas - first),
             schedule,
@@ -127,7 +130,7 @@ def simulate_study(
         "lr": algorithm.lr,
         "batch_size": algorithm.batch_size,
         "sampling": algorithm.sampling,
-        "noise": {"law": algorithm.noise.law, "sigma": algorithm.sigmas(model).tolist()},
+        **_described(algorithm, study),
         "start": start.tolist(),
         "replicas": replicas,
         "out_of_bounds": int(ensemble.failed.sum()),
@@ -139,6 +142,24 @@ def simulate_study(
     }
     write_whole("--out", record, (json.dumps(finite(made), indent=1, allow_nan=False) + "\n").encode())
     return ensemble
+
+
+def _described(algorithm: Algorithm, study: Study) -> dict[str, Any]:
+    """Rule, noise and loss, with all their numbers."""
+    model, noise, rule = study.model, algorithm.noise, algorithm.update_rule
+    if isinstance(noise, LabelFlip):
+        told: dict[str, Any] = {"kind": "flip", "flip": noise.flip}
+    elif isinstance(noise, GradientNoise):
+        covariance = [[str(e) for e in row] for row in noise.covariance.tolist()]
+        told = {"kind": "gradient", "covariance": covariance, "strength": noise.strength}
+    else:
+        told = {"kind": "label", "law": noise.law, "sigma": algorithm.sigmas(model).tolist()}
+    return {
+        "noise": told,
+        "rule": {"name": type(rule).__name__, **rule.constants},
+        "repeats": algorithm.repeats,
+        "loss": str(model.sample_loss.expression),
+    }
 
 
 class _Sums:

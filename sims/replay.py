@@ -7,17 +7,21 @@ come from `Model.samples`.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
-from flatmin.theory import Model
+from flatmin.theory import Algorithm, Model
+from flatmin.theory.noise import GradientNoise, LabelFlip, LabelNoise
 from numpy.typing import NDArray
 
+from .binomial import halves, noise_tables
 from .kernel import Kernel
 from .kernel_random import FULL, GAUSSIAN, LANES, WITHOUT_REPLACEMENT
 from .random import block_words
+from .replay_rule import Iteration
 
-__all__ = ["KernelMismatch", "Stream", "check_kernel", "draws", "replay"]
+__all__ = ["KernelMismatch", "Stream", "batches", "check_kernel", "draws", "kernel_noise", "replay"]
 
 Array = NDArray[np.float64]
 Words = NDArray[np.uint64]
@@ -40,15 +44,32 @@ class Stream:
         self.state = [row.copy() for row in words]
         self.last = np.zeros_like(words[0])
 
-    def next(self) -> Words:
-        """The next word of each lane."""
+    def next(self, where: NDArray[np.bool_] | None = None) -> Words:
+        """The next word of each lane, or of those named; the others' streams stay."""
         a, b, c, d = self.state
-        self.last = _rotated(a + d, 23) + a
+        word = _rotated(a + d, 23) + a
         t = b << np.uint64(17)
         c = c ^ a
         d = d ^ b
-        self.state = [a ^ d, b ^ c, c ^ t, _rotated(d, 45)]
-        return self.last
+        after = [a ^ d, b ^ c, c ^ t, _rotated(d, 45)]
+        if where is not None:
+            after = [np.where(where, new, old) for new, old in zip(after, self.state, strict=True)]
+            word = np.where(where, word, self.last)
+        self.state, self.last = after, word
+        return word
+
+    def binomial(self, trials: Array, tables: Array, heads: int) -> Array:
+        """Binomial(trials, p) for each lane, from tables of `noise_tables`."""
+        total = np.zeros(len(trials))
+        for k in range(int(trials.max(initial=0)).bit_length()):
+            where = (trials.astype(np.int64) >> k) & 1 == 1
+            begin, width, first = tables[heads + 3 * k : heads + 3 * k + 3]
+            word = self.next(where)
+            column = ((word >> np.uint64(32)) * np.uint64(width)) >> np.uint64(32)
+            columns = tables[int(begin) : int(begin) + 2 * int(width)].reshape(-1, 2)[column.astype(np.int64)]
+            own = (word & np.uint64(0xFFFFFFFF)).astype(np.float64) < columns[:, 0]
+            total += np.where(where, first + np.where(own, column, columns[:, 1]), 0.0)
+        return total
 
     def normal(self) -> Array:
         """A standard normal for each lane, from two words."""
@@ -93,6 +114,51 @@ def draws(
         yield index, noise
 
 
+def kernel_noise(model: Model, algorithm: Algorithm) -> Array:
+    """What a kernel is told about flips or gradient noise."""
+    noise, batch = algorithm.noise, algorithm.batch(model)
+    if isinstance(noise, LabelFlip):
+        return noise_tables(model.n, batch, flip=noise.flip)
+    assert isinstance(noise, GradientNoise)
+    return noise_tables(model.n, batch, amplitude=float(np.sqrt(noise.strength / algorithm.lr)))
+
+
+def batches(
+    words: Words, model: Model, algorithm: Algorithm, sampling: int, steps: int
+) -> Iterator[tuple[Array, Array, Array]]:
+    """For each step of flips or gradient noise: counts and flips, shape (n, lanes), and normals, shape (d, lanes)."""
+    stream, lanes, n, batch = Stream(words), np.arange(words.shape[1]), model.n, algorithm.batch(model)
+    order = np.repeat(np.arange(n)[:, None], len(lanes), axis=1)
+    tables = kernel_noise(model, algorithm)
+    sizes = sorted({(m - a) / (b - a) for a, m, b in halves(n)})
+    heads = {p: 3 + 3 * batch.bit_length() * (1 + k) for k, p in enumerate(sizes)}
+    for _ in range(steps):
+        count = np.zeros((n, len(lanes)))
+        if sampling == FULL:
+            count += batch // n
+        elif sampling == WITHOUT_REPLACEMENT:
+            for b in range(batch):
+                other = b + (((stream.next() >> np.uint64(32)) * np.uint64(n - b)) >> np.uint64(32)).astype(np.int64)
+                chosen = order[other, lanes]
+                order[other, lanes] = order[b, lanes]
+                order[b, lanes] = chosen
+                count[chosen, lanes] += 1
+        else:
+            count[0] = batch
+            for first, middle, last in halves(n):
+                left = stream.binomial(count[first], tables, heads[(middle - first) / (last - first)])
+                count[middle] = count[first] - left
+                count[first] = left
+        flips, normals = np.zeros_like(count), np.zeros((model.d, len(lanes)))
+        if isinstance(algorithm.noise, LabelFlip):
+            for i in range(n):
+                flips[i] = stream.binomial(count[i], tables, 3)
+        else:
+            for j in range(model.d):
+                normals[j] = stream.normal()
+        yield count, flips, normals
+
+
 def replay(
     model: Model,
     start: Array,
@@ -104,22 +170,32 @@ def replay(
     sampling: int,
     law: int,
     steps: int,
+    algorithm: Algorithm | None = None,
 ) -> Array:
-    """theta after each step, shape (steps, d, lanes), for the draws of the given streams."""
-    theta = np.repeat(start[None, :], words.shape[1], axis=0)
+    """theta after each step, shape (steps, d, lanes), for the draws of the given streams.
+
+    `algorithm` is plain SGD with label noise where it is not given; label noise has the given sigmas.
+    """
+    algorithm = algorithm or Algorithm(lr=lr, batch_size=batch, noise=LabelNoise(0.0))
     lane = np.arange(words.shape[1])
+    iteration = Iteration(model, algorithm, np.repeat(start[None, :], len(lane), axis=0))
     path = np.empty((steps, model.d, len(lane)))
-    for t, (index, noise) in enumerate(draws(words, model.n, batch, sampling, law, steps)):
-        residual, jacobian = model.residuals(theta), model.samples.jacobian(theta)
-        total = np.zeros_like(theta)
-        for i, eps in zip(index, noise, strict=True):
-            total += (residual[lane, i] - sigmas[i] * eps)[:, None] * jacobian[lane, i]
-        theta = theta - lr / batch * total
-        path[t] = theta.T
+    if isinstance(algorithm.noise, LabelNoise):
+        for t, (index, eps) in enumerate(draws(words, model.n, batch, sampling, law, steps)):
+            count, noise = np.zeros((model.n, len(lane))), np.zeros((model.n, len(lane)))
+            for i, e in zip(index, eps, strict=True):
+                count[i, lane] += 1
+                noise[i, lane] += sigmas[i] * e
+            path[t] = iteration.step(count, noise, np.zeros((model.d, len(lane)))).T
+        return path
+    for t, drawn in enumerate(batches(words, model, algorithm, sampling, steps)):
+        path[t] = iteration.step(*drawn).T
     return path
 
 
-def check_kernel(kernel: Kernel, start: Array, batch: int, sampling: int, law: int) -> None:
+def check_kernel(
+    kernel: Kernel, start: Array, batch: int, sampling: int, law: int, algorithm: Algorithm | None = None
+) -> None:
     """Compare a kernel with its replay over a few steps from `start`, with label noise.
 
     The learning rate is a tenth of the inverse of the largest |grad f_i|^2, so that differences do not grow: what
@@ -134,26 +210,42 @@ def check_kernel(kernel: Kernel, start: Array, batch: int, sampling: int, law: i
     model = kernel.model
     steps = 13 if model.n <= 64 else 3
     lanes = max(1, min(LANES, 2_000_000 // (model.n * model.d)))
-    batch = batch if sampling == FULL else min(batch, 5)
+    counted = algorithm is not None and not isinstance(algorithm.noise, LabelNoise)
+    batch = batch if sampling == FULL else min(batch, 1000 if counted else 5)
     squares = np.sum(model.samples.jacobian(start) ** 2, axis=-1)
     lr = 0.1 / float(np.max(squares, initial=1e-300))
     # Off the zero-loss set, so that every term counts.
     scale = 0.1 * float(np.sqrt(np.max(squares))) * (1 + float(np.max(np.abs(start))))
+    if algorithm is not None:
+        lr = min(lr, algorithm.lr)
+        algorithm = replace(algorithm, lr=lr, batch_size="full" if sampling == FULL else batch)
     arguments: dict[str, Any] = {"lr": lr, "batch": batch, "sampling": sampling, "law": law}
     # Kernels take another way where all sigmas are equal.
     for sigmas in (scale * np.linspace(1.0, 2.0, model.n), np.full(model.n, scale))[: 2 if model.n > 1 else 1]:
-        _compare(kernel, start, sigmas, steps, lanes, arguments)
+        _compare(kernel, start, sigmas, steps, lanes, arguments, algorithm)
+        if counted:
+            break
 
 
-def _compare(kernel: Kernel, start: Array, sigmas: Array, steps: int, lanes: int, arguments: dict[str, Any]) -> None:
+def _compare(
+    kernel: Kernel,
+    start: Array,
+    sigmas: Array,
+    steps: int,
+    lanes: int,
+    arguments: dict[str, Any],
+    algorithm: Algorithm | None,
+) -> None:
     model = kernel.model
     words = block_words(0, (), 0, LANES)
     schedule = np.array([1, 2, steps], dtype=np.int64)
-    state = kernel.block(start, words)
-    out = np.empty((len(schedule), model.d * LANES))
-    kernel.advance(state, 0, schedule, out, sigmas, bound=np.inf, **arguments)
-    got = out.reshape(len(schedule), model.d, LANES)[:, :, :lanes]
-    path = replay(model, start, words[:, :lanes], sigmas, steps=steps, **arguments)[schedule - 1]
+    whole = start if algorithm is None else kernel.form.state(start, algorithm, model)
+    state = kernel.block(whole, words)
+    out = np.empty((len(schedule), len(whole) * LANES))
+    noise = sigmas if kernel.form.noise == "label" or algorithm is None else kernel_noise(model, algorithm)
+    kernel.advance(state, 0, schedule, out, noise, bound=np.inf, **arguments)
+    got = out.reshape(len(schedule), len(whole), LANES)[:, : model.d, :lanes]
+    path = replay(model, start, words[:, :lanes], sigmas, steps=steps, algorithm=algorithm, **arguments)[schedule - 1]
     error = float(np.max(np.abs(got - path), initial=0.0, where=np.isfinite(path)))
     tolerance = 1e-9 * (1 + float(np.max(np.abs(path), initial=0.0, where=np.isfinite(path))))
     if not error <= tolerance or not np.array_equal(np.isfinite(got), np.isfinite(path)):

@@ -7,6 +7,7 @@ from functools import partial
 
 import numpy as np
 from flatmin.theory import Algorithm, Model
+from flatmin.theory.noise import LabelFlip
 from numpy.typing import NDArray
 
 from .control import Control
@@ -16,6 +17,7 @@ from .kernel import Kernel
 from .measurement import Measurement
 from .progress import Progress
 from .random import claim_key
+from .strengths import reachable
 
 __all__ = ["ControlMismatch", "Sampler"]
 
@@ -76,15 +78,28 @@ class Sampler:
         """lambda of the study."""
         return self.algorithm.strength(self.model)
 
+    def at(self, strength: float) -> Algorithm:
+        """The algorithm at a strength."""
+        return self.algorithm.at_strength(self.model, strength)
+
     def sigmas(self, strength: float) -> Array:
-        """Label noise of each sample at a strength, shape (n,)."""
-        return self.algorithm.sigmas(self.model) * np.sqrt(strength / self.own_strength)
+        """Noise in each sample's residual at a strength, shape (n,)."""
+        return self.at(strength).sigmas(self.model)
+
+    def reachable(self, strength: float) -> float:
+        """The strength near `strength` at which the schedule is exact; with flips, as nearly as whole batches allow."""
+        return reachable(self.measurement.admissible, self.model, self.algorithm, strength)
 
     def control(self, strength: float) -> Control | None:
         """The control at a strength."""
         if strength not in self._controls:
-            self._controls[strength] = self.measurement.control(self.model, self.algorithm, strength, self.reference)
+            self._controls[strength] = self.measurement.control(self.model, self.at(strength), strength, self.reference)
         return self._controls[strength]
+
+    @property
+    def mirrored(self) -> bool:
+        """Whether every replica has a mirror image with the signs of all noise turned."""
+        return self.measurement.antithetic and not isinstance(self.algorithm.noise, LabelFlip)
 
     def refer_to(self, reference: Array) -> None:
         """Build the controls around this path from now on."""
@@ -122,7 +137,7 @@ class Sampler:
         simulated = partial(
             simulate,
             self.kernel,
-            self.algorithm,
+            self.at(strength),
             self.sigmas(strength),
             measurement.problem.start,
             replicas,
@@ -134,7 +149,7 @@ class Sampler:
             on_progress=self.progress.advance,
         )
         ensemble = simulated(control=control.linear if control else None)
-        if control and measurement.antithetic:
+        if control and self.mirrored:
             mirror = simulated(antithetic=True)
             ensemble = replace(
                 ensemble,

@@ -156,13 +156,13 @@ def flush(raw, held, sums, shift):
     """
     hot()
     lanes = np.uint64(LANES)
-    row = np.uint64(D) * lanes
-    for j in range(D):
+    row = np.uint64(PARAMETERS) * lanes
+    for j in range(PARAMETERS):
         first = np.uint64(j) * lanes
         for k in range(LANES):
             at = first + np.uint64(k)
             sums[at] += raw[at] - held * shift[j]
-        for i in range(j, D if ALL_PAIRS else j + 1):
+        for i in range(j, PARAMETERS if ALL_PAIRS else j + 1):
             second = np.uint64(i) * lanes
             for k in range(LANES):
                 a, b = raw[first + np.uint64(k)], raw[second + np.uint64(k)]
@@ -182,7 +182,7 @@ def flush(raw, held, sums, shift):
 def accumulate(theta, words, order, status, first, last, sums, shift, x, y, sigma, lr, batch, sampling, law, bound):
     """Run one block of replicas from step `first` to `last`, and add moments of theta before each step to `sums`.
 
-    Row j < D of `sums` holds the sum of theta_j - shift_j, the rows that follow those of (theta_j - shift_j)
+    Row j < PARAMETERS of `sums` holds the sum of theta_j - shift_j, the rows that follow those of (theta_j - shift_j)
     (theta_i - shift_i), i >= j, or of the squares alone where there are more than MOST_PAIRED parameters. State and
     cuts as in `advance`.
     """

@@ -16,7 +16,7 @@ from .program import Line, Program, three_address
 
 __all__ = ["IMPORTS", "OPERATIONS", "indexed_lists", "vector_module"]
 
-# Each parameter's update without a gradient, and its coefficient for each total gradient.
+# Each row's update without a gradient, and its coefficient for each total gradient.
 NewTheta = Sequence[tuple[sp.Expr, Mapping[int, sp.Expr]]]
 
 
@@ -24,6 +24,7 @@ class Names(Protocol):
     """Symbols with names that nothing else has."""
 
     theta: list[sp.Symbol]
+    rows: list[sp.Symbol]
     inputs: list[sp.Symbol]
     total: list[sp.Symbol]
     target: sp.Symbol
@@ -70,10 +71,10 @@ def indexed_lists(f: sp.Expr, names: Names, new: NewTheta) -> dict[str, Program]
     gradient = [f.diff(t).as_independent(*names.inputs, as_Add=False) for t in names.theta]
     residual, scaled = names.new("residual"), names.new("scaled")
     parts = {str(names.new(f"part_{t}")): residual * g for t, (_, g) in zip(names.theta, gradient, strict=True)}
-    data = [*names.theta, *names.inputs, names.target]
+    data = [*names.rows, *names.inputs, names.target]
     sample = three_address({str(residual): f - names.target, **parts}, data, names.temporaries())
     updated, stepped = {}, {str(residual): f - names.target}
-    for t, (base, slopes) in zip(names.theta, new, strict=True):
+    for t, (base, slopes) in zip(names.rows, new, strict=True):
         total = sum(slope * gradient[k][0] * names.total[k] for k, slope in slopes.items())
         updated[str(names.new(f"new_{t}"))] = base + total
         change = base
@@ -82,7 +83,9 @@ def indexed_lists(f: sp.Expr, names: Names, new: NewTheta) -> dict[str, Program]
             change += slope / names.rate * scaled * f.diff(names.theta[k])
         stepped[str(names.new(f"next_{t}"))] = change
     stepped[str(scaled)] = names.rate * residual
-    update = three_address(updated, [*names.theta, *names.total, names.rate], names.temporaries())
+    # The passes know one number of rows: totals are filled up to it.
+    unused = [names.new(f"unused_{j}") for j in range(len(names.rows) - len(names.total))]
+    update = three_address(updated, [*names.rows, *names.total, *unused, names.rate], names.temporaries())
     step = three_address(stepped, [*data, names.rate], names.temporaries())
     return {
         "SAMPLE": _only(sample, parts),
@@ -95,10 +98,10 @@ def _only(program: Program, outputs: Iterable[str]) -> Program:
     return fused(replace(program, outputs={name: program.outputs[name] for name in outputs}))
 
 
-def vector_module(lists: Mapping[str, Program], layout: str, constants: str) -> list[str]:
-    """The parts between the functions that all modules have and what they offer."""
+def vector_module(lists: Mapping[str, Program], layout: str, constants: str, others: Sequence[str] = ()) -> list[str]:
+    """The parts between the functions that all modules have and what they offer; `others` are what a layout adds."""
     texts = [f'{name} = """\\\n{program}"""\n' for name, program in lists.items()]
-    return [EMITTERS, constants + "".join(texts), layout]
+    return [EMITTERS, constants + "".join(texts), *others, layout]
 
 
 def _below_all(module: ModuleType) -> str:

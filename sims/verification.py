@@ -150,8 +150,8 @@ class _Study:
             self.ladders[kind] = Ladder(
                 self.model,
                 self.algorithm,
-                Kernel.for_model(self.model),
-                measurement(prediction.problem, self.algorithm.lr),
+                Kernel.for_algorithm(self.model, self.algorithm),
+                measurement(prediction.problem, self.algorithm.slow_rate(self.model.d)),
                 seed=self.options.seed,
                 threads=self.threads,
                 progress=self.progress,

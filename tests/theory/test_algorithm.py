@@ -5,8 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import sympy as sp
-from flatmin.theory import Algorithm, InvalidInput, LabelNoise, Model
-from flatmin.theory.algorithm import sgd_update
+from flatmin.theory import Algorithm, GradientNoise, InvalidInput, LabelFlip, LabelNoise, Model
+from flatmin.theory.linear import StepSymbols, linear_rule
+from flatmin.theory.losses import LOSSES, FlipLaw, make_loss
+from flatmin.theory.rules import SGD, HeavyBall, Nesterov, Preconditioned, SharpnessAware, WeightDecay
 
 U, V = sp.symbols("u v", real=True)
 THREE = Model((U, V), [U * V, U + V, U - V], y=[1.0, 2.0, 0.0])
@@ -130,8 +132,68 @@ def test_minibatch_factor():
     assert factor(5, model=Model((U, V), U * V, y=[1.0])) == 0.0  # one sample: every batch is the same
 
 
-def test_update_rule():
-    eta, g = sp.symbols("eta g")
-    assert sgd_update([U, V], [g, 2 * U], eta) == [U - eta * g, V - 2 * eta * U]
-    with pytest.raises(ValueError, match="shorter"):
-        sgd_update([U, V], [g], eta)
+def test_update_rules_as_matrices():
+    """M, G and the slow rate of each rule, by hand; sharpness-aware minimization has none."""
+    step = StepSymbols(SGD(), [U, V])
+    assert step.new == [t - step.lr * g for t, g in zip((U, V), step.total)]
+    expected = {
+        SGD(): ([[1]], [[0.1]], 0.1),
+        HeavyBall(0.5): ([[1, 0.5], [0, 0.5]], [[0.1], [0.1]], 0.2),
+        Nesterov(0.5): ([[1, 0.25], [0, 0.5]], [[0.15], [0.1]], 0.2),
+        WeightDecay(2.0): ([[1]], [[0.1]], 0.1),
+        Preconditioned((3.0,)): ([[1]], [[0.3]], 0.3),
+    }
+    for rule, (carried, gain, rate) in expected.items():
+        found = linear_rule(rule, 1, 0.1)
+        assert found is not None
+        # Sums and products of a few numbers: some ulp.
+        np.testing.assert_allclose(found.carried, carried, rtol=1e-14)
+        np.testing.assert_allclose(found.gain, gain, rtol=1e-14)
+        assert found.slow_rate == pytest.approx(rate, rel=1e-12)
+    weight = linear_rule(WeightDecay(2.0), 2, 0.1)
+    assert weight is not None
+    np.testing.assert_allclose(weight.forcing(np.array([1.0, -3.0])), [-0.2, 0.6], rtol=1e-14)
+    assert linear_rule(SharpnessAware(0.1), 2, 0.1) is None
+
+
+def test_strength_with_momentum_flips_and_gradient_noise():
+    labels = Model((U, V), [U * V, U + V, U - V], y=[1.0, -1.0, 1.0], loss="logistic")
+    # eta sigma^2/(B (1-beta)); logistic: alpha = sigma^2, so eta/B; gradient noise: as given.
+    assert Algorithm(0.3, 4, LabelNoise(0.2), momentum=0.5).strength(THREE) == pytest.approx(0.006, rel=1e-12)
+    assert Algorithm(0.3, 6, LabelFlip(0.2)).strength(labels) == pytest.approx(0.05, rel=1e-12)
+    assert Algorithm(0.3, 6, LabelFlip(0.2), momentum=0.5).strength(labels) == pytest.approx(0.1, rel=1e-12)
+    assert Algorithm(0.3, 6, GradientNoise([[1, 0], [0, U]], 1e-3)).strength(THREE) == 1e-3
+
+
+def test_noise_that_does_not_fit():
+    labels = Model((U, V), [U * V, U + V, U - V], y=[1.0, -1.0, 1.0], loss="logistic")
+    cases = (
+        (LabelFlip(0.2), THREE, r"data\.y must hold labels -1 or 1 for label flips"),
+        (LabelNoise(0.2), labels, r'noise\.kind="label" is for the square loss'),
+        (GradientNoise([[1]], 1e-3), THREE, r"covariance has shape \(1, 1\)"),
+        (GradientNoise([[1, 0], [0, sp.Symbol("z")]], 1e-3), THREE, r"covariance uses undeclared names \['z'\]"),
+    )
+    for noise, model, says in cases:
+        with pytest.raises(InvalidInput, match=says):
+            Algorithm(0.1, "full", noise).check(model)
+    with pytest.raises(InvalidInput, match="must hold labels -1 or 1 for the logistic loss"):
+        Model((U,), U, y=[0.5], loss="logistic")
+    with pytest.raises(InvalidInput, match=r"flip=0\.5 must be above 0 and below 1/2"):
+        LabelFlip(0.5)
+
+
+@pytest.mark.parametrize("p", [0.1, 0.3])
+def test_flip_laws(p):
+    """c, alpha and sigma^2 of the paper, to rounding of logarithms and roots."""
+    logistic, exponential = FlipLaw(LOSSES["logistic"], p), FlipLaw(LOSSES["exponential"], p)
+    for found, expected in (
+        (logistic.center, np.log((1 - p) / p)),
+        (logistic.alpha, p * (1 - p)),
+        (logistic.variance, p * (1 - p)),
+        (exponential.center, 0.5 * np.log((1 - p) / p)),
+        (exponential.alpha, 2 * np.sqrt(p * (1 - p))),
+        (exponential.variance, 1.0),
+    ):
+        assert found == pytest.approx(expected, rel=1e-12)
+    own = FlipLaw(make_loss(sp.exp(-sp.Symbol("m"))), p)
+    assert (own.center, own.alpha) == pytest.approx((exponential.center, exponential.alpha), rel=1e-12)

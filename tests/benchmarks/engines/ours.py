@@ -88,7 +88,7 @@ class _Coupled:
         self.how = (Kernel.for_model(fitting), sgd, sgd.sigmas(fitting), work.theta0)
         self.control = LinearControl(fitting, sgd, work.theta0[None], [0], self.marks)
         self.gradient, self.curvature = expansion(work)
-        covariance, increments = self.control.moments(sgd.sigmas(fitting))
+        covariance, increments, _ = self.control.moments(sgd.sigmas(fitting))
         spread = np.einsum("ab,qab->q", self.curvature, covariance)
         self.expected = self._change(np.zeros_like(increments)[..., None], increments[..., None], spread[:, None])[0]
         self.mean = self.seconds = 0.0

@@ -1,0 +1,230 @@
+"""The parts of a generated module for noise, losses and rules that go over all samples in each step.
+
+Sample i enters with how often it was drawn, count_i, and a number noise_i: the sum of its label noise, or how many of
+its draws have a flipped label. Gradient noise is added to the total gradient: L(theta) times normal numbers, L a
+Cholesky factor of the covariance.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Mapping, Sequence
+from itertools import chain
+
+import sympy as sp
+from flatmin.theory import Model
+from flatmin.theory.errors import TooLarge
+
+from . import counted_layouts as layouts
+from . import kernel_binomial, vector_counted
+from .form import Form
+from .kernel_names import Names
+from .kernel_text import fill, function_sources, function_text, indented, listed, row_at, rows_at
+from .program import Program, three_address
+
+__all__ = ["MOST_TOGETHER", "CountedText"]
+
+# Part of a diagonal entry of a covariance below which a pivot is rounding.
+PIVOT = 1e-12
+# Samples whose formulas are in one list, for rules that ask for gradients elsewhere than at theta.
+MOST_TOGETHER = 32
+
+
+class CountedText:
+    """Lists and functions of a module with counts.
+
+    Parameters
+    ----------
+    model : Model
+    form : Form
+    names : Names
+
+    Attributes
+    ----------
+    lists : mapping of str to Program
+    """
+
+    def __init__(self, model: Model, form: Form, names: Names) -> None:
+        self.model, self.form, self.names = model, form, names
+        self.together = bool(names.counts)
+        if self.together and model.inputs and model.n > MOST_TOGETHER:
+            raise TooLarge(
+                "algorithm.rule",
+                f"={form.rule} takes gradients elsewhere than at theta: at most {MOST_TOGETHER} samples, not {model.n}",
+            )
+        self.amplitude = names.new("amplitude")
+        self.kicks = [names.new(f"kick_{t}") for t in names.theta] if form.noise == "gradient" else []
+        self.lists = self._together() if self.together else self._one_by_one()
+
+    def _residual(self, f: sp.Expr, count: sp.Symbol, noise: sp.Symbol, y: sp.Symbol) -> sp.Expr:
+        loss = self.model.sample_loss
+        right = loss.slope_at(f, y)
+        if self.form.noise == "flip":
+            return count * right + noise * (loss.slope_at(f, -y) - right)
+        return count * right - (noise if self.form.noise == "label" else 0)
+
+    def _kicked(
+        self, outputs: dict[str, sp.Expr], total: sp.Expr, j: int, point: Mapping[sp.Symbol, sp.Expr]
+    ) -> sp.Expr:
+        """A total with the noise in entry j of the gradient at a point."""
+        if not self.kicks:
+            return total
+        if j == 0:
+            self._root = self._cholesky(outputs, self.names.rename(self.form.covariance).xreplace(dict(point)))
+        return total - self.amplitude * sum(self._root[j, k] * self.kicks[k] for k in range(j + 1))
+
+    def _cholesky(self, outputs: dict[str, sp.Expr], covariance: sp.Matrix) -> sp.Matrix:
+        """L with L L^T = covariance; a pivot that is zero, or below it by rounding, has a column of zeros."""
+
+        def named(name: str, value: sp.Expr) -> sp.Expr:
+            if value.is_number:
+                return value
+            symbol = self.names.new(name)
+            outputs[str(symbol)] = value
+            return symbol
+
+        d = covariance.rows
+        root = sp.zeros(d, d)
+        for j in range(d):
+            # A little less than the pivot, so that one that should be zero does not come out as the root of rounding.
+            rest = (1 - PIVOT) * covariance[j, j] - sum(root[j, k] ** 2 for k in range(j))
+            if rest.is_number:
+                if float(rest) <= 0:
+                    continue
+                pivot = sp.Float(float(rest), 17)
+            else:
+                rest = named(f"rest_{j}", rest)
+                pivot = named(f"pivot_{j}", (rest + sp.Abs(rest)) / 2)
+            root[j, j] = named(f"root_{j}", sp.sqrt(pivot))
+            slope = root[j, j] / pivot if pivot.is_number else named(f"slope_{j}", root[j, j] / (pivot + 1e-300))
+            for i in range(j + 1, d):
+                entry = covariance[i, j] - sum(root[i, k] * root[j, k] for k in range(j))
+                root[i, j] = named(f"root_{i}_{j}", sp.sympify(entry) * slope)
+        return root
+
+    def _together(self) -> dict[str, Program]:
+        """One list with the formulas of all samples, at every point where the rule takes a gradient."""
+        names, model = self.names, self.model
+        if model.inputs:
+            self.columns = [[names.new(f"{x}_{i}") for x in names.inputs] for i in range(model.n)]
+            f = names.rename(model.prediction[0])
+            predictions = [f.xreplace(dict(zip(names.inputs, row, strict=True))) for row in self.columns]
+        else:
+            self.columns = [[] for _ in range(model.n)]
+            predictions = [names.rename(e) for e in model.sample_expressions]
+        outputs: dict[str, sp.Expr] = {}
+        for m, (point, totals) in enumerate(names.step.points):
+            at = {}
+            if point != names.theta:
+                at = {t: names.new(f"point{m}_{t}") for t in names.theta}
+                outputs |= {str(s): e for s, e in zip(at.values(), point, strict=True)}
+            residuals = [names.new(f"residual{m}_{i}") for i in range(model.n)]
+            entries = zip(residuals, predictions, names.counts, names.noises, names.targets, strict=True)
+            for residual, f, count, noise, target in entries:
+                outputs[str(residual)] = self._residual(f.xreplace(at), count, noise, target)
+            for j, (total, t) in enumerate(zip(totals, names.theta, strict=True)):
+                sum_ = sp.Add(*(r * f.diff(t).xreplace(at) for r, f in zip(residuals, predictions, strict=True)))
+                outputs[str(total)] = self._kicked(outputs, sum_, j, at)
+        new = {str(names.new(f"new_{r}")): e for r, e in zip(names.rows, self._new_rows(), strict=True)}
+        drawn = zip(names.counts, names.noises, names.targets, self.columns, strict=True)
+        samples = [s for count, noise, target, row in drawn for s in (count, noise, target, *row)]
+        inputs = [*names.rows, *samples, *self.kicks, self.amplitude, names.rate]
+        return {"STEP": _only(three_address(outputs | new, inputs, names.temporaries()), list(new))}
+
+    def _one_by_one(self) -> dict[str, Program]:
+        """One sample's part of the total, and the update by the total."""
+        names = self.names
+        f, count, noise = names.rename(self.model.prediction[0]), names.new("drawn_count"), names.new("drawn_noise")
+        residual = names.new("residual")
+        parts = {str(names.new(f"part_{t}")): residual * f.diff(t) for t in names.theta}
+        outputs = {str(residual): self._residual(f, count, noise, names.target), **parts}
+        sample = three_address(outputs, [*names.rows, *names.inputs, names.target, count, noise], names.temporaries())
+        kicked: dict[str, sp.Expr] = {}
+        totals = {t: self._kicked(kicked, t, j, {}) for j, t in enumerate(names.total)}
+        new = {
+            str(names.new(f"new_{r}")): e.xreplace(totals) for r, e in zip(names.rows, self._new_rows(), strict=True)
+        }
+        inputs = [*names.rows, *names.total, *self.kicks, self.amplitude, names.rate]
+        update = three_address(kicked | new, inputs, names.temporaries())
+        return {"SAMPLE": _only(sample, list(parts)), "UPDATE": _only(update, list(new))}
+
+    def _new_rows(self) -> list[sp.Expr]:
+        names = self.names
+        return [*names.step.new, *names.rows[len(names.step.state) :]]
+
+    @property
+    def constants(self) -> str:
+        """Sizes, as the text of assignments."""
+        model, together = self.model, f"N = {self.model.n}\n" if self.together else ""
+        return f"{together}INPUTS = {len(model.inputs)}\nKICKS = {len(self.kicks)}\n"
+
+    def functions(self) -> list[str]:
+        """The texts of functions for draws."""
+        return [] if self.form.noise == "label" else function_sources(kernel_binomial)
+
+    def layout(self, raw: str, moments: Mapping[str, str]) -> str:
+        """The loop over steps."""
+        draw = {"label": layouts.DRAW_LABELS, "flip": layouts.DRAW_FLIPS, "gradient": layouts.DRAW_KICKS}
+        return fill(layouts.RUN, DRAW=draw[self.form.noise], STEP=self._step(raw, 2), **moments)
+
+    @property
+    def noiseless(self) -> str:
+        """The full-batch step without noise."""
+        flips = ""
+        if self.form.noise == "flip":
+            row = len(self.names.rows) - 1
+            flips = indented(
+                1,
+                (
+                    "for i in range(y.size):",
+                    "    for k in range(LANES):",
+                    f"        noise[np.uint64(i * LANES + k)] = theta[{row_at(row)}]",
+                ),
+            )
+        return fill(layouts.NOISELESS, FLIPS=flips, STEP=self._step("None", 1))
+
+    def _step(self, raw: str, depth: int) -> str:
+        if self.together:
+            return indented(depth, [f"batch_pass(theta, count, noise, kick, x, y, amplitude, rate, {raw})"])
+        return indented(
+            depth,
+            (
+                "samples_pass(theta, total, count, noise, x, y, y.size)",
+                f"kicked_pass(theta, total, kick, amplitude, rate, {raw})",
+            ),
+        )
+
+    def scalar(self, sums: Sequence[str]) -> list[str]:
+        """The passes as loops, for functions that have no vector version; `sums` are the lines that add moments."""
+        names, d = self.names, self.model.d
+        theta = {"THETA_K": rows_at("theta", len(names.rows)), "ADD_RAW": indented(2, sums)}
+        kicks = [*([rows_at("kick", len(self.kicks))] if self.kicks else []), "amplitude", "rate"]
+        if self.together:
+            width = len(self.model.inputs)
+            entries = (
+                (f"count[{row_at(i)}]", f"noise[{row_at(i)}]", f"y[{i}]", *(f"x[{i}, {c}]" for c in range(width)))
+                for i in range(self.model.n)
+            )
+            step = function_text("step", "One step of one replica.", self.lists["STEP"])
+            return [step, fill(layouts.SCALAR_UNROLLED, ARGUMENTS=listed([*chain(*entries), *kicks]), **theta)]
+        data = [f"data{c}" for c in range(len(names.inputs) + 1)]
+        return [
+            function_text("sample", "One sample's part of the total gradient.", self.lists["SAMPLE"]),
+            function_text("update", "One step of one replica.", self.lists["UPDATE"]),
+            fill(
+                layouts.SCALAR_INDEXED,
+                DATA=listed(data),
+                DATA_I=listed([*(f"x[i, {c}]" for c in range(len(names.inputs))), "y[i]"]),
+                PARTS=listed(f"part{j}" for j in range(d)),
+                ADD_TOTALS=indented(3, (f"total[{row_at(j)}] += part{j}" for j in range(d))),
+                ARGUMENTS=listed([rows_at("total", d), *kicks]),
+                **theta,
+            ),
+        ]
+
+
+def _only(program: Program, outputs: Sequence[str]) -> Program:
+    return Program(program.inputs, program.lines, {name: program.outputs[name] for name in outputs})
+
+
+VECTOR_PASSES = inspect.getsource(vector_counted).split("\n__all__ = ")[1].split("]\n", 1)[1].strip() + "\n"

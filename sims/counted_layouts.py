@@ -1,0 +1,135 @@
+"""The text of a generated module whose steps go over all samples, with counts and noise in rows.
+
+Upper-case words in angle brackets are filled in by `counted_codegen`. The passes over replicas are intrinsics
+(`vector_counted`) or, for functions that only a library has, the loops that stand here.
+"""
+
+from __future__ import annotations
+
+__all__ = ["COUNTS", "DRAW_FLIPS", "DRAW_KICKS", "DRAW_LABELS", "NOISELESS", "RUN", "SCALAR_INDEXED", "SCALAR_UNROLLED"]
+
+COUNTS = '''\
+@called
+def scatter(count, noise, index, eps):
+    """Add one draw of each replica to the rows of the sample that it drew."""
+    for k in range(LANES):
+        row = index[k] * np.uint64(LANES) + np.uint64(k)
+        count[row] += 1.0
+        noise[row] += eps[k]
+
+
+@called
+def without_replacement(words, order, count, noise, index, eps, none, batch):
+    """Count the draws of a batch without replacement."""
+    fill(count, 0.0)
+    for b in range(batch):
+        draw(words, order, index, eps, none, b, WITHOUT_REPLACEMENT, RADEMACHER)
+        scatter(count, noise, index, eps)
+'''
+
+RUN = (
+    COUNTS
+    + '''
+
+@allocating
+def make_scratch(x, y):
+    """Count and noise, one row per sample, normal numbers, total gradient; index and noise of one draw; zeros."""
+    n = y.size
+    count = rows(n)
+    fill(count, 1.0)
+    return count, rows(n), rows(KICKS), rows(PARAMETERS), np.zeros(LANES, dtype=np.uint64), rows(1), np.zeros(n)
+
+
+@called
+def run(theta, words, order, status, scratch<SUMS>, step, stop, x, y, sigma, rate, batch, sampling, law, bound):
+    """Take steps from number `step` to `stop`."""
+    count, noise, kick, total, index, eps, none = scratch
+    n, amplitude = y.size, 0.0
+    period = max(1, 64 // n)
+    if sampling == FULL:
+        fill(count, np.float64(batch // n))
+<HELD>
+    while step < stop:
+<DRAW>
+<STEP>
+        step += 1
+<HOLD>
+        if step % period == 0:
+            check(theta, status, bound, step)
+'''
+)
+
+DRAW_LABELS = """\
+        if sampling == FULL:
+            for i in range(n):
+                full_noise(words, noise, np.uint64(i * LANES), sigma[i], law, step % period * n + i)
+        else:
+            fill(count, 0.0)
+            fill(noise, 0.0)
+            for b in range(batch):
+                draw(words, order, index, eps, sigma, b, sampling, law)
+                scatter(count, noise, index, eps)"""
+
+# For other noise `sigma` is what `noise_tables` gives.
+_COUNTS = """\
+        if sampling == WITH_REPLACEMENT:
+            draw_counts(words, count, sigma, n, batch)
+        elif sampling == WITHOUT_REPLACEMENT:
+            without_replacement(words, order, count, noise, index, eps, none, batch)
+"""
+
+DRAW_FLIPS = _COUNTS + "        draw_flips(words, count, noise, sigma, n)"
+
+DRAW_KICKS = (
+    _COUNTS
+    + """\
+        for j in range(KICKS):
+            normals(words, kick, np.uint64(j * LANES))
+        amplitude = sigma[0] * batch"""
+)
+
+NOISELESS = '''\
+@called
+def noiseless_step(theta, scratch, x, y, rate):
+    """One full-batch step without noise; with flips as many as there are in the mean."""
+    count, noise, kick, total, _, _, _ = scratch
+    amplitude = 0.0
+<FLIPS>
+<STEP>
+'''
+
+SCALAR_INDEXED = '''\
+@called
+def samples_pass(theta, total, count, noise, x, y, n):
+    """The total gradient of all samples."""
+    hot()
+    fill(total, 0.0)
+    for i in range(n):
+        row = i * LANES
+        <DATA> = <DATA_I>
+        for k in range(LANES):
+            <PARTS> = sample(<THETA_K>, <DATA>, count[np.uint64(row + k)], noise[np.uint64(row + k)])
+<ADD_TOTALS>
+
+
+@called
+def kicked_pass(theta, total, kick, amplitude, rate, raw):
+    """Update every replica by its total."""
+    hot()
+    for k in range(LANES):
+<ADD_RAW>
+        <THETA_K> = update(<THETA_K>, <ARGUMENTS>)
+'''
+
+SCALAR_UNROLLED = '''\
+@called
+def batch_pass(theta, count, noise, kick, x, y, amplitude, rate, raw):
+    """One step with all samples' formulas in one list."""
+    hot()
+    for k in range(LANES):
+<ADD_RAW>
+        <THETA_K> = step(
+            <THETA_K>,
+            <ARGUMENTS>,
+        )
+'''

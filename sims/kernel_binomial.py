@@ -1,0 +1,74 @@
+"""Binomial and multinomial draws of the generated kernels, from the tables of `binomial`.
+
+Each replica takes as many words of its stream as it needs, one for each look-up: the upper 32 bits choose a column,
+the lower 32 are compared with its threshold. The source text is copied into generated modules; `replay` repeats it.
+"""
+
+# mypy: disable-error-code="no-untyped-def, no-untyped-call, untyped-decorator, call-overload"
+
+from __future__ import annotations
+
+import numpy as np
+
+from .kernel_math import inlined
+from .kernel_random import LANES, called
+
+__all__ = ["FUNCTIONS"]
+
+
+@inlined
+def lane_word(words, k):
+    """The next word of one lane."""
+    a, b = words[k], words[np.uint64(LANES) + k]
+    c, d = words[np.uint64(2 * LANES) + k] ^ a, words[np.uint64(3 * LANES) + k] ^ b
+    total = a + words[np.uint64(3 * LANES) + k]
+    word = ((total << np.uint64(23)) | (total >> np.uint64(41))) + a
+    words[k] = a ^ d
+    words[np.uint64(LANES) + k] = b ^ c
+    words[np.uint64(2 * LANES) + k] = c ^ (b << np.uint64(17))
+    words[np.uint64(3 * LANES) + k] = (d << np.uint64(45)) | (d >> np.uint64(19))
+    words[np.uint64(4 * LANES) + k] = word
+    return word
+
+
+@inlined
+def binomial(words, k, trials, tables, heads):
+    """Binomial(trials, p) in lane k: the sum of one look-up for each bit of the number of trials."""
+    total, head, left = 0.0, np.uint64(heads), np.uint64(trials)
+    while left > np.uint64(0):
+        if left & np.uint64(1):
+            word = lane_word(words, k)
+            column = ((word >> np.uint64(32)) * np.uint64(tables[head + np.uint64(1)])) >> np.uint64(32)
+            at = np.uint64(tables[head]) + np.uint64(2) * column
+            own = np.float64(word & np.uint64(0xFFFFFFFF)) < tables[at]
+            total += tables[head + np.uint64(2)] + (np.float64(column) if own else tables[at + np.uint64(1)])
+        left >>= np.uint64(1)
+        head += np.uint64(3)
+    return total
+
+
+@called
+def draw_counts(words, count, tables, n, batch):
+    """How often each sample is among `batch` draws with replacement, row by row."""
+    lanes, ranges = np.uint64(LANES), np.uint64(tables[2])
+    for k in range(LANES):
+        lane = np.uint64(k)
+        count[lane] = batch
+        for r in range(n - 1):
+            at = ranges + np.uint64(3 * r)
+            first, middle = np.uint64(tables[at]) * lanes + lane, np.uint64(tables[at + np.uint64(1)]) * lanes + lane
+            left = binomial(words, lane, count[first], tables, tables[at + np.uint64(2)])
+            count[middle] = count[first] - left
+            count[first] = left
+
+
+@called
+def draw_flips(words, count, noise, tables, n):
+    """How many of the draws of each sample have a flipped label."""
+    for i in range(n):
+        for k in range(LANES):
+            at = np.uint64(i * LANES + k)
+            noise[at] = binomial(words, np.uint64(k), count[at], tables, tables[1])
+
+
+FUNCTIONS = (lane_word, binomial, draw_counts, draw_flips)

@@ -1,0 +1,193 @@
+"""The linear process around a reference point: what a step of an algorithm is to first order there.
+
+x' = M x - (1/B) sum_i rho_i G g_i + noise of its own, x the deviation of (theta, memory), g_i the gradients of the
+predictions, rho_i = count_i alpha_i (g_i . x_theta) - (noise of sample i). It stays in the smallest invariant space
+that holds all G g_i; z are coordinates there. To second order the limit of theta moves by
+-(1/B) sum_i rho_i l G F_i x_theta, F_i the Hessian of f_i and the rows of l dual to the tangent space.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+from flatmin.theory import Algorithm, Model
+from flatmin.theory.geometry import LocalGeometry
+from flatmin.theory.linear import linear_rule, slow_projector
+from flatmin.theory.noise import GradientNoise
+from flatmin.theory.rules import SGD
+from numpy.typing import NDArray
+from scipy.linalg import solve_discrete_lyapunov
+
+from .replay_rule import lower_root
+
+__all__ = ["SampleLaw", "Segment"]
+
+Array = NDArray[np.float64]
+
+_RANK = 1e-9
+
+
+@dataclass(frozen=True)
+class SampleLaw:
+    """How a draw of sample i acts: with a curvature and a force, which with flips depend on its label.
+
+    Attributes
+    ----------
+    alpha : float
+        Mean curvature of the loss.
+    spread : float
+        Variance of the curvature over alpha^2.
+    forces : ndarray, shape (n,)
+        Change of the slope of the loss by a flip.
+    numbers : ndarray
+        Empty for label noise; else probability of a flip, curvature without, change of the curvature by it.
+    """
+
+    alpha: float
+    spread: float
+    forces: Array
+    numbers: Array
+
+    @classmethod
+    def of(cls, model: Model, algorithm: Algorithm) -> SampleLaw:
+        """The law of an algorithm on a model."""
+        flips = algorithm.flips(model)
+        if flips is None:
+            gradient = isinstance(algorithm.noise, GradientNoise)
+            return cls(1.0, 0.0, np.zeros(model.n), np.array([0.0, 1.0, 0.0] if gradient else []))
+        (right, wrong), (before, after) = flips.forces, flips.curvatures
+        numbers = np.array([flips.flip, before, after - before])
+        return cls(flips.alpha, flips.spread, (wrong - right) * model.y, numbers)
+
+
+class Segment:
+    """A reference point, from a step on, with the linear process around it.
+
+    Parameters
+    ----------
+    first : int
+    local : LocalGeometry
+    model : Model
+    algorithm : Algorithm
+    law : SampleLaw
+
+    Attributes
+    ----------
+    basis : ndarray, shape (D, s)
+        Orthonormal; x = basis z.
+    carried : ndarray, shape (s, s)
+        M in these coordinates.
+    gain : ndarray, shape (s, q)
+        G/lr, on gradients in coordinates of `seen`.
+    seen : ndarray, shape (q, s)
+        From z to the coordinates of x_theta in which samples are.
+    gradients : ndarray, shape (n, q)
+        g_i.
+    second : ndarray, shape (n, m, q)
+        l (G/lr) F_i, in coordinates of the tangent space.
+    kick : ndarray, shape (s, d) or (s, 0)
+        What d normal numbers add in each step, for gradient noise.
+    bent : ndarray, shape (m, q, d) or (m, q, 0)
+        What they add along Gamma, times a coordinate of x_theta, because the covariance changes with theta.
+    """
+
+    def __init__(self, first: int, local: LocalGeometry, model: Model, algorithm: Algorithm, law: SampleLaw) -> None:
+        self.first, self.local, self.law, self.lr = first, local, law, algorithm.lr
+        d, normal, tangent = model.d, local.normal, local.tangent
+        linear = linear_rule(algorithm.update_rule, d, algorithm.lr)
+        assert linear is not None
+        gradient = isinstance(algorithm.noise, GradientNoise)
+        self.plain = type(algorithm.update_rule) is SGD and not gradient
+        mean = linear.carried.copy()
+        mean[:, :d] -= law.alpha * linear.gain @ local.hessian
+        slow = np.eye(d) if self.plain else slow_projector(mean)[:d]
+        added = _added(model, algorithm, local.theta)
+        # Noise along Gamma is a diffusion there, which this process does not describe.
+        size = 1 + float(np.max(np.abs(added), initial=0.0))
+        self.sound = bool(np.max(np.abs(slow @ linear.gain @ added), initial=0.0) < 1e-9 * size)
+        columns = normal if self.plain else _invariant(mean, linear.gain @ np.hstack([normal, added]))
+        self.basis, there = columns, columns[:d]
+        frame = normal if self.plain or _within(there, normal) else _span(np.hstack([normal, there]))
+        self.gradients = np.ascontiguousarray(local.jacobian @ frame)
+        gained = linear.gain / self.lr
+        outward = tangent.T @ slow @ gained
+        self.second = np.ascontiguousarray(np.einsum("ma,iab,bq->imq", outward, local.second, frame))
+        self.seen = frame.T @ there
+        self.gain = columns.T @ gained @ frame
+        self.carried = columns.T @ linear.carried @ columns
+        self.kick = columns.T @ linear.gain @ added
+        # How the noise changes with theta, by central differences: any error here costs variance alone.
+        step = 1e-5 * (1 + float(np.linalg.norm(local.theta)))
+        changes = [
+            (_added(model, algorithm, local.theta + e) - _added(model, algorithm, local.theta - e)) / (2 * step)
+            for e in step * frame.T
+        ]
+        self.bent = np.einsum("ma,qak->mqk", tangent.T @ slow @ linear.gain, np.array(changes))
+
+    @property
+    def size(self) -> int:
+        """Coordinates of z, s."""
+        return self.carried.shape[0]
+
+    @property
+    def theta(self) -> Array:
+        """From z to the deviation of theta, shape (d, s)."""
+        return np.asarray(self.basis[: len(self.local.theta)])
+
+    @cached_property
+    def mean_step(self) -> Array:
+        """E z' = mean_step z, shape (s, s)."""
+        h = self.gradients.T @ self.gradients / len(self.gradients)
+        return np.asarray(self.carried - self.lr * self.law.alpha * self.gain @ h @ self.seen)
+
+    @cached_property
+    def slope(self) -> Array:
+        """Quadratic forms, shape (m, s, s): the mean second-order motion along Gamma of one step from z."""
+        n = len(self.gradients)
+        form = np.einsum("iq,imr->mqr", self.gradients, self.second) / n
+        form = -self.lr * self.law.alpha * np.einsum("qs,mqr,rt->mst", self.seen, form, self.seen)
+        return np.asarray(0.5 * (form + form.transpose(0, 2, 1)))
+
+    @cached_property
+    def rest(self) -> Array:
+        """Quadratic forms, shape (m, s, s): the whole motion along Gamma of the noise-free iteration from z."""
+        if self.plain:
+            # Geometric sums: the step is diagonal in these coordinates.
+            factors = np.diag(self.mean_step)
+            return np.asarray(self.slope / (1 - np.multiply.outer(factors, factors)))
+        return np.array([solve_discrete_lyapunov(self.mean_step.T, q) for q in self.slope]).reshape(self.slope.shape)
+
+
+def _added(model: Model, algorithm: Algorithm, theta: Array) -> Array:
+    """Factor of normal numbers in the gradient at theta, shape (d, d), or (d, 0) without gradient noise."""
+    noise = algorithm.noise
+    if not isinstance(noise, GradientNoise):
+        return np.zeros((model.d, 0))
+    entries = noise.on(model).subs(dict(zip(model.parameters, theta, strict=True)))
+    return lower_root(np.array(entries, dtype=np.float64)) * float(np.sqrt(noise.strength / algorithm.lr))
+
+
+def _span(columns: Array) -> Array:
+    left, singular, _ = np.linalg.svd(columns, full_matrices=False)
+    return np.asarray(left[:, singular > _RANK * max(float(singular.max(initial=0.0)), 1e-300)])
+
+
+def _within(columns: Array, space: Array) -> bool:
+    return bool(np.max(np.abs(columns - space @ (space.T @ columns)), initial=0.0) < 1e-9)
+
+
+def _invariant(a: Array, columns: Array) -> Array:
+    """An orthonormal basis of the smallest space that holds these columns and with x also a x."""
+    size = np.linalg.norm(columns, axis=0)
+    space = _span(columns[:, size > 0] / size[size > 0])
+    while True:
+        grown = a @ space
+        outside = grown - space @ (space.T @ grown)
+        outside -= space @ (space.T @ outside)
+        left, singular, _ = np.linalg.svd(outside, full_matrices=False)
+        new = left[:, singular > _RANK]
+        if not new.shape[1]:
+            return space
+        space = np.hstack([space, new])
