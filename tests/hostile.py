@@ -155,7 +155,7 @@ HOSTILE_STUDIES: list[tuple[str, str, str]] = [
     ("sigma of wrong length", _with("sigma = 0.1", "sigma = [0.1, 0.1, 0.1]"), "algorithm.noise.sigma"),
     ("sigma without noise", _with('kind = "label"', 'kind = "none"'), "algorithm.noise.sigma"),
     ("flip above one half", _with(_NOISE, 'kind = "flip"\nflip = 0.6'), "algorithm.noise.flip"),
-    ("flip without theory", _with(_NOISE, 'kind = "flip"\nflip = 0.2'), "algorithm.noise.kind"),
+    ("flips of targets", _with(_NOISE, 'kind = "flip"\nflip = 0.2'), "data.y"),
     ("unknown noise", _with('kind = "label"', 'kind = "pink"'), "algorithm.noise.kind"),
     # Start.
     ("start lacks one", _with("b = -0.27\n", ""), "start"),

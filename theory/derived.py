@@ -88,7 +88,11 @@ class Derived(SlowTheory):
 
     def normal_offset(self, local: LocalGeometry) -> Array:
         """E[theta - Phi(theta)], shape (d,)."""
-        return super().normal_offset(local) if self.plain else self.averaged(local).offset
+        if self.plain:
+            return super().normal_offset(local)
+        # With memory the drift's own velocity leaves theta behind Phi along Gamma too.
+        offset = self.averaged(local).offset
+        return offset - local.project(offset)
 
     def regularizer(self, local: LocalGeometry) -> float | None:
         """R, or None."""

@@ -35,8 +35,8 @@ NOISE = LabelNoise(0.1)
         ({"momentum": -0.1}, "algorithm.momentum", "=-0.1 must be at least 0 and below 1"),
         ({"momentum": 1.0}, "algorithm.momentum", "=1.0 must be at least 0 and below 1"),
         ({"momentum": False}, "algorithm.momentum", "=False must be a number"),
-        # Refused in words, not silently run without it.
-        ({"momentum": 0.9}, "algorithm.momentum", "=0.9 is not supported yet; use 0"),
+        ({"momentum": 0.9, "rule": SGD()}, "algorithm.momentum", "=0.9 is given beside a rule; give either"),
+        ({"rule": "adam"}, "algorithm.rule", "='adam' must be an UpdateRule"),
         ({"noise": 0.1}, "algorithm.noise", "=0.1 must be a LabelNoise"),
         ({"noise": None}, "algorithm.noise", "=None must be a LabelNoise"),
     ],

@@ -8,7 +8,7 @@ import time
 import numpy as np
 import pytest
 import sympy as sp
-from flatmin.theory import Algorithm, LabelNoise, Model, NotApplicable
+from flatmin.theory import Algorithm, LabelFlip, LabelNoise, Model, NotApplicable
 from flatmin.theory.averaging import UpdateMap, average
 from flatmin.theory.conserved import expressed_in
 from flatmin.theory.derivation import derive
@@ -205,10 +205,12 @@ def test_unequal_noise_and_small_batches_are_remarked():
 
 
 def test_other_losses_are_not_applicable():
-    model = Model((u, v), u * v, y=[1.0])
-    model.loss_name = "logistic"
+    logistic = Model((u, v), u * v, y=[1.0], loss="logistic")
+    for algorithm in (Algorithm(0.3, 1, LabelFlip(0.2)), Algorithm(0.3, 1, LabelNoise(0.0))):
+        with pytest.raises(NotApplicable):
+            derive(logistic, algorithm)
     with pytest.raises(NotApplicable):
-        derive(model, Algorithm(0.3, 1, NOISE))
+        derive(Model((u, v), u * v, y=[1.0]), Algorithm(0.3, 1, NOISE, momentum=0.5))
 
 
 def test_large_models_are_stated_as_sums_and_quickly():

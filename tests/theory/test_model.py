@@ -219,7 +219,7 @@ REFUSED = [
     ({"parameters": (W, A, B, X)}, "model.parameters", "different names"),
     ({"inputs": ("x",)}, "model.inputs", "'x' must be a sympy.Symbol"),
     ({"inputs": 3}, "model.inputs", "must be a list"),
-    ({"loss": "hinge"}, "model.loss", "'hinge' is not supported"),
+    ({"loss": "hinge"}, "model.loss", "'hinge' is not known; use one of"),
     ({"y": []}, "data.y", "at least one sample"),
     ({"y": 1.0}, "data.y", "must be a list of numbers"),
     ({"y": "12"}, "data.y", "must be a list of numbers"),

@@ -316,11 +316,6 @@ def test_one_sigma_per_sample():
     np.testing.assert_allclose(value.value, s, rtol=1e-10, atol=1e-15)
 
 
-def test_without_momentum_only():
-    with pytest.raises(InvalidInput, match="momentum"):
-        Algorithm(0.1, 1, LabelNoise(0.1), momentum=0.5)
-
-
 @pytest.mark.parametrize(
     ("arguments", "field"),
     [
