@@ -100,8 +100,14 @@ class Lanes:
         return self.each(self.builder.fneg, a)
 
     def multiply_add(self, a, b, c):
-        """a b + c, fused where the processor can."""
-        return self.add(self.mul(a, b), c)
+        """a b + c, fused where the processor can.
+
+        Said outright: LLVM fuses no product that is in two sums.
+        """
+        if not self.fused:
+            return self.add(self.mul(a, b), c)
+        rows = self.each(lambda *row: row, *(a, b, c))
+        return self.call("llvm.fma.v8f64", *map(list, zip(*rows)))
 
     def sqrt(self, a):
         """The square root."""
@@ -154,10 +160,10 @@ class Lanes:
         return value
 
 
-def reduced(v, x, scale):
-    """m, ROUND + m and r with scale x = m log(2) + scale r, abs(scale r) <= log(2)/2."""
-    shifted = v.add(v.mul(x, scale * 1.4426950408889634), ROUND)
-    m = v.sub(shifted, ROUND)
+def reduced(v, x, scale, offset=ROUND):
+    """m, offset + m and r with scale x = m log(2) + scale r, abs(scale r) <= log(2)/2."""
+    shifted = v.multiply_add(x, scale * 1.4426950408889634, offset)
+    m = v.sub(shifted, offset)
     if v.fused and scale == 2.0:
         # Off by m/2 ulp of log(2): where m is large tanh no longer notices.
         return m, shifted, v.sub(x, v.mul(m, 0.6931471805599453 / scale))
@@ -166,16 +172,22 @@ def reduced(v, x, scale):
 
 
 def tanhs(v, x):
-    """tanh(m log(2)/2 + r) as one quotient of polynomials of r, linear in 2**m; below 4 ulp, nan propagates."""
-    x = v.between(x, -22.18070977791825, 22.18070977791825)  # 32 log(2), where r = 0 gives 1 exactly
-    _, shifted, r = reduced(v, x, 2.0)
-    power = v.doubles(v.left(v.words(shifted), 52))
+    """tanh(m log(2)/2 + r) as one quotient of polynomials of r, linear in 2**m; below 4 ulp, nan propagates.
+
+    With tanh(r) = odd / even and h = (2**m - 1)/2 it is (h (even + odd) + odd) / (h (even + odd) + even).
+    """
+    size = v.abs(x)
+    size = v.where("<", 22.18070977791825, size, 22.18070977791825, size)  # 32 log(2), where r = 0 gives 1 exactly
+    _, shifted, r = reduced(v, size, 2.0, ROUND - 1.0)
+    half = v.sub(v.doubles(v.left(v.words(shifted), 52)), 0.5)
     square = v.mul(r, r)
     odd = v.multiply_add(r, v.mul(square, v.polynomial(square, TANH_TOP)), r)
-    even = v.mul(square, v.polynomial(square, TANH_BOTTOM))
-    total, difference = v.add(v.add(even, odd), 1.0), v.add(v.sub(even, odd), 1.0)
-    upper = v.sub(v.mul(odd, 2.0), v.mul(v.sub(1.0, power), total))  # in this order -0 stays
-    return quotients(v, upper, v.add(v.mul(power, total), difference))
+    bottom = v.polynomial(square, TANH_BOTTOM)
+    # Where the numerator is small, 1 + odd is less than 1, and rounds to half of what the other order would.
+    total = v.multiply_add(square, bottom, v.add(odd, 1.0))
+    upper = v.multiply_add(half, total, odd)
+    lower = v.multiply_add(half, total, v.multiply_add(square, bottom, 1.0))
+    return v.call("llvm.copysign.v8f64", quotients(v, upper, lower), x)
 
 
 def quotients(v, a, b):

@@ -114,7 +114,7 @@ HOSTILE_STUDIES: list[tuple[str, str, str]] = [
     ("prediction list empty", _with(_PREDICTION, "prediction = []"), "model.prediction"),
     ("prediction list with inputs", _with(_PREDICTION, 'prediction = ["a", "b"]'), "model.prediction"),
     ("unknown loss", _with('loss = "square"', 'loss = "hinge"'), "model.loss"),
-    ("loss without theory", _with('loss = "square"', 'loss = "logistic"'), "model.loss"),
+    ("logistic loss of targets", _with('loss = "square"', 'loss = "logistic"'), "data.y"),
     # Data.
     ("no data", _with(f"{_X}\n{_Y}", ""), "data.y"),
     ("empty data", _with(f"{_X}\n{_Y}", "x = []\ny = []"), "data.y"),
