@@ -59,7 +59,7 @@ def _module(model: Model, moments: bool) -> str:
     constants = [kernel_constants(), f"D = {model.d}\n"]
     if moments:
         constants += [f"STATISTICS = {model.d + len(pairs)}\n", f"ALL_PAIRS = {model.d <= MOST_PAIRED}\n"]
-    lists = (_unrolled_list if unrolled else _indexed_lists)(model, names)
+    lists = _unrolled_lists(model) if unrolled else _indexed_lists(model, names)
     vectors = all(line.operation in OPERATIONS for program in lists.values() for line in program.lines)
     if vectors:
         body = _vectors(model, lists, pairs if moments else None)
@@ -96,11 +96,15 @@ def _indexed_lists(model: Model, names: Names) -> dict[str, Program]:
     return indexed_lists(names.rename(model.prediction[0]), names, _new_theta(names))
 
 
-def _unrolled_list(model: Model, names: Names) -> dict[str, Program]:
-    outputs = _unrolled_outputs(model, names)
-    results = list(outputs)[-model.d :]
-    program = _unrolled_program(names, outputs)
-    return {"STEP": replace(program, outputs={name: program.outputs[name] for name in results})}
+def _unrolled_lists(model: Model) -> dict[str, Program]:
+    lists = {}
+    for name in ("STEP", "SIGNS"):
+        names = Names(model)
+        symbols = _unrolled_inputs(names) if name == "STEP" else [*names.theta, *names.targets, names.rate]
+        outputs = _unrolled_outputs(model, names, scaled=name == "SIGNS")
+        program = three_address(outputs, symbols, names.temporaries())
+        lists[name] = replace(program, outputs={r: program.outputs[r] for r in list(outputs)[-model.d :]})
+    return lists
 
 
 def moment_pairs(d: int) -> list[tuple[int, int]]:
@@ -155,28 +159,33 @@ def _indexed(model: Model, names: Names, pairs: Sequence[tuple[int, int]] | None
     return [f"INPUTS = {len(model.inputs)}\n", _update(names), sample, loops]
 
 
-def _unrolled_outputs(model: Model, names: Names) -> dict[str, sp.Expr]:
-    """The new parameters, last, and what they need."""
+def _unrolled_outputs(model: Model, names: Names, scaled: bool = False) -> dict[str, sp.Expr]:
+    """The new parameters, last, and what they need.
+
+    With `scaled` every sample is taken once, and targets are with their noise and times the rate: no step multiplies
+    them by it again.
+    """
     f = [names.rename(e) for e in model.prediction]
     entries = (names.counts, names.noises, names.targets)
     # The update is linear in the total gradient: residuals times its coefficient are shared by all parameters.
     outputs, new = {}, _new_theta(names)
-    scaled: dict[tuple[sp.Expr, int], sp.Symbol] = {}
+    residuals: dict[tuple[sp.Expr, int], sp.Symbol] = {}
     for j, (base, slopes) in enumerate(new):
         for k, slope in slopes.items():
             sign = -1 if slope.could_extract_minus_sign() else 1
             for i, (e, c, eps, y) in enumerate(zip(f, *entries, strict=True)):
-                if (slope, i) not in scaled:
-                    scaled[slope, i] = names.new(f"residual_{i}")
-                    outputs[str(scaled[slope, i])] = sign * slope * (c * (e - y) - eps)
-                base += sign * scaled[slope, i] * e.diff(names.theta[k])
+                if (slope, i) not in residuals:
+                    residuals[slope, i] = names.new(f"residual_{i}")
+                    error = slope * e - slope / names.rate * y if scaled else slope * (c * (e - y) - eps)
+                    outputs[str(residuals[slope, i])] = sign * error
+                base += sign * residuals[slope, i] * e.diff(names.theta[k])
         outputs[str(names.new(f"new_{names.theta[j]}"))] = base
     return outputs
 
 
-def _unrolled_program(names: Names, outputs: Mapping[str, sp.Expr]) -> Program:
+def _unrolled_inputs(names: Names) -> list[sp.Symbol]:
     entries = chain(*zip(names.counts, names.noises, names.targets))
-    return three_address(outputs, [*names.theta, *entries, names.rate], names.temporaries())
+    return [*names.theta, *entries, names.rate]
 
 
 def _unrolled(model: Model, names: Names, pairs: Sequence[tuple[int, int]] | None) -> list[str]:
@@ -189,7 +198,7 @@ def _unrolled(model: Model, names: Names, pairs: Sequence[tuple[int, int]] | Non
         monomials = [*names.theta, *(names.theta[j] * names.theta[i] for j, i in pairs)]
         statistics = [str(names.new(f"moment_{m}")) for m in range(len(monomials))]
         outputs |= dict(zip(statistics, monomials, strict=True))
-    program = _unrolled_program(names, outputs)
+    program = three_address(outputs, _unrolled_inputs(names), names.temporaries())
     places = {str(s): f"{a}[{i}]" for a, row in zip(names.arrays, entries) for i, s in enumerate(row)}
     function = function_text(
         "step",

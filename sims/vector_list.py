@@ -94,11 +94,11 @@ def load_rows(v, data, base, count, kind=VECTOR):
     return [[load(v, data, base, j * LANES + 8 * g, kind=kind) for g in range(GROUPS)] for j in range(count)]
 
 
-def store_rows(v, data, base, rows, stride=LANES):
+def store_rows(v, data, base, rows, stride=LANES, first=0):
     """Write rows of replicas back."""
     for j, row in enumerate(rows):
         for g, value in enumerate(row):
-            to = place(v, data, base, j * stride + 8 * g)
+            to = place(v, data, base, first + j * stride + 8 * g)
             v.builder.store(value, v.builder.bitcast(to, value.type.as_pointer()), align=8)
 
 
@@ -137,7 +137,7 @@ def turned(v, word, by):
 
 def add_moments(v, raw, base, buffer, count, stride, step):
     """Add the moments of `count` steps to rows of sums; theta of a step stands in rows `stride` apart."""
-    each = 20
+    each = 14  # with theta they have a register each
     for first in range(0, len(MONOMIALS), each):
         block = MONOMIALS[first : first + each]
         together = max(1, each // len(block))
@@ -160,24 +160,44 @@ def add_moments(v, raw, base, buffer, count, stride, step):
                     v.builder.store(value, v.builder.bitcast(to, VECTOR.as_pointer()), align=8)
 
 
+def add_kept(v, raw, base, kept):
+    """Add the moments of a few steps, whose theta is at hand, to rows of sums."""
+    for g in range(GROUPS):
+        for m, pair in enumerate(MONOMIALS):
+            total = [load(v, raw, base, m * LANES + 8 * g)]
+            for theta in kept:
+                factors = [[theta[j][g]] for j in pair]
+                total = v.multiply_add(*factors, total) if len(pair) == 2 else v.add(total, factors[0])
+            store_rows(v, raw, base, [total], first=m * LANES + 8 * g)
+    kept.clear()
+
+
 def take_steps(v, theta, steps, unit, some, raw, base):
     """`steps` steps, `unit` at a time: some(count, keep) takes `count`, and calls keep() before each."""
     builder = v.builder
 
-    def loops(number, keep):
+    def loops(number, keep, after=lambda: None):
         with cgutils.for_range(builder, builder.udiv(number, INDEX(unit))):
             some(unit, keep)
+            after()
         if unit > 1:
             with cgutils.for_range(builder, builder.urem(number, INDEX(unit))):
                 some(1, keep)
+                after()
 
     if raw is None:
         loops(steps, lambda: None)
         return
+    if GROUPS * len(MONOMIALS) <= 20:
+        # The sums fill the time in which a step waits for its results.
+        kept = []
+        loops(steps, lambda: kept.append(theta.get()), lambda: add_kept(v, raw, base, kept))
+        return
     # theta goes to a small buffer, so that the sums need registers only now and then.
     size = 8 * GROUPS * D
-    most = max(1, min(64, 2048 // size) // unit * unit)
+    most = max(1, min(64, 2048 // size))
     buffer = cgutils.alloca_once(builder, ir.DoubleType(), size=INDEX(most * size))
+    buffer.align = 64  # a vector that crosses a cache line is stored and loaded twice
     left, filled = (cgutils.alloca_once_value(builder, start) for start in (steps, INDEX(0)))
 
     def keep():

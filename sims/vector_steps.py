@@ -37,7 +37,7 @@ from .vector_math import VECTOR, WORDS, Lanes
 
 # Each module has its own.
 INPUTS, N = 1, 1
-SAMPLE = UPDATE = STEP = ""
+SAMPLE = UPDATE = STEP = SIGNS = ""
 
 __all__ = ["drawn_pass", "full_pass", "rows_pass", "same_pass", "update_pass"]
 
@@ -249,7 +249,8 @@ def update_pass(v, theta, total, rate, raw):
 def signs_pass(v, theta, words, noisy, rate, phase, steps, raw):
     """Full batches of all samples' formulas in one list, with the signs in the last word from step `phase` on."""
     builder, rate = v.builder, spread(v, rate)
-    above, below = ([spread(v, builder.load(place(v, noisy, first + i))) for i in range(N)] for first in (0, N))
+    rows = [[spread(v, builder.load(place(v, noisy, first + i))) for i in range(N)] for first in (0, N)]
+    above, below = ([v.mul(rate, label) for label in labels] for labels in rows)
     # A shift is due only every third sign: one table of eight numbers for each of three bits.
     bits, unit = 3 if v.wide else 1, 3 if N <= 4 else 1
     tables = {}
@@ -277,11 +278,11 @@ def signs_pass(v, theta, words, noisy, rate, phase, steps, raw):
                 keep()
                 entries = []
                 for i in range(N):
-                    entries += [[v.number(1.0)] * GROUPS, [v.number(0.0)] * GROUPS, label(now, i, used)]
+                    entries.append(label(now, i, used))
                     used += 1
                     if used == bits:
                         now, used = v.right(now, bits), 0
-                state.put(evaluate(v, STEP, [*state.get(), *entries, rate]))
+                state.put(evaluate(v, SIGNS, [*state.get(), *entries, rate]))
             word.put([v.right(now, used) if used else now])
 
         take_steps(v, state, steps, unit, some, raw, base)

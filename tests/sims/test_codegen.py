@@ -193,7 +193,7 @@ def listed(text, values):
     """The results of the printed lists in a generated text, for these values of their inputs."""
     operations = {"add": np.add, "sub": np.subtract, "mul": np.multiply, "div": np.divide, "neg": np.negative}
     results = []
-    for name in ("SAMPLE", "UPDATE", "STEP"):
+    for name in ("SAMPLE", "UPDATE", "STEP", "SIGNS"):
         if f'\n{name} = """' not in text:
             continue
         lines = [line.split() for line in text.split(f'\n{name} = """\\\n')[1].split('"""')[0].splitlines()]
@@ -212,8 +212,7 @@ def test_names_in_the_lists_change_nothing(layout, monkeypatch):
     """Vector code keeps a model's names in its lists alone."""
     monkeypatch.setattr(sp, "sin", sp.tanh)
     names = every_name()
-    for first in range(0, len(names), 60):
-        some = names[first : first + 60]
+    for some in pieces(names):
         awkward, plain = (model_with_names(c, layout) for c in (some, [f"p{j}_" for j in range(len(some))]))
         texts, values = (generate(awkward), generate(plain)), np.linspace(-1, 1, 300)
         assert all('\nSTEP = """' in text for text in texts)
@@ -277,15 +276,19 @@ def every_name():
     return sorted(found | numba | others | set(dir(builtins)) | set(keyword.kwlist))
 
 
+def pieces(names):
+    """About 60 names at a time; none of these lists is too short for a model."""
+    return [part.tolist() for part in np.array_split(names, -(-len(names) // 60))]
+
+
 @pytest.mark.parametrize("layout", ["list", "inputs"])
 def test_a_parameter_or_input_may_have_any_name(layout):
     names = every_name()
     assert {"range", "LANES", "theta", "np", "math", "k", "flip", "update", "lambda", "total_p", "VECTOR"} < set(names)
-    for first in range(0, len(names), 60):
-        some = names[first : first + 60]
+    for number, some in enumerate(pieces(names)):
         awkward, plain = (model_with_names(c, layout) for c in (some, [f"p{j}_" for j in range(len(some))]))
         # One way after the other: the names of both are in all texts.
-        sampling = (kr.FULL, kr.WITH_REPLACEMENT)[first // 60 % 2]
+        sampling = (kr.FULL, kr.WITH_REPLACEMENT)[number % 2]
         # The same formulas in another order.
         np.testing.assert_allclose(interpreted(awkward, sampling), interpreted(plain, sampling), rtol=0, atol=1e-13)
 
