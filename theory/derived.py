@@ -61,7 +61,7 @@ class Derived(SlowTheory):
         found = self._last[1]
         size = max(float(np.trace(found.covariance)) * (1 - found.contraction), 1e-300)
         if float(np.trace(found.diffusion)) > 1e-9 * size:
-            rule = "the noise has a part along Gamma: the limit is a diffusion, which no R describes (`diffusion`)"
+            rule = "the noise has a part along Gamma: the limit is a diffusion, which no R describes"
             raise NotApplicable("noise normal to Gamma", rule)
         return found
 

@@ -156,7 +156,7 @@ class GradientNoise:
 
 @lru_cache(maxsize=32)
 def _compiled(matrix: sp.ImmutableMatrix, parameters: tuple[sp.Symbol, ...]) -> Callable[..., Any]:
-    return sp.lambdify(parameters, matrix, modules="numpy")  # type: ignore[no-any-return]
+    return sp.lambdify(parameters, matrix, modules="numpy")
 
 
 Noise = LabelNoise | LabelFlip | GradientNoise

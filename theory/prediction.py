@@ -124,7 +124,7 @@ class Prediction:
 
 def rival_names(algorithm: Algorithm) -> tuple[str, ...]:
     """Who is held against the data of a claim, its own theory included."""
-    names = _RIVALS
+    names: tuple[str, ...] = _RIVALS
     if isinstance(algorithm.update_rule, HeavyBall) and not isinstance(algorithm.noise, GradientNoise):
         names += _OF_MOMENTUM
     if isinstance(algorithm.noise, (LabelFlip, FlippedLabels)):

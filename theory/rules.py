@@ -19,7 +19,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass, fields
 from types import SimpleNamespace
-from typing import Any, ClassVar
+from typing import Any, ClassVar, TypeAlias
 
 import sympy as sp
 
@@ -36,8 +36,8 @@ __all__ = [
     "WeightDecay",
 ]
 
-Vector = sp.Matrix
-Oracle = Callable[[Vector], Vector]
+Vector: TypeAlias = sp.Matrix
+Oracle: TypeAlias = Callable[[Vector], Vector]
 
 
 class UpdateRule(ABC):
