@@ -12,7 +12,6 @@ import sys
 import time
 import traceback
 import warnings
-from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
@@ -20,6 +19,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 import click
 
+from .cli_options import run_options, selection
 from .signals import interruptible
 
 if TYPE_CHECKING:
@@ -65,29 +65,23 @@ def main() -> None:
     """
 
 
-def _run_options(command: Callable[..., Any]) -> Callable[..., Any]:
-    """The options that override a study's [run] table."""
-    for option in (
-        click.option("--quiet", is_flag=True, help="Print nothing but errors."),
-        click.option("--json", "json_path", type=click.Path(path_type=Path), help="Write the results to this file."),
-        click.option(
-            "--threads", type=click.IntRange(1, 1024), help="Default: all cores; results do not depend on it."
-        ),
-        click.option("--budget", type=float, help="Seconds of wall time a claim may use."),
-        click.option("--confidence", type=float, help="Of each verdict, after correction for how many there are."),
-        click.option("--margin", type=float, help="Equivalence margin, relative."),
-        click.option("--seed", type=int, help="Seed of all random numbers."),
-    ):
-        command = option(command)
-    return command
-
-
 @main.command(short_help="Decide the claims of a study.")
 @click.argument("study", required=False)
-@_run_options
-def verify(study: str | None, json_path: Path | None, threads: int | None, quiet: bool, **overrides: Any) -> NoReturn:
+@selection
+@run_options
+def verify(
+    study: str | None,
+    json_path: Path | None,
+    threads: int | None,
+    quiet: bool,
+    quick: bool,
+    only: str | None,
+    paper_section: str | None,
+    **overrides: Any,
+) -> NoReturn:
     """Decide the claims of STUDY (a TOML file or a name), or of the whole built-in catalogue without an argument.
 
+    --quick, --only and --paper-section choose among the studies of the catalogue; several choose those that fit all.
     --seed, --margin, --confidence and --budget override the study's [run] table.
 
     Exit status: 0 all supported, 1 any refuted, 2 invalid input, 3 any inconclusive or not applicable (and none
@@ -98,7 +92,11 @@ def verify(study: str | None, json_path: Path | None, threads: int | None, quiet
     from .jsonfile import ResultFile
     from .verification import verify_each
 
-    studies = [_named(study)] if study is not None else [catalogue.load(name) for name in catalogue.names()]
+    if study is None:
+        studies = catalogue.chosen(quick, only, paper_section)
+    else:
+        _refuse_selection(quick, only, paper_section)
+        studies = [_named(study)]
     given = {k: v for k, v in overrides.items() if v is not None}
     studies = [replace(s, run=replace(s.run, **given)) for s in studies]
     label = "catalogue" if study is None else study
@@ -185,16 +183,20 @@ def simulate(study: str, out: Path, quiet: bool, **options: Any) -> None:
 
 
 @main.command()
-def claims() -> None:
-    """List the built-in catalogue."""
+@click.argument("study", required=False)
+def claims(study: str | None) -> None:
+    """List the built-in catalogue, or explain STUDY: statement, hypotheses, source, what would refute it."""
     from . import catalogue
+    from .explain import explained, listed
 
+    if study is not None:
+        click.echo(explained(_named(study)), nl=False)
+        return
     for name in catalogue.names():
-        one = catalogue.load(name)
-        size = f"lr = {one.algorithm.lr:g}, batch_size = {one.algorithm.batch_size}"
-        click.echo(f"{click.style(name, bold=True)}  {one.model!r}, {size}")
-        for claim in one.claims:
-            click.echo(f"  {claim.kind:<12} {claim.theory:<11} {claim.name}".rstrip())
+        head, *rest = listed(catalogue.load(name))
+        click.echo(click.style(name, bold=True) + head.removeprefix(name))
+        for line in rest:
+            click.echo(line)
 
 
 @main.command()
@@ -216,6 +218,14 @@ def doctor() -> None:
         _fail(f"{ill} of the checks failed", _BROKEN)
 
 
+def _refuse_selection(quick: bool, only: str | None, paper_section: str | None) -> None:
+    given = [
+        name for name, value in (("--quick", quick), ("--only", only), ("--paper-section", paper_section)) if value
+    ]
+    if given:
+        raise click.UsageError(f"{given[0]} chooses among the studies of the catalogue; leave STUDY out")
+
+
 def _named(study: str) -> Study:
     """A study file, or the name of one in the catalogue."""
     from flatmin.theory.study import read_study
@@ -226,10 +236,12 @@ def _named(study: str) -> Study:
 
 
 def _show(rows: list[tuple[str, Verdict]], label: str, seconds: float, studies: list[Study]) -> None:
+    from .catalogue_table import catalogue_table
     from .display import print_line, print_table, verdict_table
 
     count = f"{len(rows)} verdict{'s' if len(rows) != 1 else ''}"
-    print_table(verdict_table(rows, f"{label}: {count} in {seconds:.1f} s"))
+    title = f"{label}: {count} in {seconds:.1f} s"
+    print_table(verdict_table(rows, title) if len(studies) == 1 else catalogue_table(rows, studies, title))
     for name, verdict in rows:
         if len(studies) > 1:
             if verdict.reason:

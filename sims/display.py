@@ -20,9 +20,18 @@ from rich.text import Text
 from .progress import Progress, Silent
 from .results import Verdict
 
-__all__ = ["Display", "print_line", "print_table", "progress_display", "verdict_table"]
+__all__ = [
+    "COLOURS",
+    "Display",
+    "interval_text",
+    "print_line",
+    "print_table",
+    "progress_display",
+    "rivals_text",
+    "verdict_table",
+]
 
-_COLOURS = {"supported": "green", "refuted": "red", "inconclusive": "yellow", "not-applicable": "yellow"}
+COLOURS = {"supported": "green", "refuted": "red", "inconclusive": "yellow", "not-applicable": "yellow"}
 _PLAIN_SECONDS = 10.0
 
 
@@ -99,7 +108,7 @@ class _LiveProgress(_State):
     def finished(self, verdict: Verdict) -> None:
         heading = self.heading(self.console.width - len(verdict.verdict) - 2)
         text = Text(f"{heading}  ", no_wrap=True, overflow="ellipsis")
-        self.console.print(text.append(verdict.verdict, style=_COLOURS[verdict.verdict]))
+        self.console.print(text.append(verdict.verdict, style=COLOURS[verdict.verdict]))
 
     def render(self) -> Text:
         """The line, cut at the width of the terminal."""
@@ -166,9 +175,9 @@ def verdict_table(rows: Sequence[tuple[str, Verdict]], title: str) -> Table:
             claim = verdict.claim
             table.add_row(
                 Text(f"{'  ' if several else ''}{claim.name or f'{claim.kind}, {claim.theory}'}"),
-                Text(verdict.verdict, style=_COLOURS[verdict.verdict]),
-                _interval(verdict),
-                Text(_rivals(verdict)),
+                Text(verdict.verdict, style=COLOURS[verdict.verdict]),
+                interval_text(verdict),
+                Text(rivals_text(verdict)),
             )
     return table
 
@@ -195,7 +204,8 @@ def _stripped(text: str) -> str:
     return "".join(f"{line.rstrip()}\n" for line in text.rstrip().splitlines()) + "\n"
 
 
-def _interval(verdict: Verdict) -> str:
+def interval_text(verdict: Verdict) -> str:
+    """The interval of the error in percent, with digits that its size deserves."""
     if verdict.interval is None:
         return "-"
     low, high = (100 * v for v in verdict.interval)
@@ -205,7 +215,8 @@ def _interval(verdict: Verdict) -> str:
     return f"{low:+.{digits}f} .. {high:+.{digits}f}"
 
 
-def _rivals(verdict: Verdict) -> str:
+def rivals_text(verdict: Verdict) -> str:
+    """Names of the rivals that the data refute, and of those that predict the same."""
     refuted = [r.theory for r in verdict.rivals if r.verdict == "refuted" and r.distinguishable]
     same = list(verdict.indistinguishable)
     text = ", ".join(refuted) or ("-" if verdict.rivals else "")

@@ -72,9 +72,22 @@ class ClaimTable(_Table):
     covariance: list[list[str]] | None = None
 
 
+class AboutTable(_Table):
+    """`[about]`; its values are checked by `About`."""
+
+    theorem: Any = ""
+    section: Any = ""
+    statement: Any = ""
+    hypotheses: Any = []
+    source: Any = ""
+    refuted_by: Any = ""
+    quick: Any = False
+
+
 class StudyTable(_Table):
     """A whole file."""
 
+    about: AboutTable = AboutTable()
     model: _ModelTable
     data: _DataTable
     algorithm: AlgorithmTable
@@ -85,6 +98,7 @@ class StudyTable(_Table):
 
 _TABLES: dict[str, type[_Table]] = {
     "": StudyTable,
+    "about": AboutTable,
     "model": _ModelTable,
     "data": _DataTable,
     "algorithm": AlgorithmTable,

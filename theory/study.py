@@ -9,7 +9,7 @@ import re
 import tomllib
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from os import PathLike
 from pathlib import Path
 from typing import Any, Literal
@@ -18,6 +18,7 @@ import numpy as np
 import sympy as sp
 from numpy.typing import NDArray
 
+from .about import About
 from .algorithm import Algorithm
 from .claim import CONJECTURE_NAMES, Claim, RunOptions
 from .errors import InvalidInput
@@ -60,6 +61,8 @@ class Study:
         What is to be tested.
     run : RunOptions
         How it is to be decided.
+    about : About
+        The statement in words; empty where the file says nothing.
     """
 
     name: str
@@ -68,6 +71,7 @@ class Study:
     start: NDArray[np.float64]
     claims: tuple[Claim, ...]
     run: RunOptions
+    about: About = field(default_factory=About)
 
 
 def read_study(path: str | PathLike[str]) -> Study:
@@ -106,6 +110,7 @@ def _study(path: Path, table: StudyTable) -> Study:
     model = _model(path.parent, table, parameters)
     algorithm = _algorithm(table.algorithm, parameters)
     algorithm.check(model)
+    about = About(**dict(table.about))
     start = model.point(table.start)
     claims = []
     for i, entry in enumerate(table.claim):
@@ -113,7 +118,7 @@ def _study(path: Path, table: StudyTable) -> Study:
             claim = _claim(entry, parameters)
             claim.check(model)
             claims.append(claim)
-    return Study(path.stem, model, algorithm, start, tuple(claims), RunOptions(**dict(table.run)))
+    return Study(path.stem, model, algorithm, start, tuple(claims), RunOptions(**dict(table.run)), about)
 
 
 def _model(folder: Path, table: StudyTable, parameters: Mapping[str, sp.Symbol]) -> Model:

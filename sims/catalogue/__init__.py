@@ -1,12 +1,13 @@
-"""The built-in studies of the paper's main theorem: one TOML file each, in the format that users write."""
+"""The built-in studies: one TOML file each, in the format that users write, and how some of them are chosen."""
 
 from __future__ import annotations
 
 from importlib.resources import as_file, files
 
+from flatmin.theory.errors import InvalidInput
 from flatmin.theory.study import Study, read_study
 
-__all__ = ["load", "names"]
+__all__ = ["chosen", "load", "names"]
 
 
 def names() -> tuple[str, ...]:
@@ -18,3 +19,30 @@ def load(name: str) -> Study:
     """Read one study of the catalogue."""
     with as_file(files(__name__) / f"{name}.toml") as path:
         return read_study(path)
+
+
+def chosen(quick: bool = False, only: str | None = None, section: str | None = None) -> list[Study]:
+    """The studies that fit all of: quick; a text in the name of the study or a claim; a section of the paper.
+
+    Raises
+    ------
+    InvalidInput
+        When none fits: nothing decided must not look like everything supported.
+    """
+    studies = [load(name) for name in names()]
+    if quick:
+        studies = [s for s in studies if s.about.quick]
+    if section is not None:
+        known = sorted({s.about.section for s in studies if s.about.section})
+        studies = [s for s in studies if s.about.in_section(section)]
+        if not studies:
+            raise InvalidInput("--paper-section", f"={section!r} has no study; there are some of {known}")
+    if only is not None:
+        studies = [s for s in studies if any(only.lower() in text.lower() for text in _texts(s))]
+        if not studies:
+            raise InvalidInput("--only", f"={only!r} is in no name; `flatmin claims` lists them")
+    return studies
+
+
+def _texts(study: Study) -> tuple[str, ...]:
+    return (study.name, *(claim.name for claim in study.claims), *(claim.kind for claim in study.claims))

@@ -1,0 +1,75 @@
+"""`flatmin claims`: what a study states, under which hypotheses, where that is written, and what would refute it."""
+
+from __future__ import annotations
+
+from textwrap import fill
+
+from flatmin.theory.noise import GradientNoise, LabelFlip
+from flatmin.theory.rules import SGD
+from flatmin.theory.study import Study
+
+__all__ = ["explained", "listed"]
+
+_WIDTH = 110
+
+
+def listed(study: Study) -> list[str]:
+    """Lines of the list: the study, what it states, its claims."""
+    algorithm, about = study.algorithm, study.about
+    size = f"lr = {algorithm.lr:g}, batch_size = {algorithm.batch_size}"
+    lines = [f"{study.name}  {study.model!r}, {size}"]
+    if about.statement:
+        lines.append(fill(f"{_place(study)}{about.statement}", _WIDTH, initial_indent="  ", subsequent_indent="  "))
+    return lines + [f"  {c.kind:<12} {c.theory:<11} {c.name}".rstrip() for c in study.claims]
+
+
+def explained(study: Study) -> str:
+    """The page of one study, as docs/claims/ holds it for the catalogue (Markdown)."""
+    about, algorithm = study.about, study.algorithm
+    parts = [f"# {study.name}"]
+    if about.statement:
+        parts.append(_wrapped(f"{_place(study)}{about.statement}"))
+    if about.hypotheses:
+        parts.append("Hypotheses:\n\n" + "\n".join(_wrapped(f"- {h}", "  ") for h in about.hypotheses))
+    predictions = [str(e) for e in study.model.prediction]
+    shown = predictions[0] if study.model.inputs else ", ".join(predictions)
+    setting = [
+        f"- model: f = {shown}; parameters {', '.join(p.name for p in study.model.parameters)}; n = {study.model.n}",
+        f"- algorithm: learning rate {algorithm.lr:g}, batch size {algorithm.batch_size}, {algorithm.sampling},"
+        f" {_noise(study)}{_rule(study)}",
+        *([f"- loss: {study.model.loss_name}"] if study.model.loss_name != "square" else []),
+        f"- start: {', '.join(f'{p.name} = {v:g}' for p, v in zip(study.model.parameters, study.start))}",
+        f"- margin {100 * study.run.margin:g} %, confidence {study.run.confidence:g}",
+    ]
+    parts.append("Tested on:\n\n" + "\n".join(_wrapped(line, "  ") for line in setting))
+    claims = [f"- {c.kind}, theory {c.theory}{f': {c.name}' if c.name else ''}" for c in study.claims]
+    parts.append("Claims:\n\n" + "\n".join(_wrapped(line, "  ") for line in claims))
+    if about.refuted_by:
+        parts.append(_wrapped(f"Refuted by: {about.refuted_by}"))
+    if about.source:
+        parts.append(_wrapped(f"Source: {about.source}"))
+    return "\n\n".join(parts) + "\n"
+
+
+def _place(study: Study) -> str:
+    about = study.about
+    where = ", ".join(p for p in (about.theorem, f"Section {about.section}" if about.section else "") if p)
+    return f"{where}: " if where else ""
+
+
+def _noise(study: Study) -> str:
+    noise = study.algorithm.noise
+    if isinstance(noise, LabelFlip):
+        return f"label flips {noise.flip:g}"
+    if isinstance(noise, GradientNoise):
+        return f"gradient noise {noise.covariance.tolist()} of strength {noise.strength:g}"
+    text = f"{list(noise.sigma)}" if isinstance(noise.sigma, tuple) else f"{noise.sigma:g}"
+    return f"label noise {text} ({noise.law})"
+
+
+def _rule(study: Study) -> str:
+    return "" if isinstance(study.algorithm.update_rule, SGD) else f", {study.algorithm.update_rule}"
+
+
+def _wrapped(text: str, indent: str = "") -> str:
+    return fill(text, _WIDTH, subsequent_indent=indent, break_long_words=False, break_on_hyphens=False)
