@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from .checks import real_number
 from .errors import InvalidInput
 from .linear import linear_rule
-from .losses import FlipLaw
+from .losses import FlipLaw, flip_law
 from .model import Model
 from .noise import FlippedLabels, GradientNoise, LabelFlip, LabelNoise, Noise
 from .rules import SGD, HeavyBall, UpdateRule
@@ -115,7 +115,7 @@ class Algorithm:
 
     def flips(self, model: Model) -> FlipLaw | None:
         """What the label flips make of the model's loss; None for other noise."""
-        return FlipLaw(model.sample_loss, self.noise.flip) if isinstance(self.noise, LabelFlip) else None
+        return flip_law(model.sample_loss, self.noise.flip) if isinstance(self.noise, LabelFlip) else None
 
     def sigmas(self, model: Model) -> Array:
         """The standard deviation of the noise in each sample's residual, shape (n,); 0 for gradient noise."""
@@ -147,6 +147,8 @@ class Algorithm:
 
     def slow_rate(self, d: int) -> float:
         """Speed of slow time per step over lambda: eta/(1 - beta) for the heavy ball, eta for plain SGD."""
+        if type(self.update_rule) is SGD:  # an indexed model has too many parameters for symbols
+            return self.lr
         linear = linear_rule(self.update_rule, d, self.lr)
         return self.lr if linear is None else linear.slow_rate
 

@@ -131,12 +131,18 @@ class UpdateMap:
         quiet = dict.fromkeys([*noise, *kick, step.lam], sp.Integer(0))
         still = [e.xreplace(quiet) for e in new]
         random = [*noise, *kick]
+        state = step.state
+        first = [[u.diff(a) for a in state] for u in still]
+        slopes = [[u.diff(e) for e in random] for u in new]
+        # Symmetric: each derivative is taken once, from the first one.
+        pairs = [(min(i, j), max(i, j)) for i in range(self.size) for j in range(self.size)]
+        second = [{(i, j): row[i].diff(state[j]) for i, j in pairs} for row in first]
         arrays: dict[str, list[sp.Expr]] = {
             "value": still,
-            "first": [u.diff(a) for u in still for a in step.state],
-            "second": [u.diff(a, b) for u in still for a in step.state for b in step.state],
-            "noise": [u.diff(e).xreplace(quiet) for u in new for e in random],
-            "noise2": [u.diff(e, e).xreplace(quiet) for u in new for e in random],
+            "first": [e for row in first for e in row],
+            "second": [row[pair] for row in second for pair in pairs],
+            "noise": [slope.xreplace(quiet) for row in slopes for slope in row],
+            "noise2": [slope.diff(e).xreplace(quiet) for row in slopes for e, slope in zip(random, row, strict=True)],
             "forcing": [u.diff(step.lam).xreplace(quiet) for u in new],
         }
         arguments = (*step.state, *count)

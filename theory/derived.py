@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from functools import cached_property
+from functools import cached_property, lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,7 +11,7 @@ from .algorithm import Algorithm
 from .averaging import Averaged, UpdateMap, average
 from .errors import NotApplicable
 from .geometry import LocalGeometry
-from .linear import linear_rule
+from .linear import LinearRule, linear_rule
 from .linearization import linearized
 from .model import Model
 from .noise import GradientNoise, LabelNoise
@@ -40,21 +40,24 @@ class Derived(SlowTheory):
     def __init__(self, model: Model, algorithm: Algorithm) -> None:
         super().__init__(model, algorithm)
         rule = algorithm.update_rule
-        self.linear = linear_rule(rule, model.d, self.lr)
         # Of plain SGD with label noise everything is symmetric, and cheaper.
         self.plain = isinstance(rule, SGD) and isinstance(algorithm.noise, LabelNoise)
         self._last: tuple[LocalGeometry, Averaged] | None = None
 
+    @cached_property
+    def _linear(self) -> LinearRule | None:
+        return linear_rule(self.algorithm.update_rule, self.model.d, self.lr)
+
     def averaged(self, local: LocalGeometry) -> Averaged:
         """Second-order averaging at a point: in closed form, or of the update map itself where the rule has none."""
         if self._last is None or self._last[0] is not local:
-            if self.linear is not None:
+            if self._linear is not None:
                 sigma = None
                 if isinstance(self.algorithm.noise, GradientNoise):
                     sigma = gradient_covariance(self.model, self.algorithm, local)
-                found = linearized(self.model, self.algorithm, self.linear, local, sigma)
+                found = linearized(self.model, self.algorithm, self._linear, local, sigma)
             else:
-                found = average(self._update_map, local.theta)
+                found = average(_update_map(self.model, self.algorithm), local.theta)
                 if found.radius >= 1:
                     raise NotApplicable("second-moment limit", f"spectral radius {found.radius:.6g} must be below 1")
             self._last = local, found
@@ -64,10 +67,6 @@ class Derived(SlowTheory):
             rule = "the noise has a part along Gamma: the limit is a diffusion, which no R describes"
             raise NotApplicable("noise normal to Gamma", rule)
         return found
-
-    @cached_property
-    def _update_map(self) -> UpdateMap:
-        return UpdateMap(self.model, self.algorithm)
 
     def covariance(self, local: LocalGeometry) -> Array:
         """S, shape (d, d)."""
@@ -154,6 +153,12 @@ class Derived(SlowTheory):
             operator = operator + (eta**2 * c / batch) * minibatch
         fresh = (eta**2 / batch) * (self.algorithm.sigmas(self.model) ** 2 @ packed) / local.n
         return operator, fresh
+
+
+@lru_cache(maxsize=8)
+def _update_map(model: Model, algorithm: Algorithm) -> UpdateMap:
+    """Shared by all who ask: it takes SymPy a second or more."""
+    return UpdateMap(model, algorithm)
 
 
 def _spectral_radius(symmetric: Array) -> float:

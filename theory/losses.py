@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 
 import mpmath
 import numpy as np
@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from .errors import InvalidInput, NotApplicable
 
-__all__ = ["LOSSES", "FlipLaw", "Loss", "make_loss"]
+__all__ = ["LOSSES", "FlipLaw", "Loss", "flip_law", "make_loss"]
 
 Array = NDArray[np.float64]
 
@@ -157,3 +157,9 @@ class FlipLaw:
         """Var(d2l/df2)/alpha^2 at c: how much the curvature of a draw varies with its label."""
         right, wrong = self.curvatures
         return ((1 - self.flip) * right**2 + self.flip * wrong**2) / self.alpha**2 - 1
+
+
+@lru_cache(maxsize=64)
+def flip_law(loss: Loss, flip: float) -> FlipLaw:
+    """The one `FlipLaw` of a loss and a probability: its minimum is searched for once."""
+    return FlipLaw(loss, flip)
