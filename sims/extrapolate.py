@@ -140,3 +140,13 @@ def _fit_probability(strengths: Array, means: Array, joint: Array, weights: Arra
     kept = eigenvalues[eigenvalues > 1e-10 * max(float(eigenvalues.max(initial=0.0)), 1e-300)]
     statistic = float(np.sum((residuals / scales[:, None]) ** 2))
     return weighted_chi2_tail(statistic, kept) if kept.size and len(strengths) > len(weights) else 1.0
+
+
+def paired_covariance(tables: list[Array], rungs: list[Rung]) -> Array:
+    """Covariance of the means of rungs that have their random numbers in common, shape (J, D, J, D)."""
+    stacked = np.stack(tables, axis=1)
+    size = len(stacked)
+    joint = np.einsum("rja,rkb->jakb", stacked, stacked, optimize=True) / (size - 1) / size
+    for j, rung in enumerate(rungs):
+        joint[j, :, j, :] = rung.covariance  # with the resolution
+    return joint

@@ -13,15 +13,16 @@ from flatmin.theory import Algorithm, Model
 from numpy.typing import NDArray
 
 from .ensemble import Ensemble
-from .extrapolate import Estimate, Rung, extrapolate
+from .extrapolate import Estimate, Rung, extrapolate, paired_covariance
 from .kernel import Kernel
+from .measured import Measured
 from .measurement import Measurement
 from .plan import TAIL_LIMIT, Pilot, kurtosis, sample_sizes, tail_inflation
 from .progress import Progress
 from .sampler import Sampler
 from .strengths import smallest_reachable
 
-__all__ = ["Ladder", "Measured"]
+__all__ = ["Ladder"]
 
 Array = NDArray[np.float64]
 
@@ -42,34 +43,6 @@ _MISFITS = 10.0
 _LARGEST_TRUNCATION = 0.4
 # How often the strengths are lowered.
 _ATTEMPTS = 4
-
-
-@dataclass(frozen=True)
-class Measured:
-    """The outcome of a measurement.
-
-    Attributes
-    ----------
-    estimate : Estimate or None
-        At the study's own noise strength; None when nothing could be measured.
-    residual : float
-        How much the statistic still moved, less its own error; 0 when it has settled.
-    trouble : str
-        Why the data cannot carry a verdict; empty when they can.
-    needed_seconds : float
-        Wall time that the planned sample size takes in all.
-    seconds : float
-        Wall time in which the data that decide were drawn.
-    gain : float or None
-        Variance of a row without control variate over that with it, at the largest strength; None without one.
-    """
-
-    estimate: Estimate | None
-    residual: float
-    trouble: str
-    needed_seconds: float
-    seconds: float
-    gain: float | None = None
 
 
 @dataclass(frozen=True)
@@ -284,7 +257,7 @@ class Ladder:
             tails = max(tails, kurtosis(centred) / len(table))
             rungs.append(Rung(float(strength), mean, covariance, len(table)))
             tables.append(centred)
-        joint = _joint(tables, rungs) if paired else None
+        joint = paired_covariance(tables, rungs) if paired else None
         estimate, residual = self._in_units(extrapolate(rungs, self.measurement.degree, joint))
         estimate = replace(estimate, widening=tail_inflation(tails, self._goal.level / 2))
         trouble, fits = "", estimate.fit_probability > _LEAST_FIT
@@ -315,13 +288,3 @@ class Ladder:
 
     def _nothing(self, trouble: str, needed: float) -> Measured:
         return Measured(None, 0.0, trouble, needed, self._spent)
-
-
-def _joint(tables: list[Array], rungs: list[Rung]) -> Array:
-    """Covariance of the means of rungs that have their random numbers in common, shape (J, D, J, D)."""
-    stacked = np.stack(tables, axis=1)
-    size = len(stacked)
-    joint = np.einsum("rja,rkb->jakb", stacked, stacked, optimize=True) / (size - 1) / size
-    for j, rung in enumerate(rungs):
-        joint[j, :, j, :] = rung.covariance  # with the resolution
-    return joint

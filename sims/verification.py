@@ -9,13 +9,15 @@ from typing import Any
 
 import numpy as np
 from flatmin.theory import Algorithm, Claim, InvalidInput, Model, RunOptions
-from flatmin.theory.prediction import Prediction, Rival, predict, rival_names
+from flatmin.theory.prediction import Prediction, predict
+from flatmin.theory.rivals import Rival, rival_names
 from numpy.typing import NDArray
 
 from .decide import Comparison, VerdictName, compare
 from .kernel import Kernel
-from .ladder import Ladder, Measured
+from .ladder import Ladder
 from .measure import measurement
+from .measured import Measured
 from .progress import Progress, Silent
 from .results import RivalVerdict, Verdict
 

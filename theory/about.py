@@ -59,6 +59,11 @@ class About:
         if not isinstance(self.quick, bool):
             raise InvalidInput("about.quick", f"={self.quick!r} must be true or false")
 
+    @property
+    def place(self) -> str:
+        """Theorem and section, as far as they are given."""
+        return ", ".join(p for p in (self.theorem, f"Section {self.section}" if self.section else "") if p)
+
     def in_section(self, wanted: str) -> bool:
         """Whether it is of the paper's section `wanted`, or of a part of it: 3 holds 3.2, not 31."""
         return bool(self.section) and (self.section == wanted or self.section.startswith(f"{wanted}."))

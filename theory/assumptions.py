@@ -16,6 +16,7 @@ from .geometry import LocalGeometry
 from .model import Model
 from .noise import GradientNoise
 from .rules import SGD, HeavyBall
+from .slow import learning_rate_rule
 
 __all__ = ["Assumption", "failed_assumption", "point_assumptions"]
 
@@ -96,11 +97,9 @@ def _learning_rate(algorithm: Algorithm, theory: Derived, locals_: Sequence[Loca
     if not isinstance(algorithm.update_rule, (SGD, HeavyBall)):
         value = max(theory.contraction(g) for g in locals_)
         return Assumption("learning rate", value < 1, value, "the spectral radius of the update must be below 1")
-    product = max(algorithm.lr * float(g.curvatures.max(initial=0.0)) for g in locals_)
-    factor, where = 2 * (1 + algorithm.beta), "2(1+beta)/h_max" if algorithm.beta else "2/h_max"
-    limit = factor * algorithm.lr / max(product, 1e-300)
-    rule = f"algorithm.lr={algorithm.lr:g} must be below {where}={limit:.4g}"
-    return Assumption("learning rate", product < factor, product, rule)
+    largest = max(float(g.curvatures.max(initial=0.0)) for g in locals_)
+    product, limit = algorithm.lr * largest, 2 * (1 + algorithm.beta)
+    return Assumption("learning rate", product < limit, product, learning_rate_rule(algorithm.lr, largest, limit))
 
 
 def _rank_ratio(model: Model, local: LocalGeometry) -> float:

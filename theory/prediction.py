@@ -19,47 +19,20 @@ from .errors import NotApplicable
 from .flow import SlowFlow, StationaryPoint
 from .geometry import LocalGeometry, nearest_zero_loss_point
 from .model import Model
-from .noise import FlippedLabels, GradientNoise, LabelFlip
+from .rivals import Rival, candidates
 from .rules import SGD, HeavyBall
-from .slow import Paper, PlainRegularizer, SlowTheory, SmallLearningRate, UnscaledRegularizer
+from .slow import SlowTheory
 from .timescales import Timescales, timescales
 
-__all__ = ["SLOW_TIMES", "Prediction", "Problem", "Rival", "predict", "rival_names"]
+__all__ = ["SLOW_TIMES", "Prediction", "Problem", "predict"]
 
 Array = NDArray[np.float64]
-
-# Who else predicts a statistic; a claim's own theory is no rival of it.
-_RIVALS = ("derived", "paper", "small-lr", "lambda x 2", "stays at start")
-_OF_MOMENTUM = ("plain R", "no factor (1+beta)", "lambda without 1/(1-beta)")
-_OF_FLIPS = ("lambda without alpha",)
 
 # Where a trajectory is compared, in slow time eta lambda k: one unit in all.
 SLOW_TIMES = np.arange(1, 9) / 8
 
 # Below this fraction of the natural scale a prediction counts as zero: a relative error of it would mean nothing.
 _ZERO = 1e-6
-
-
-@dataclass(frozen=True)
-class Rival:
-    """Another prediction of the same statistic.
-
-    Attributes
-    ----------
-    theory : str
-    value : ndarray or None
-        None when it is not applicable; `reason` says why.
-    scale : float
-        What its relative error is relative to, as for a claim of its own.
-    distance : float
-        Of the claim's prediction, along or across the rival's, whichever is more, over the smaller of the two scales.
-    """
-
-    theory: str
-    value: Array | None
-    scale: float
-    distance: float
-    reason: str = ""
 
 
 @dataclass(frozen=True)
@@ -120,16 +93,6 @@ class Prediction:
     def failed(self) -> Assumption | None:
         """The first assumption that does not hold."""
         return next((a for a in self.assumptions if not a.holds), None)
-
-
-def rival_names(algorithm: Algorithm) -> tuple[str, ...]:
-    """Who is held against the data of a claim, its own theory included."""
-    names: tuple[str, ...] = _RIVALS
-    if isinstance(algorithm.update_rule, HeavyBall) and not isinstance(algorithm.noise, GradientNoise):
-        names += _OF_MOMENTUM
-    if isinstance(algorithm.noise, (LabelFlip, FlippedLabels)):
-        names += _OF_FLIPS
-    return names
 
 
 def predict(model: Model, algorithm: Algorithm, claim: Claim, start: Array) -> Prediction:
@@ -299,25 +262,13 @@ class _Case:
         return 1.0, 0.0
 
     def _rivals(self, value: Array, scale: float) -> tuple[Rival, ...]:
-        model, algorithm = self.model, self.algorithm
-        candidates: list[tuple[str, Callable[[], Array]]] = []
-        equal = algorithm.homoscedastic(model)
-        theories: list[type[SlowTheory]] = [Derived, Paper, SmallLearningRate]
-        names = rival_names(algorithm)
-        theories += [t for t in (PlainRegularizer, UnscaledRegularizer) if t.name in names]
-        for theory in theories:
-            if theory.name != self.theory.name and (equal or not theory.needs_equal_sigma):
-                candidates.append((theory.name, lambda t=theory: self.value(t(model, algorithm))))  # type: ignore[misc]
-        factors = {"lambda without 1/(1-beta)": 1 - algorithm.beta}
-        if isinstance(algorithm.noise, FlippedLabels):
-            factors["lambda without alpha"] = algorithm.noise.alpha
-        for name, factor in factors.items():
-            if name in names and factor != 1:
-                candidates.append((name, lambda s=factor: self.value(self.theory, speed=s)))  # type: ignore[misc]
-        candidates.append(("lambda x 2", lambda: self.value(self.theory, speed=2.0)))
-        candidates.append(("stays at start", lambda: self._stays(value)))
+        computed: list[tuple[str, Callable[[], Array]]] = [
+            (name, lambda m=make, s=speed: self.value(m(), speed=s))  # type: ignore[misc]
+            for name, make, speed in candidates(self.model, self.algorithm, self.theory)
+        ]
+        computed.append(("stays at start", lambda: self._stays(value)))
         rivals = []
-        for name, compute in candidates:
+        for name, compute in computed:
             try:
                 other = compute()
             except NotApplicable as error:

@@ -29,6 +29,7 @@ __all__ = [
     "SmallLearningRate",
     "UnscaledRegularizer",
     "gradient_covariance",
+    "learning_rate_rule",
     "require_stable",
 ]
 
@@ -53,6 +54,11 @@ class SlowTheory(ABC):
         self.algorithm = algorithm
         self.lr = algorithm.lr
         self.rate = algorithm.slow_rate(model.d)
+
+    @property
+    def step(self) -> float:
+        """What stands for eta in R, and in its limit 2/h_max: eta/(1+beta)."""
+        return self.lr / (1 + self.algorithm.beta)
 
     @cached_property
     def strength(self) -> float:
@@ -114,8 +120,6 @@ class Paper(SlowTheory):
         super().__init__(model, algorithm)
         if not isinstance(algorithm.update_rule, (SGD, HeavyBall)):
             raise NotApplicable("update rule", f"the paper has no theorem for {algorithm.update_rule}")
-        # What stands for eta in R.
-        self.step = self.lr / (1 + algorithm.beta)
 
     def covariance(self, local: LocalGeometry) -> Array:
         """S, shape (d, d)."""
@@ -139,9 +143,10 @@ class PlainRegularizer(Paper):
 
     name = "plain R"
 
-    def __init__(self, model: Model, algorithm: Algorithm) -> None:
-        super().__init__(model, algorithm)
-        self.step = self.lr
+    @property
+    def step(self) -> float:
+        """Eta itself."""
+        return self.lr
 
 
 class UnscaledRegularizer(Paper):
@@ -206,11 +211,16 @@ def require_stable(theory: SlowTheory, local: LocalGeometry) -> None:
     """Raise `NotApplicable` beyond the limit of the learning rate, or where the Jacobian loses its rank."""
     largest = float(local.curvatures.max(initial=0.0))
     # The heavy ball's limit; other rules have their own, which averaging finds.
-    limit = 2 * theory.lr / getattr(theory, "step", theory.lr / (1 + theory.algorithm.beta))
+    limit = 2 * theory.lr / theory.step
     if isinstance(theory.algorithm.update_rule, (SGD, HeavyBall)) and theory.lr * largest >= limit:
-        where = "2/h_max" if limit == 2 else "2(1+beta)/h_max"
-        raise NotApplicable("learning rate", f"algorithm.lr={theory.lr:g} must be below {where}={limit / largest:.4g}")
+        raise NotApplicable("learning rate", learning_rate_rule(theory.lr, largest, limit))
     # Slower than this a direction does not relax in any run: Gamma is about to lose its normal direction.
     slowest = theory.lr * float(local.curvatures.min(initial=np.inf))
     if slowest < 1e-9:
         raise NotApplicable("rank of the Jacobian", f"lr*h_min={slowest:.3g}: the Jacobian loses its rank")
+
+
+def learning_rate_rule(lr: float, largest: float, limit: float) -> str:
+    """The rule lr h_max < limit in words: 2, or 2 (1+beta) with momentum."""
+    where = "2/h_max" if limit == 2 else "2(1+beta)/h_max"
+    return f"algorithm.lr={lr:g} must be below {where}={limit * lr / max(lr * largest, 1e-300):.4g}"

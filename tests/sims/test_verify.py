@@ -9,8 +9,9 @@ import pytest
 import sympy as sp
 from flatmin.sims import verify
 from flatmin.sims import verify as verify_function
-from flatmin.sims.ladder import Ladder, Measured
+from flatmin.sims.ladder import Ladder
 from flatmin.sims.measure import measurement
+from flatmin.sims.measured import Measured
 from flatmin.sims.random import claim_key
 from flatmin.sims.sampler import Sampler
 from flatmin.theory import Algorithm, Claim, InvalidInput, LabelNoise, Model
