@@ -53,8 +53,7 @@ def _heading(name: str, study: Study | None) -> Text:
     if study is None:
         return text
     about = study.about
-    place = ", ".join(p for p in (about.theorem, f"Section {about.section}" if about.section else "") if p)
-    for part in (place, about.statement, repr(study.model)):
+    for part in (about.place, about.statement, repr(study.model)):
         text.append(f"\n{part}" if part else "", style="not bold")
     return text
 

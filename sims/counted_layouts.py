@@ -6,18 +6,13 @@ Upper-case words in angle brackets are filled in by `counted_codegen`. The passe
 
 from __future__ import annotations
 
+from .layouts import SCATTER
+
 __all__ = ["COUNTS", "DRAW_FLIPS", "DRAW_KICKS", "DRAW_LABELS", "NOISELESS", "RUN", "SCALAR_INDEXED", "SCALAR_UNROLLED"]
 
-COUNTS = '''\
-@called
-def scatter(count, noise, index, eps):
-    """Add one draw of each replica to the rows of the sample that it drew."""
-    for k in range(LANES):
-        row = index[k] * np.uint64(LANES) + np.uint64(k)
-        count[row] += 1.0
-        noise[row] += eps[k]
-
-
+COUNTS = (
+    SCATTER
+    + '''\
 @called
 def without_replacement(words, order, count, noise, index, eps, none, batch):
     """Count the draws of a batch without replacement."""
@@ -26,6 +21,7 @@ def without_replacement(words, order, count, noise, index, eps, none, batch):
         draw(words, order, index, eps, none, b, WITHOUT_REPLACEMENT, RADEMACHER)
         scatter(count, noise, index, eps)
 '''
+)
 
 RUN = (
     COUNTS

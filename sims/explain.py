@@ -52,9 +52,7 @@ def explained(study: Study) -> str:
 
 
 def _place(study: Study) -> str:
-    about = study.about
-    where = ", ".join(p for p in (about.theorem, f"Section {about.section}" if about.section else "") if p)
-    return f"{where}: " if where else ""
+    return f"{study.about.place}: " if study.about.place else ""
 
 
 def _noise(study: Study) -> str:

@@ -120,7 +120,7 @@ class Form:
     def counted(self, model: Model) -> bool:
         """Whether a step goes over all samples, with how often each was drawn and its noise."""
         square = model.loss_name == "square"
-        return self.noise != "label" or not square or not _shape(self.rule, model.d)[0]
+        return self.noise != "label" or not square or not self.linear(model.d)
 
     def linear(self, d: int) -> bool:
         """Whether the rule is linear in the gradient at theta."""

@@ -54,7 +54,7 @@ class Names:
         form = form or Form()
         self.taken: set[str] = set()
         # What is printed here comes first, so that it has these names; the rest gives way.
-        self.rate, self.batch, self.target = (self.new(s) for s in ("rate", "batch", "target"))
+        self.rate, self.target = (self.new(s) for s in ("rate", "target"))
         self.arrays = [self.new(s) for s in ("count", "noise")] + [self.target]
         together = len(model.prediction) == model.n or not form.linear(model.d)
         n = model.n if together else 0

@@ -6,7 +6,7 @@ disappears. With <RAW> a step also adds the moments of theta before it to rows o
 
 from __future__ import annotations
 
-__all__ = ["INDEXED", "INDEXED_NOISELESS", "SIGNS", "UNROLLED", "UNROLLED_NOISELESS", "UNROLLED_SCRATCH"]
+__all__ = ["INDEXED", "INDEXED_NOISELESS", "SCATTER", "SIGNS", "UNROLLED", "UNROLLED_NOISELESS", "UNROLLED_SCRATCH"]
 
 # One sample's formulas, evaluated for the sample that each replica drew.
 INDEXED = '''\
@@ -124,7 +124,7 @@ def run(theta, words, order, status, scratch<SUMS>, step, stop, x, y, sigma, rat
 '''
 
 # A batch as counts and sums of noise, whatever takes the step with them.
-UNROLLED_SCRATCH = '''\
+SCATTER = '''\
 @called
 def scatter(count, noise, index, eps):
     """Add one draw of each replica to the rows of the sample that it drew."""
@@ -134,6 +134,11 @@ def scatter(count, noise, index, eps):
         noise[row] += eps[k]
 
 
+'''
+
+UNROLLED_SCRATCH = (
+    SCATTER
+    + '''\
 @allocating
 def make_scratch(x, y):
     """Count and label noise, one row per sample, index and noise of one draw, and targets with their noise."""
@@ -143,6 +148,7 @@ def make_scratch(x, y):
 
 
 '''
+)
 
 # All samples' formulas in one expression; a batch is a count and a sum of label noise for each sample.
 UNROLLED = (

@@ -28,16 +28,21 @@ each sample the rows of its F.
 
 _LINEAR = '''\
 @called
-def add_same(z, t, change, residual, noise, i, g, second, r, m):
-    """Add what the same sample i contributes in every replica."""
+def add_slope(z, residual, i, g, r):
+    """Add g_i . z to the residual of sample i in every replica."""
     hot()
     lanes = np.uint64(LANES)
-    for k in range(LANES):
-        residual[k] = -noise[k]
     for c in range(r):
         row, weight = np.uint64(c) * lanes, g[np.uint64(i * r + c)]
         for k in range(LANES):
             residual[k] += weight * z[row + np.uint64(k)]
+
+
+@called
+def push(z, t, change, residual, i, g, second, r, m):
+    """Add what the residual of sample i moves: residual g_i, and residual F_i z along Gamma."""
+    hot()
+    lanes = np.uint64(LANES)
     for c in range(r):
         row, weight = np.uint64(c) * lanes, g[np.uint64(i * r + c)]
         for k in range(LANES):
@@ -46,6 +51,16 @@ def add_same(z, t, change, residual, noise, i, g, second, r, m):
             to, weight = np.uint64(a) * lanes, second[np.uint64((i * m + a) * r + c)]
             for k in range(LANES):
                 t[to + np.uint64(k)] += weight * residual[k] * z[row + np.uint64(k)]
+
+
+@called
+def add_same(z, t, change, residual, noise, i, g, second, r, m):
+    """Add what the same sample i contributes in every replica."""
+    hot()
+    for k in range(LANES):
+        residual[k] = -noise[k]
+    add_slope(z, residual, i, g, r)
+    push(z, t, change, residual, i, g, second, r, m)
 
 
 @called
@@ -77,22 +92,12 @@ def add_counted(y, t, change, residual, count, noise, i, g, second, r, m, force,
     at = np.uint64(i) * lanes
     for k in range(LANES):
         residual[k] = 0.0
-    for c in range(r):
-        row, weight = np.uint64(c) * lanes, g[np.uint64(i * r + c)]
-        for k in range(LANES):
-            residual[k] += weight * y[row + np.uint64(k)]
+    add_slope(y, residual, i, g, r)
     mean, before, more = flip[0], flip[1], flip[2]
     for k in range(LANES):
         drawn, flips = count[at + np.uint64(k)], noise[at + np.uint64(k)]
         residual[k] = (drawn * before + flips * more) * residual[k] + (flips - mean * drawn) * force
-    for c in range(r):
-        row, weight = np.uint64(c) * lanes, g[np.uint64(i * r + c)]
-        for k in range(LANES):
-            change[row + np.uint64(k)] += weight * residual[k]
-        for a in range(m):
-            to, weight = np.uint64(a) * lanes, second[np.uint64((i * m + a) * r + c)]
-            for k in range(LANES):
-                t[to + np.uint64(k)] += weight * residual[k] * y[row + np.uint64(k)]
+    push(y, t, change, residual, i, g, second, r, m)
 
 
 @called
