@@ -1,23 +1,67 @@
-"""Which measurement a statistic has."""
+"""How the statistic of a claim is measured: which gauge it has, and which measurement on the ladder."""
 
 from __future__ import annotations
 
-from flatmin.theory.prediction import Problem
+from typing import Protocol
 
+from flatmin.theory import Algorithm, Model
+from flatmin.theory.problem import Problem
+
+from .kernel import Kernel
+from .ladder import Ladder
 from .measure_local import CovarianceMeasurement, DriftMeasurement, NormalOffsetMeasurement
 from .measure_slow import FixedPointMeasurement, TrajectoryMeasurement
+from .measured import Measured
 from .measurement import Measurement
+from .progress import Progress
 
-__all__ = ["measurement"]
+__all__ = ["Gauge", "gauge", "measurement"]
+
+# The statistics that are extrapolated over a ladder of noise strengths.
+_MEASUREMENTS: dict[str, type[Measurement]] = {
+    "drift": DriftMeasurement,
+    "covariance": CovarianceMeasurement,
+    "normal-offset": NormalOffsetMeasurement,
+    "trajectory": TrajectoryMeasurement,
+    "fixed-point": FixedPointMeasurement,
+}
+
+
+class Gauge(Protocol):
+    """Measures one statistic; see `Ladder.run` for the arguments."""
+
+    @property
+    def total_steps(self) -> int:
+        """Replica-steps taken so far."""
+
+    def run(
+        self,
+        half_width: float,
+        level: float,
+        budget: float,
+        *,
+        started: float | None = None,
+        largest: float | None = None,
+        stage: int = 1,
+    ) -> Measured:
+        """Measure with a planned half width of the interval."""
+
+
+def gauge(
+    model: Model, algorithm: Algorithm, problem: Problem, *, seed: int, threads: int | None, progress: Progress
+) -> Gauge:
+    """What measures the statistic of `problem`."""
+    return Ladder(
+        model,
+        algorithm,
+        Kernel.for_algorithm(model, algorithm),
+        measurement(problem, algorithm.slow_rate(model.d)),
+        seed=seed,
+        threads=threads,
+        progress=progress,
+    )
 
 
 def measurement(problem: Problem, rate: float) -> Measurement:
     """The measurement of the statistic `problem.kind`; `rate` is slow time per step over lambda."""
-    kinds: dict[str, type[Measurement]] = {
-        "drift": DriftMeasurement,
-        "covariance": CovarianceMeasurement,
-        "normal-offset": NormalOffsetMeasurement,
-        "trajectory": TrajectoryMeasurement,
-        "fixed-point": FixedPointMeasurement,
-    }
-    return kinds[problem.kind](problem, rate)
+    return _MEASUREMENTS[problem.kind](problem, rate)

@@ -11,7 +11,7 @@ from flatmin.theory.effective import effective
 from flatmin.theory.errors import NotApplicable
 from flatmin.theory.flow import SETTLED
 from flatmin.theory.geometry import retract
-from flatmin.theory.prediction import SLOW_TIMES
+from flatmin.theory.problem import SLOW_TIMES
 from numpy.typing import NDArray
 
 from .control import Control, LinearControl

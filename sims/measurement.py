@@ -11,7 +11,7 @@ from abc import ABC, abstractmethod
 import numpy as np
 from flatmin.theory import Algorithm, Model
 from flatmin.theory.flow import SETTLED
-from flatmin.theory.prediction import Problem
+from flatmin.theory.problem import Problem
 from numpy.typing import NDArray
 
 from .control import Control

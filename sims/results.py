@@ -73,6 +73,8 @@ class Verdict:
     notes : tuple of str
     variance_reduction : float or None
         Variance of one replica's statistic without the control variate over that with it; None where there is none.
+    labels : tuple of str
+        Names of the components of a vector; none where tables show its norm.
     """
 
     claim: Claim
@@ -94,6 +96,7 @@ class Verdict:
     times: Array | None = None
     notes: tuple[str, ...] = ()
     variance_reduction: float | None = None
+    labels: tuple[str, ...] = ()
 
     @property
     def indistinguishable(self) -> tuple[str, ...]:
@@ -109,24 +112,19 @@ class Verdict:
     def __repr__(self) -> str:
         return f"<{self.claim.title}: {self}>"
 
-    @property
-    def _by_name(self) -> bool:
-        # The statistic has one value per parameter.
-        return self.claim.kind in ("fixed-point", "drift")
-
     def _rows(self) -> Iterator[tuple[str, float, float, float]]:
         """Name, predicted, measured and standard error; matrices and paths by their norms."""
         if self.predicted is None or self.measured is None or self.standard_error is None:
             return
-        if self._by_name:
-            yield from zip(self.parameters, self.predicted, self.measured, self.standard_error)
+        if self.labels:
+            yield from zip(self.labels, self.predicted, self.measured, self.standard_error)
         else:
             p, m, e = (float(np.linalg.norm(v)) for v in (self.predicted, self.measured, self.standard_error))
             yield "norm", p, m, e
 
     def _values(self) -> str:
         rows = list(self._rows())
-        equals = " =" if self._by_name else ""
+        equals = " =" if self.labels else ""
         shown = [
             f"{name}{equals} {p:.5g} predicted, {m:.5g} +- {e:.1g} measured" for name, p, m, e in rows[:_MOST_SHOWN]
         ]
@@ -144,7 +142,7 @@ class Verdict:
         lines = [latex.text(f"{self.claim.title}: {self.verdict}")]
         rows = list(self._rows())
         for name, p, m, e in rows[:_MOST_SHOWN]:
-            left = f"{latex.symbol(name)} =" if self._by_name else latex.text(f"{name} ")
+            left = f"{latex.symbol(name)} =" if self.labels else latex.text(f"{name} ")
             measured = rf"{latex.number(m)} \pm {latex.number(e, '.1g')}"
             lines.append(rf"{left} {latex.number(p)} \text{{ predicted}},\; {measured} \text{{ measured}}")
         if len(rows) > _MOST_SHOWN:

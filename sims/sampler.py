@@ -129,7 +129,7 @@ class Sampler:
             self.progress.phase(str(key[0]), float(steps[-1]) * replicas)
         # Keyed by claim and strength, so that the numbers do not depend on what else runs, or when.
         words = (
-            claim_key(measurement.problem.kind),
+            claim_key(measurement.problem.statistic),
             self.stage,
             *(claim_key(k) if isinstance(k, str) else k for k in key),
         )

@@ -9,14 +9,12 @@ from typing import Any
 
 import numpy as np
 from flatmin.theory import Algorithm, Claim, InvalidInput, Model, RunOptions
-from flatmin.theory.prediction import Prediction, predict
-from flatmin.theory.rivals import Rival, rival_names
+from flatmin.theory.prediction import STATEMENTS, Prediction, predict
+from flatmin.theory.rivals import Rival
 from numpy.typing import NDArray
 
 from .decide import Comparison, VerdictName, compare
-from .kernel import Kernel
-from .ladder import Ladder
-from .measure import measurement
+from .measure import Gauge, gauge
 from .measured import Measured
 from .progress import Progress, Silent
 from .results import RivalVerdict, Verdict
@@ -122,11 +120,10 @@ class _Study:
 
     def verdicts(self) -> Iterator[Verdict]:
         self.predictions: dict[int, Prediction] = {}
-        self.ladders: dict[str, Ladder] = {}
+        self.gauges: dict[str, Gauge] = {}
         self.measured: dict[str, Measured] = {}
         # Every comparison with data is a verdict that could be wrong, at every stage.
-        names = rival_names(self.algorithm)
-        asked = sum(1 + sum(name != claim.theory for name in names) for claim in self.claims)
+        asked = sum(1 + STATEMENTS[claim.kind].rival_count(claim, self.algorithm) for claim in self.claims)
         self.level = (1 - self.options.confidence) / asked / self.studies / _STAGES
         for index, claim in enumerate(self.claims):
             self.progress.claim(claim.title, index, len(self.claims))
@@ -144,24 +141,24 @@ class _Study:
 
     def _measure(self, prediction: Prediction, started: float) -> Measured:
         """Claims about the same statistic share its data; the most demanding one sets the sample size."""
-        kind = prediction.claim.kind
-        if kind not in self.measured:
+        statistic = prediction.claim.statistic
+        if statistic not in self.measured:
             assert prediction.problem is not None
-            alike = [self._prediction(i) for i, claim in enumerate(self.claims) if claim.kind == kind]
+            alike = [self._prediction(i) for i, claim in enumerate(self.claims) if claim.statistic == statistic]
             self.progress.phase("compiling", 0)
-            self.ladders[kind] = Ladder(
+            self.gauges[statistic] = gauge(
                 self.model,
                 self.algorithm,
-                Kernel.for_algorithm(self.model, self.algorithm),
-                measurement(prediction.problem, self.algorithm.slow_rate(self.model.d)),
+                prediction.problem,
                 seed=self.options.seed,
                 threads=self.threads,
                 progress=self.progress,
             )
             scale = min(p.scale for p in alike if p.value is not None)
             half_width = _PLANNED_WIDTH * self.options.margin * scale
-            self.measured[kind] = self.ladders[kind].run(half_width, self.level, self.options.budget, started=started)
-        return self.measured[kind]
+            run = self.gauges[statistic].run
+            self.measured[statistic] = run(half_width, self.level, self.options.budget, started=started)
+        return self.measured[statistic]
 
     def _again(
         self, prediction: Prediction, first: Measured, comparison: Comparison, started: float, stage: int
@@ -180,7 +177,7 @@ class _Study:
             return first, f"{reason}: the error is too close to it for any budget"
         if stage > _STAGES or spent + needed > options.budget:
             return first, f"{reason}; a budget of about {max(1.3 * (spent + needed), 1.0):.0f} s would decide it"
-        second = self.ladders[prediction.claim.kind].run(
+        second = self.gauges[prediction.claim.statistic].run(
             wanted * scale,
             self.level,
             options.budget,
@@ -240,6 +237,7 @@ class _Study:
             times=prediction.times,
             notes=notes,
             variance_reduction=measured.gain,
+            labels=prediction.labels,
         )
 
     def _blocked(self, prediction: Prediction, measured: Measured) -> str:
@@ -263,18 +261,16 @@ class _Study:
     @property
     def replica_steps(self) -> int:
         """Replica-steps taken so far."""
-        return sum(ladder.total_steps for ladder in self.ladders.values())
+        return sum(one.total_steps for one in self.gauges.values())
 
     def _compare(self, prediction: Prediction, value: Array, scale: float, measured: Measured) -> Comparison:
         """Hold `value`, of the claim or of a rival, against the data."""
         assert measured.estimate is not None
-        assert prediction.problem is not None
-        from_start = prediction.claim.kind == "fixed-point"
-        origin = prediction.problem.start if from_start else np.zeros(value.size)
+        assert prediction.origin is not None
         return compare(
             value.reshape(-1),
             scale,
-            origin,
+            prediction.origin.reshape(-1),
             measured.estimate,
             margin=self.options.margin,
             level=self.level,

@@ -38,6 +38,7 @@ DRIFT = Verdict(
     replica_steps=1000,
     seconds=0.5,
     strengths=(0.1, 0.2),
+    labels=("theta_1", "b"),
 )
 COVARIANCE = replace(
     DRIFT,
@@ -46,6 +47,7 @@ COVARIANCE = replace(
     measured=2 * np.eye(2),
     standard_error=0.1 * np.eye(2),
     verdict="refuted",
+    labels=(),
 )
 NOT_APPLICABLE = replace(
     DRIFT,
@@ -97,7 +99,7 @@ class TestText:
     def test_many_parameters_are_cut(self):
         many = np.arange(1.0, 31.0)
         names = tuple(f"p{i}" for i in range(30))
-        verdict = replace(DRIFT, parameters=names, predicted=many, measured=many, standard_error=many)
+        verdict = replace(DRIFT, labels=names, predicted=many, measured=many, standard_error=many)
         assert "p11 =" in str(verdict)
         assert "p12 =" not in str(verdict)
         assert "and 18 more" in str(verdict)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import Any, Literal, get_args
 
 import sympy as sp
@@ -11,12 +12,12 @@ import sympy as sp
 from .checks import real_number
 from .errors import InvalidInput
 from .model import Model
+from .settings import SETTINGS, statistic
 
-__all__ = ["CONJECTURE_NAMES", "KINDS", "THEORIES", "Claim", "Kind", "RunOptions", "TheoryName"]
+__all__ = ["CONJECTURE_NAMES", "KINDS", "THEORIES", "Claim", "RunOptions", "TheoryName"]
 
-Kind = Literal["fixed-point", "drift", "covariance", "trajectory"]
 TheoryName = Literal["derived", "paper", "small-lr", "conjecture"]
-KINDS: tuple[Kind, ...] = get_args(Kind)
+KINDS: tuple[str, ...] = tuple(SETTINGS)
 THEORIES: tuple[TheoryName, ...] = get_args(TheoryName)
 
 # What a conjecture may use beside the parameters: learning rate, standard deviation of the label noise (root
@@ -30,8 +31,8 @@ class Claim:
 
     Parameters
     ----------
-    kind : {"fixed-point", "drift", "covariance", "trajectory"}
-        The statistic that is predicted and measured.
+    kind : str
+        The statistic that is predicted and measured, one of `KINDS`.
     theory : {"derived", "paper", "small-lr", "conjecture"}
         Who predicts it.
     name : str, optional
@@ -42,18 +43,27 @@ class Claim:
         Conjecture: lambda, in `CONJECTURE_NAMES`; the paper's eta sigma^2/B by default.
     covariance : sympy.Matrix, optional
         Conjecture: S(theta), d x d; may use `CONJECTURE_NAMES` and `lam`.
+    settings : mapping, optional
+        What the kind takes beside its theory, by name; see `flatmin.theory.settings.SETTINGS`.
+
+    Raises
+    ------
+    InvalidInput
+        When a value breaks a rule.
     """
 
-    kind: Kind
+    kind: str
     theory: TheoryName = "derived"
     name: str = ""
     regularizer: sp.Expr | None = None
     strength: sp.Expr | None = None
     covariance: sp.ImmutableMatrix | None = None
+    settings: Mapping[str, Any] = field(default_factory=dict, hash=False)
 
     def __post_init__(self) -> None:
         if self.kind not in KINDS:
             raise InvalidInput("claim.kind", f"={self.kind!r} must be one of {list(KINDS)}")
+        object.__setattr__(self, "settings", MappingProxyType(self._checked_settings()))
         if self.theory not in THEORIES:
             raise InvalidInput("claim.theory", f"={self.theory!r} must be one of {list(THEORIES)}")
         own = {k: getattr(self, k) for k in ("regularizer", "strength", "covariance")}
@@ -74,6 +84,25 @@ class Claim:
             object.__setattr__(self, "strength", sp.sympify(self.strength, strict=True))
         if self.covariance is not None:
             object.__setattr__(self, "covariance", sp.ImmutableMatrix(self.covariance))
+
+    def _checked_settings(self) -> dict[str, Any]:
+        known = SETTINGS[self.kind]
+        for name in self.settings:
+            if name not in known:
+                taken = f"it takes {list(known)}" if known else "it takes none"
+                raise InvalidInput(f"claim.{name}", f" is not for kind={self.kind!r}; {taken}")
+        values = {}
+        for name, setting in known.items():
+            value = self.settings.get(name, setting.default)
+            if value is None:
+                raise InvalidInput(f"claim.{name}", f" is missing; kind={self.kind!r} needs it")
+            values[name] = setting.check(f"claim.{name}", value)
+        return values
+
+    @property
+    def statistic(self) -> str:
+        """Kind and settings in a line: claims that share it share their data."""
+        return statistic(self.kind, self.settings)
 
     @property
     def title(self) -> str:

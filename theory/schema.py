@@ -6,10 +6,11 @@ import difflib
 from collections.abc import Sequence
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, create_model
 
 from .claim import RunOptions
 from .errors import InvalidInput
+from .settings import SETTING_NAMES
 from .syntax import quote
 
 __all__ = ["AlgorithmTable", "ClaimTable", "NoiseTable", "StudyTable", "checked", "short"]
@@ -61,7 +62,7 @@ class _RunTable(_Table):
     seed: Any = RunOptions.seed
 
 
-class ClaimTable(_Table):
+class _ClaimTable(_Table):
     """One `[[claim]]`; its values are checked by `Claim`."""
 
     kind: Any
@@ -70,6 +71,11 @@ class ClaimTable(_Table):
     regularizer: str | None = None
     strength: str | None = None
     covariance: list[list[str]] | None = None
+
+
+# With the settings of all kinds: which kind takes which is checked by `Claim`.
+_SETTINGS: dict[str, Any] = dict.fromkeys(SETTING_NAMES, (Any, None))
+ClaimTable: Any = create_model("ClaimTable", __base__=_ClaimTable, **_SETTINGS)
 
 
 class AboutTable(_Table):

@@ -27,6 +27,7 @@ from .files import read_table, read_text
 from .model import Model
 from .noise import GradientNoise, LabelFlip, LabelNoise, Noise
 from .schema import AlgorithmTable, ClaimTable, NoiseTable, StudyTable, checked, short
+from .settings import SETTING_NAMES
 from .syntax import quote
 
 __all__ = ["Study", "read_study"]
@@ -193,6 +194,7 @@ def _claim(table: ClaimTable, parameters: Mapping[str, sp.Symbol]) -> Claim:
         None
         if covariance is None
         else _matrix("claim.covariance", covariance, {**names, "lam": sp.Symbol("lam", real=True)}),
+        {name: value for name in SETTING_NAMES if (value := getattr(table, name)) is not None},
     )
 
 

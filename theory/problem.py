@@ -1,0 +1,97 @@
+"""`Problem`: a statistic that is to be measured; `Prediction`: what a claim's theory says about it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .assumptions import Assumption
+from .claim import Claim
+from .rivals import Rival
+from .settings import statistic
+from .timescales import Timescales
+
+__all__ = ["SLOW_TIMES", "Prediction", "Problem"]
+
+Array = NDArray[np.float64]
+
+# Where a trajectory is compared, in slow time eta lambda k: one unit in all.
+SLOW_TIMES = np.arange(1, 9) / 8
+
+
+@dataclass(frozen=True)
+class Problem:
+    """A statistic that is to be measured: everything that a measurement may know.
+
+    Attributes
+    ----------
+    kind : str
+    start : ndarray, shape (d,)
+        The zero-loss point nearest to the study's start.
+    tangent : ndarray, shape (d, d - rank)
+        Tangent basis there.
+    scales : Timescales
+    horizon : float
+        Slow time: one unit for a trajectory; until the flow has settled for a fixed point.
+    relaxation : float
+        Slow time in which the slow motion forgets; for a fixed point.
+    settings : mapping
+        Of the claim.
+    """
+
+    kind: str
+    start: Array
+    tangent: Array
+    scales: Timescales
+    horizon: float = 0.0
+    relaxation: float = 0.0
+    settings: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def statistic(self) -> str:
+        """Kind and settings in a line: its random numbers are keyed by it."""
+        return statistic(self.kind, self.settings)
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """What a claim predicts.
+
+    Attributes
+    ----------
+    claim : Claim
+    value : ndarray or None
+        In the shape of the statistic, at the study's own noise strength; None when not applicable.
+    scale : float
+        What a relative error is relative to.
+    assumptions : tuple of Assumption
+    rivals : tuple of Rival
+    problem : Problem or None
+    origin : ndarray or None
+        In the shape of the statistic: the predicted direction is that from here to `value`; None when not applicable.
+    times : ndarray or None
+        Trajectory: steps at the study's own strength.
+    notes : tuple of str
+    labels : tuple of str
+        Names of the components of a vector; none where tables show its norm.
+    """
+
+    claim: Claim
+    value: Array | None
+    scale: float
+    assumptions: tuple[Assumption, ...]
+    rivals: tuple[Rival, ...] = ()
+    problem: Problem | None = None
+    origin: Array | None = None
+    times: Array | None = None
+    notes: tuple[str, ...] = ()
+    labels: tuple[str, ...] = ()
+
+    @property
+    def failed(self) -> Assumption | None:
+        """The first assumption that does not hold."""
+        return next((a for a in self.assumptions if not a.holds), None)

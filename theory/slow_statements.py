@@ -1,0 +1,117 @@
+"""Claims about slow times of order one: the path of the ensemble, and where it settles."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .assumptions import Assumption
+from .basins import stationary_points_on_curve
+from .errors import NotApplicable
+from .flow import SlowFlow, StationaryPoint
+from .problem import SLOW_TIMES
+from .slow import SlowTheory
+from .statement import ZERO, Statement
+
+__all__ = ["FixedPointStatement", "TrajectoryStatement"]
+
+Array = NDArray[np.float64]
+
+
+class TrajectoryStatement(Statement):
+    """The mean path at `SLOW_TIMES`, shape (8, d)."""
+
+    def value(self, theory: SlowTheory, speed: float = 1.0, own: bool = False) -> Array:
+        """See `Statement`."""
+        return SlowFlow(theory).path(self.theta, speed * SLOW_TIMES)
+
+    def visited(self) -> tuple[Array, float, float]:
+        """See `Statement`."""
+        return np.vstack([self.theta[None], SlowFlow(self.derived).path(self.theta, SLOW_TIMES)]), 1.0, 1.0
+
+    def times(self) -> Array:
+        """See `Statement`."""
+        return SLOW_TIMES / (self.theory.rate * self.theory.strength)
+
+    def stays(self, value: Array) -> Array:
+        """The start, at every time."""
+        return np.broadcast_to(self.theta, value.shape)
+
+
+class FixedPointStatement(Statement):
+    """Where the ensemble settles, shape (d,)."""
+
+    def __init__(self, *case: Any) -> None:
+        super().__init__(*case)
+        self._ends: dict[str, StationaryPoint] = {}
+
+    def value(self, theory: SlowTheory, speed: float = 1.0, own: bool = False) -> Array:
+        """See `Statement`."""
+        point = self._end(theory)
+        if own or point.stability == "unstable":
+            self._stability(point.rates, point.stability, own)
+        if own and self.local.tangent.shape[1] == 1:
+            self._count_basins(SlowFlow(theory))
+        return point.theta
+
+    def visited(self) -> tuple[Array, float, float]:
+        """See `Statement`."""
+        point = self._end(self.derived)
+        if point.stability == "unstable":
+            self._stability(point.rates, point.stability, own=False)
+        rate = point.relaxation_rate
+        relaxation = 1.0 / rate if np.isfinite(rate) else 1.0
+        # Ten relaxation times when the start is the end already: the ensemble must still spread.
+        horizon = max(point.settling_time, 10 * relaxation)
+        times = horizon * np.array([0.0, 0.02, 0.05, 0.1, 0.2, 0.4, 1.0])
+        return np.vstack([SlowFlow(self.derived).path(self.theta, times), point.theta]), horizon, relaxation
+
+    def origin(self, value: Array) -> Array:
+        """The start."""
+        return self.theta
+
+    def labels(self) -> tuple[str, ...]:
+        """The parameters."""
+        return self.parameter_names()
+
+    def scale(self, value: Array) -> tuple[float, str]:
+        """The way from the start to it."""
+        distance, size = float(np.linalg.norm(value - self.theta)), float(np.linalg.norm(value))
+        if distance > ZERO * (1 + size):
+            return distance, ""
+        return size if size > 0 else 1.0, "the start is the prediction; the error is relative to its norm"
+
+    def stays(self, value: Array) -> Array:
+        """The start."""
+        return self.theta
+
+    def scale_of_staying(self, other: Array, scale: float) -> float:
+        """The way of the claim."""
+        return scale
+
+    def _end(self, theory: SlowTheory) -> StationaryPoint:
+        """Where the flow of `theory` ends; followed once, also where a claim, a rival and the horizon ask for it."""
+        if theory.name not in self._ends:
+            self._ends[theory.name] = SlowFlow(theory).stationary_point(self.theta)
+        return self._ends[theory.name]
+
+    def _count_basins(self, flow: SlowFlow) -> None:
+        try:
+            basins = stationary_points_on_curve(flow, self.theta).basins
+        except NotApplicable:
+            # Elsewhere on the curve the theory has no value: that says nothing about the end that was reached.
+            return
+        if basins > 1:
+            self.notes.append(f"the zero-loss curve has {basins} stable points: the end depends on the start")
+
+    def _stability(self, rates: NDArray[np.complex128], stability: str, own: bool) -> None:
+        largest = float(rates.real.max(initial=-np.inf))
+        rule = "no rate of the slow flow at the stationary point may be positive"
+        if not own:
+            raise NotApplicable("stability of the stationary point", rule)
+        value = largest if np.isfinite(largest) else None
+        self.extra.append(Assumption("stability of the stationary point", stability != "unstable", value, rule))
+        if stability == "neutral":
+            self.notes.append("the stationary point is not isolated (a symmetry of the model); the flow selects it")
