@@ -64,6 +64,10 @@ def _claim(text: str) -> str:
     return _with(_CLAIM, text)
 
 
+def _rule(text: str) -> str:
+    return _with("[algorithm.noise]", f"[algorithm.rule]\n{text}\n[algorithm.noise]")
+
+
 HOSTILE_STUDIES: list[tuple[str, str, str]] = [
     # Files that are no study.
     ("empty file", "", "model"),
@@ -157,6 +161,18 @@ HOSTILE_STUDIES: list[tuple[str, str, str]] = [
     ("flip above one half", _with(_NOISE, 'kind = "flip"\nflip = 0.6'), "algorithm.noise.flip"),
     ("flips of targets", _with(_NOISE, 'kind = "flip"\nflip = 0.2'), "data.y"),
     ("unknown noise", _with('kind = "label"', 'kind = "pink"'), "algorithm.noise.kind"),
+    ("rule unknown", _rule('kind = "adam"'), "algorithm.rule.kind"),
+    ("rule lacks its constant", _rule('kind = "nesterov"'), "algorithm.rule.beta"),
+    ("rule with another's constant", _rule('kind = "nesterov"\nbeta = 0.5\nrho = 1.0'), "algorithm.rule.rho"),
+    ("rule with beta one", _rule('kind = "heavy-ball"\nbeta = 1'), "algorithm.rule.beta"),
+    ("diagonal is a number", _rule('kind = "preconditioned"\ndiagonal = 1.0'), "algorithm.rule.diagonal"),
+    ("diagonal of wrong length", _rule('kind = "preconditioned"\ndiagonal = [1.0]'), "algorithm.rule.diagonal"),
+    ("diagonal negative", _rule('kind = "preconditioned"\ndiagonal = [1, 1, -1]'), "algorithm.rule.diagonal"),
+    (
+        "momentum beside a rule",
+        _rule('kind = "sgd"').replace("momentum = 0.0", "momentum = 0.5"),
+        "algorithm.momentum",
+    ),
     # Start.
     ("start lacks one", _with("b = -0.27\n", ""), "start"),
     ("start has one too many", _with("b = -0.27\n", "b = -0.27\nc = 1.0\n"), "start"),

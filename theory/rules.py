@@ -116,8 +116,21 @@ class SGD(UpdateRule):
         return theta - c.lr * gradient(theta), ()
 
 
+class _Momentum(UpdateRule):
+    """A rule with the field `beta`, at least 0 and below 1, and a velocity."""
+
+    beta: float
+    memory = ("velocity",)
+
+    def check(self, d: int) -> None:
+        """See `UpdateRule.check`."""
+        super().check(d)
+        if not 0 <= self.beta < 1:
+            raise InvalidInput("algorithm.rule.beta", f"={self.beta} must be at least 0 and below 1")
+
+
 @dataclass(frozen=True)
-class HeavyBall(UpdateRule):
+class HeavyBall(_Momentum):
     """v <- beta v - lr g(theta); theta <- theta + v.
 
     Parameters
@@ -131,7 +144,6 @@ class HeavyBall(UpdateRule):
     """
 
     beta: float
-    memory = ("velocity",)
 
     def update(self, theta, memory, gradient, c):  # type: ignore[no-untyped-def]
         """See `UpdateRule.update`."""
@@ -140,7 +152,7 @@ class HeavyBall(UpdateRule):
 
 
 @dataclass(frozen=True)
-class Nesterov(UpdateRule):
+class Nesterov(_Momentum):
     """v <- beta v - lr g(theta); theta <- theta + beta v - lr g(theta), theta the point where g is evaluated.
 
     Parameters
@@ -154,7 +166,6 @@ class Nesterov(UpdateRule):
     """
 
     beta: float
-    memory = ("velocity",)
 
     def update(self, theta, memory, gradient, c):  # type: ignore[no-untyped-def]
         """See `UpdateRule.update`."""

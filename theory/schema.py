@@ -13,7 +13,7 @@ from .errors import InvalidInput
 from .settings import SETTING_NAMES
 from .syntax import quote
 
-__all__ = ["AlgorithmTable", "ClaimTable", "NoiseTable", "StudyTable", "checked", "short"]
+__all__ = ["AlgorithmTable", "ClaimTable", "NoiseTable", "RuleTable", "StudyTable", "checked", "short"]
 
 _MAX_MESSAGE = 400
 
@@ -45,6 +45,16 @@ class NoiseTable(_Table):
     strength: Any = None
 
 
+class RuleTable(_Table):
+    """`[algorithm.rule]`."""
+
+    kind: Literal["sgd", "heavy-ball", "nesterov", "weight-decay", "preconditioned", "sharpness-aware"]
+    beta: Any = None
+    ratio: Any = None
+    diagonal: Any = None
+    rho: Any = None
+
+
 class AlgorithmTable(_Table):
     """`[algorithm]`."""
 
@@ -52,6 +62,7 @@ class AlgorithmTable(_Table):
     batch_size: Any
     sampling: Any = "with-replacement"
     momentum: Any = 0.0
+    rule: RuleTable | None = None
     noise: NoiseTable
 
 
@@ -109,6 +120,7 @@ _TABLES: dict[str, type[_Table]] = {
     "data": _DataTable,
     "algorithm": AlgorithmTable,
     "algorithm.noise": NoiseTable,
+    "algorithm.rule": RuleTable,
     "run": _RunTable,
     "claim": ClaimTable,
 }

@@ -9,7 +9,7 @@ import re
 import tomllib
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from os import PathLike
 from pathlib import Path
 from typing import Any, Literal
@@ -20,13 +20,15 @@ from numpy.typing import NDArray
 
 from .about import About
 from .algorithm import Algorithm
+from .checks import real_array, real_number
 from .claim import CONJECTURE_NAMES, Claim, RunOptions
 from .errors import InvalidInput
 from .expressions import declared_symbols, parse_expression
 from .files import read_table, read_text
 from .model import Model
 from .noise import GradientNoise, LabelFlip, LabelNoise, Noise
-from .schema import AlgorithmTable, ClaimTable, NoiseTable, StudyTable, checked, short
+from .rules import SGD, HeavyBall, Nesterov, Preconditioned, SharpnessAware, UpdateRule, WeightDecay
+from .schema import AlgorithmTable, ClaimTable, NoiseTable, RuleTable, StudyTable, checked, short
 from .settings import SETTING_NAMES
 from .syntax import quote
 
@@ -42,6 +44,16 @@ _NOISE_KEYS = {
     "flip": ("flip",),
     "gradient": ("covariance", "strength"),
 }
+_RULES: dict[str, type[UpdateRule]] = {
+    "sgd": SGD,
+    "heavy-ball": HeavyBall,
+    "nesterov": Nesterov,
+    "weight-decay": WeightDecay,
+    "preconditioned": Preconditioned,
+    "sharpness-aware": SharpnessAware,
+}
+# The same of each rule: the fields of its class.
+_RULE_KEYS = {kind: tuple(field.name for field in fields(rule)) for kind, rule in _RULES.items()}  # type: ignore[arg-type]
 
 
 @dataclass(frozen=True, eq=False)
@@ -148,25 +160,45 @@ def _model(folder: Path, table: StudyTable, parameters: Mapping[str, sp.Symbol])
 
 
 def _algorithm(table: AlgorithmTable, parameters: Mapping[str, sp.Symbol]) -> Algorithm:
-    noise = table.noise
-    field = "algorithm.noise"
-    wanted = _NOISE_KEYS[noise.kind]
-    for key in ("sigma", "flip", "covariance", "strength"):
-        given = getattr(noise, key) is not None
-        if given and key not in wanted:
-            raise InvalidInput(f"{field}.{key}", f' is not for kind="{noise.kind}"; remove it')
-        if not given and key in wanted:
-            raise InvalidInput(f"{field}.{key}", f' is missing; kind="{noise.kind}" needs it')
-    return Algorithm(table.lr, table.batch_size, _noise(field, noise, parameters), table.sampling, table.momentum)
+    given = _given("algorithm.noise", table.noise, _NOISE_KEYS)
+    noise = _noise("algorithm.noise", table.noise.kind, given, parameters)
+    rule = None if table.rule is None else _rule("algorithm.rule", table.rule)
+    return Algorithm(table.lr, table.batch_size, noise, table.sampling, table.momentum, rule)
 
 
-def _noise(field: str, table: NoiseTable, parameters: Mapping[str, sp.Symbol]) -> Noise:
-    if table.kind == "flip":
-        return LabelFlip(table.flip)
-    if table.kind == "gradient":
-        return GradientNoise(_matrix(f"{field}.covariance", table.covariance, parameters), table.strength)
-    law: Literal["rademacher", "gaussian"] = "gaussian" if table.kind == "label-gaussian" else "rademacher"
-    return LabelNoise(0.0 if table.kind == "none" else table.sigma, law)
+def _given(field: str, table: NoiseTable | RuleTable, keys: Mapping[str, tuple[str, ...]]) -> dict[str, Any]:
+    """The values of a table with a kind: all that its kind takes, and no others."""
+    wanted, values = keys[table.kind], {}
+    for key in type(table).model_fields:
+        value = getattr(table, key)
+        if key == "kind":
+            continue
+        if value is not None and key not in wanted:
+            raise InvalidInput(f"{field}.{key}", f' is not for kind="{table.kind}"; remove it')
+        if value is None and key in wanted:
+            raise InvalidInput(f"{field}.{key}", f' is missing; kind="{table.kind}" needs it')
+        if key in wanted:
+            values[key] = value
+    return values
+
+
+def _noise(field: str, kind: str, given: Mapping[str, Any], parameters: Mapping[str, sp.Symbol]) -> Noise:
+    if kind == "flip":
+        return LabelFlip(**given)
+    if kind == "gradient":
+        return GradientNoise(_matrix(f"{field}.covariance", given["covariance"], parameters), given["strength"])
+    law: Literal["rademacher", "gaussian"] = "gaussian" if kind == "label-gaussian" else "rademacher"
+    return LabelNoise(given.get("sigma", 0.0), law)
+
+
+def _rule(field: str, table: RuleTable) -> UpdateRule:
+    rule, values = _RULES[table.kind], _given(field, table, _RULE_KEYS)
+    for constant in fields(rule):  # type: ignore[arg-type]
+        name = f"{field}.{constant.name}"
+        many = "tuple" in str(constant.type)
+        value = values[constant.name]
+        values[constant.name] = tuple(real_array(name, value, 1).tolist()) if many else real_number(name, value)
+    return rule(**values)
 
 
 def _matrix(field: str, rows: Any, names: Mapping[str, sp.Symbol]) -> sp.ImmutableMatrix:

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import sympy as sp
 from flatmin.theory import Claim, InvalidInput, RunOptions
+from flatmin.theory.rules import SGD, HeavyBall, Nesterov, Preconditioned, SharpnessAware, UpdateRule, WeightDecay
 from flatmin.theory.study import Study, read_study
 from hostile import GOOD_STUDY
 
@@ -72,6 +73,22 @@ def test_defaults_and_the_list_form(tmp_path: Path) -> None:
     assert read.algorithm.sampling == "with-replacement"
     assert read.algorithm.noise.sigma == 0
     assert read.run == RunOptions()
+
+
+@pytest.mark.parametrize(
+    ("table", "rule"),
+    [
+        ('kind = "sgd"', SGD()),
+        ('kind = "heavy-ball"\nbeta = 0.5', HeavyBall(0.5)),
+        ('kind = "nesterov"\nbeta = 0.5', Nesterov(0.5)),
+        ('kind = "weight-decay"\nratio = 2', WeightDecay(2.0)),
+        ('kind = "preconditioned"\ndiagonal = [1, 2, 0.5]', Preconditioned((1.0, 2.0, 0.5))),
+        ('kind = "sharpness-aware"\nrho = 0.1', SharpnessAware(0.1)),
+    ],
+)
+def test_update_rules(tmp_path: Path, table: str, rule: UpdateRule) -> None:
+    text = changed("[algorithm.noise]", f"[algorithm.rule]\n{table}\n[algorithm.noise]")
+    assert study(tmp_path, text).algorithm.update_rule == rule
 
 
 def test_gaussian_noise_per_sample(tmp_path: Path) -> None:
