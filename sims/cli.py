@@ -1,4 +1,4 @@
-"""The command line: verify, derive, simulate, claims.
+"""The command line: verify, derive, simulate, experiment, claims, doctor.
 
 What is slow to import is imported where it is used, so that help and usage errors come at once.
 """
@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 import click
 
+from .cli_experiment import experiment
 from .cli_options import run_options, selection
 from .signals import interruptible
 
@@ -46,8 +47,8 @@ class _Commands(click.Group):
                 warnings.simplefilter("ignore", RuntimeWarning)
                 warnings.showwarning = lambda message, *_, **__: click.echo(f"flatmin: {message}", err=True)
                 return super().invoke(ctx)
-        except KeyboardInterrupt:
-            _fail("interrupted", _BROKEN)
+        except KeyboardInterrupt as error:
+            _fail(f"interrupted: {error}" if str(error) else "interrupted", _BROKEN)
         except (click.ClickException, click.exceptions.Exit, click.Abort):
             raise
         except Exception as error:
@@ -63,6 +64,9 @@ def main() -> None:
 
     A STUDY is a TOML file, or the name of a study of the built-in catalogue.
     """
+
+
+main.add_command(experiment)
 
 
 @main.command(short_help="Decide the claims of a study.")

@@ -58,8 +58,8 @@ class _State:
 
     def __init__(self) -> None:
         self.name = self.title = self.place = self.text = ""
-        self.done = 0
-        self.expected = 0.0
+        self.done = self.expected = 0.0
+        self.unit = ""
         self.started = time.monotonic()
 
     def study(self, name: str) -> None:
@@ -69,12 +69,12 @@ class _State:
     def claim(self, title: str, index: int, count: int) -> None:
         self.title, self.place = title, f"[{index + 1}/{count}]"
 
-    def phase(self, text: str, replica_steps: float) -> None:
-        self.text, self.expected, self.done = text, replica_steps, 0
+    def phase(self, text: str, expected: float, unit: str = "replica-steps") -> None:
+        self.text, self.expected, self.done, self.unit = text, expected, 0, unit
         self.started = time.monotonic()
 
-    def advance(self, replica_steps: int) -> None:
-        self.done += replica_steps
+    def advance(self, done: float) -> None:
+        self.done += done
 
     def heading(self, room: int) -> str:
         """Study, place and claim in about so many letters."""
@@ -89,7 +89,7 @@ class _State:
         parts = [self.text]
         if self.done and seconds > 0.2:
             rate = self.done / seconds
-            parts.append(f"{rate:.1e} replica-steps/s")
+            parts += [f"{rate:.1e} {self.unit}/s"] if self.unit else []
             if self.expected > self.done:
                 parts.append(f"{_duration((self.expected - self.done) / rate)} left")
         elif seconds >= 1:
@@ -122,12 +122,12 @@ class _PlainProgress(_State):
         super().__init__()
         self.printed = time.monotonic()
 
-    def phase(self, text: str, replica_steps: float) -> None:
-        super().phase(text, replica_steps)
+    def phase(self, text: str, expected: float, unit: str = "replica-steps") -> None:
+        super().phase(text, expected, unit)
         self._print(self.line())
 
-    def advance(self, replica_steps: int) -> None:
-        super().advance(replica_steps)
+    def advance(self, done: float) -> None:
+        super().advance(done)
         if time.monotonic() - self.printed > _PLAIN_SECONDS:
             self._print(self.line())
 

@@ -58,7 +58,7 @@ class Kernel:
     form: Form = field(default_factory=Form)
 
     @classmethod
-    def for_model(cls, model: Model) -> Kernel:
+    def for_model(cls, model: Model | IndexedModel) -> Kernel:
         """Generate and compile, or take from the cache, the kernel of a model for plain SGD with label noise."""
         if isinstance(model, IndexedModel):
             return cls.from_source(model, generate_indexed(model))
@@ -87,7 +87,7 @@ class Kernel:
         return cls(model, text, load_module(text), form)
 
     @classmethod
-    def from_source(cls, model: Model, source: str) -> Kernel:
+    def from_source(cls, model: Any, source: str) -> Kernel:
         """The kernel with this text, of plain SGD with label noise."""
         return cls(model, source, load_module(source))
 

@@ -1,4 +1,4 @@
-"""What a running study tells its caller."""
+"""What a running study or experiment tells its caller."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ class Progress(Protocol):
     def claim(self, title: str, index: int, count: int) -> None:
         """Claim `index` of `count` begins."""
 
-    def phase(self, text: str, replica_steps: float) -> None:
-        """A phase of the claim begins that will take so many replica-steps."""
+    def phase(self, text: str, expected: float, unit: str = "replica-steps") -> None:
+        """A phase of the claim begins that will take so many replica-steps, or of another unit; "" has no name."""
 
-    def advance(self, replica_steps: int) -> None:
+    def advance(self, done: float) -> None:
         """So many more replica-steps are done."""
 
 
@@ -26,8 +26,8 @@ class Silent:
     def claim(self, title: str, index: int, count: int) -> None:
         """Ignore it."""
 
-    def phase(self, text: str, replica_steps: float) -> None:
+    def phase(self, text: str, expected: float, unit: str = "replica-steps") -> None:
         """Ignore it."""
 
-    def advance(self, replica_steps: int) -> None:
+    def advance(self, done: float) -> None:
         """Ignore it."""

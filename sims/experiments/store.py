@@ -1,0 +1,157 @@
+"""Runs that are finished once: one JSON file for each, so that an experiment that was cut goes on where it stopped."""
+
+from __future__ import annotations
+
+import hashlib
+import inspect
+import json
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from ..blocks import processors
+from ..jsonfile import CannotWrite, finite, write_whole
+from ..progress import Progress, Silent
+
+__all__ = ["Interrupted", "Laboratory", "Run", "Setting"]
+
+Setting = Mapping[str, Any]
+Run = Callable[[Setting, Callable[[], bool]], Mapping[str, Any]]
+
+
+class Interrupted(KeyboardInterrupt):
+    """Ctrl-C or a signal; the message says what is kept."""
+
+
+class Laboratory:
+    """Where an experiment runs and what it has finished.
+
+    Parameters
+    ----------
+    folder : Path
+        Made if it is not there. Finished runs stand in its folder `runs`.
+    threads : int, optional
+        Runs at the same time; the processors of this machine by default.
+    progress : Progress, optional
+        Is told how much is done and how long it takes still.
+
+    Raises
+    ------
+    CannotWrite
+        When the folder cannot be made.
+    """
+
+    def __init__(self, folder: Path | str, threads: int | None = None, progress: Progress | None = None) -> None:
+        self.folder = Path(folder)
+        self.threads = threads or processors()
+        self.progress: Progress = progress or Silent()
+        try:
+            (self.folder / "runs").mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise CannotWrite("--out", self.folder, error) from None
+
+    def finish(
+        self,
+        run: Run,
+        settings: Sequence[Setting],
+        *,
+        cost: Callable[[Setting], float] = lambda _: 1.0,
+        name: Callable[[Setting], str] = lambda setting: ", ".join(map(str, setting.values())),
+    ) -> list[dict[str, Any]]:
+        """The result of each setting; those that are on file are read, the others run, several at a time.
+
+        Parameters
+        ----------
+        run : callable
+            run(setting, should_stop) returns a result that JSON can hold. It depends on the setting alone, and gives up
+            (whatever it raises is not looked at) once should_stop() is true. It is called from several threads.
+        settings : sequence of mapping
+            What JSON can hold.
+        cost : callable
+            How long the run of a setting takes, in any unit: for the time left.
+        name : callable
+            What the progress calls a setting.
+
+        Returns
+        -------
+        list of dict
+            In the order of the settings; a number that is not finite is None.
+
+        Raises
+        ------
+        Interrupted
+            After Ctrl-C. What is finished is on file.
+        CannotWrite
+        """
+        origin = _origin(run)
+        files = [self.folder / "runs" / f"{_digest(origin, s)}.json" for s in settings]
+        known = {file: found for file in dict.fromkeys(files) if (found := _read(file)) is not None}
+        waiting = {file: dict(s) for file, s in zip(files, settings, strict=True) if file not in known}
+        self.progress.phase(f"{len(known)} runs on file" if known else "", sum(map(cost, waiting.values())), unit="")
+        stop = threading.Event()
+
+        def kept(file: Path) -> dict[str, Any]:
+            return _write(file, waiting[file], run(waiting[file], stop.is_set))
+
+        with ThreadPoolExecutor(self.threads, thread_name_prefix="flatmin") as pool:
+            pending: dict[Future[dict[str, Any]], Path] = {}
+            try:
+                pending = {pool.submit(kept, file): file for file in waiting}
+                while pending:
+                    done, _ = wait(pending, timeout=0.1, return_when=FIRST_COMPLETED)
+                    for future in done:
+                        file = pending.pop(future)
+                        known[file] = future.result()
+                        self.progress.claim(name(waiting[file]), len(known) - 1, len(known) + len(pending))
+                        self.progress.advance(cost(waiting[file]))
+            except KeyboardInterrupt:
+                whole = dict.fromkeys(files)
+                finished = sum(file.exists() for file in whole)
+                raise Interrupted(f"{finished} of {len(whole)} runs finished, kept in {self.folder}") from None
+            finally:
+                stop.set()
+                pool.shutdown(cancel_futures=True)
+        return [known[file] for file in files]
+
+    def write(self, name: str, data: bytes) -> Path:
+        """Write a file of the folder, whole or not at all."""
+        write_whole("--out", self.folder / name, data)
+        return self.folder / name
+
+
+def _origin(run: Run) -> str:
+    """What a result depends on besides its setting: the text of the script; a prompt has none."""
+    try:
+        text = inspect.getsource(inspect.getmodule(run) or run)
+    except (OSError, TypeError):
+        text = ""
+    return f"{version('flatmin')} {run.__qualname__}\n{text}"
+
+
+def _digest(origin: str, setting: Setting) -> str:
+    text = f"{origin}\n{_canonical(setting)}"
+    return hashlib.sha256(text.encode()).hexdigest()[:24]
+
+
+def _canonical(setting: Setting) -> str:
+    return json.dumps(setting, sort_keys=True, allow_nan=False)
+
+
+def _read(file: Path) -> dict[str, Any] | None:
+    """The result in a file; None when there is none that can be read."""
+    try:
+        result = json.loads(file.read_text(encoding="utf-8"))["result"]
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+    return result if isinstance(result, dict) else None
+
+
+def _write(file: Path, setting: Setting, result: Mapping[str, Any]) -> dict[str, Any]:
+    """Put a result on file; returns it as it will be read."""
+    text = json.dumps({"setting": setting, "result": finite(dict(result))}, indent=1, allow_nan=False)
+    write_whole("--out", file, (text + "\n").encode())
+    kept: dict[str, Any] = json.loads(text)["result"]
+    return kept
