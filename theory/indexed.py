@@ -167,13 +167,19 @@ class IndexedFunctions:
     def _phi(self) -> Callable[..., Any]:
         return sp.lambdify(self.arguments, self.model.phi, modules="numpy", cse=True, dummify=True)
 
+    @property
+    def names(self) -> list[str]:
+        """The arrays of parameters in the order in which `slopes` and `curves` have them: vectors, then the matrix."""
+        return [s.name for s in self.model.vectors] + ([self.model.matrix] if self.model.matrix else [])
+
     @cached_property
-    def _derivatives(self) -> Callable[..., Any]:
-        phi, wanted = self.model.phi, self.model.vectors
-        if self.model.form == "matrix":
-            wanted = self.arguments
-        slopes = [phi.diff(s) for s in wanted]
-        return sp.lambdify(self.arguments, slopes, modules="numpy", cse=True, dummify=True)
+    def _derivatives(self) -> tuple[Callable[..., Any], Callable[..., Any]]:
+        # Of a matrix, with respect to z.
+        wanted = self.arguments[: len(self.names)]
+        first = [self.model.phi.diff(s) for s in wanted]
+        second = [slope.diff(s) for m, slope in enumerate(first) for s in wanted[: m + 1]]
+        one, two = (sp.lambdify(self.arguments, e, modules="numpy", cse=True, dummify=True) for e in (first, second))
+        return one, two
 
     def value(self, theta: Any) -> Array:
         """f_i(theta), shape (..., n) for theta of shape (..., d)."""
@@ -183,7 +189,7 @@ class IndexedFunctions:
 
     def jacobian(self, theta: Any) -> Array:
         """df_i/dtheta_j, shape (..., n, d)."""
-        slopes, x = self._slopes(theta), self.model.x
+        slopes, x = self.slopes(theta), self.model.x
         out = np.empty((*next(iter(slopes.values())).shape[:-1], self.model.d))
         for name, slope in slopes.items():
             if name == self.model.matrix:
@@ -193,15 +199,23 @@ class IndexedFunctions:
 
     def combination(self, theta: Any, weights: Array) -> Array:
         """sum_i weights_i df_i/dtheta_j, shape (..., d) for weights of shape (..., n)."""
-        out = np.empty(np.shape(theta))
-        for name, slope in self._slopes(theta).items():
-            weighted = weights[..., None] * slope
+        return self.gather({name: weights[..., None] * slope for name, slope in self.slopes(theta).items()})
+
+    def gather(self, local: Mapping[str, Array]) -> Array:
+        """Sum over the samples what stands beside the slopes of every term, shape (..., d)."""
+        out = np.empty((*next(iter(local.values())).shape[:-2], self.model.d))
+        for name, entries in local.items():
             if name == self.model.matrix:
-                total = np.swapaxes(weighted, -1, -2) @ self.model.x
+                total = np.swapaxes(entries, -1, -2) @ self.model.x
                 out[..., self._place(name)] = total.reshape(*total.shape[:-2], -1)
             else:
-                out[..., self._place(name)] = weighted.sum(axis=-2)
+                out[..., self._place(name)] = entries.sum(axis=-2)
         return out
+
+    def spread(self, direction: Any) -> dict[str, Array]:
+        """What a change of theta, shape (..., d), changes in the arguments of every term, (..., n or 1, size)."""
+        changes = self._arguments(np.asarray(direction, dtype=np.float64))
+        return dict(zip(self.names, changes, strict=True))
 
     def _place(self, name: str) -> slice:
         first = self.model.offsets[name]
@@ -209,22 +223,37 @@ class IndexedFunctions:
 
     def _entries(self, theta: Any) -> list[Array]:
         """The arguments of phi, each of shape (..., n or 1, size)."""
-        model, theta = self.model, np.asarray(theta, dtype=np.float64)
+        arguments = self._arguments(np.asarray(theta, dtype=np.float64))
+        return arguments if self.model.matrix else [*arguments, self.model.x]
+
+    def _arguments(self, theta: Array) -> list[Array]:
+        """Those that depend on theta, linearly."""
+        model = self.model
         entries = [theta[..., None, self._place(s.name)] for s in model.vectors]
         if model.matrix is None:
-            return [*entries, model.x]
+            return entries
         w = theta[..., self._place(model.matrix)]
         with np.errstate(all="ignore"):
             z = w.reshape(*w.shape[:-1], model.size, model.p) @ model.x.T
         return [*entries, np.swapaxes(z, -1, -2)]
 
-    def _slopes(self, theta: Any) -> dict[str, Array]:
+    def slopes(self, theta: Any) -> dict[str, Array]:
         """dphi/dtheta at every term, shape (..., n, size), by the name of the array; of a matrix dphi/dz."""
         entries = self._entries(theta)
         with np.errstate(all="ignore"):
-            slopes = self._derivatives(*entries)
-        names = [s.name for s in self.model.vectors] + ([self.model.matrix] if self.model.matrix else [])
-        return {name: self._filled(slope, entries) for name, slope in zip(names, slopes, strict=True)}
+            slopes = self._derivatives[0](*entries)
+        return {name: self._filled(slope, entries) for name, slope in zip(self.names, slopes, strict=True)}
+
+    def curves(self, theta: Any) -> dict[tuple[str, str], Array]:
+        """Second derivatives of phi at every term, shape (..., n, size), by the names of two arrays in any order."""
+        entries, names = self._entries(theta), self.names
+        with np.errstate(all="ignore"):
+            found = iter(self._derivatives[1](*entries))
+        out: dict[tuple[str, str], Array] = {}
+        for m, name in enumerate(names):
+            for other in names[: m + 1]:
+                out[name, other] = out[other, name] = self._filled(next(found), entries)
+        return out
 
     def _filled(self, values: Any, entries: Sequence[Array]) -> Array:
         # What does not depend on all arguments has one entry where others have many.
