@@ -18,7 +18,7 @@ from .noise import GradientNoise
 from .rules import SGD, HeavyBall
 from .slow import learning_rate_rule
 
-__all__ = ["Assumption", "failed_assumption", "point_assumptions"]
+__all__ = ["Assumption", "failed_assumption", "fixed_directions", "point_assumptions", "rank_ratio"]
 
 Array = NDArray[np.float64]
 
@@ -65,7 +65,7 @@ def point_assumptions(model: Model, algorithm: Algorithm, visited: Sequence[Arra
     strength = algorithm.strength(model)
     stability = _learning_rate(algorithm, theory, locals_)
     radius = max(theory.second_moment_radius(g) for g in locals_) if stability.holds else None
-    ratio = min(_rank_ratio(model, g) for g in locals_)
+    ratio = min(rank_ratio(model, g) for g in locals_)
     pl = min(float(g.curvatures.min(initial=np.inf)) for g in locals_)
     l_f, rho_f, kappa_f = np.max([_lipschitz(model, g) for g in locals_], axis=0)
     return (
@@ -102,14 +102,14 @@ def _learning_rate(algorithm: Algorithm, theory: Derived, locals_: Sequence[Loca
     return Assumption("learning rate", product < limit, product, learning_rate_rule(algorithm.lr, largest, limit))
 
 
-def _rank_ratio(model: Model, local: LocalGeometry) -> float:
+def rank_ratio(model: Model, local: LocalGeometry) -> float:
     """Smallest nonzero singular value of the Jacobian over that at points nearby, 0 when the rank is lower here."""
     if local.rank == 0:
         return 0.0
     here = float(np.sqrt(local.curvatures[-1]))
     size = 1e-3 * (1 + float(np.linalg.norm(local.theta)))
     nearby = []
-    for direction in islice(_directions(model.d), 2):
+    for direction in islice(fixed_directions(model.d), 2):
         jacobian = model.samples.jacobian(local.theta + size * direction)
         singular = np.linalg.svd(jacobian / np.sqrt(model.n), compute_uv=False)
         if not np.all(np.isfinite(singular)):
@@ -127,7 +127,7 @@ def _lipschitz(model: Model, local: LocalGeometry) -> tuple[float, float, float]
     rho_f = float(np.max(np.linalg.norm(local.second, ord=2, axis=(1, 2))))
     h = 1e-4 * (1 + float(np.linalg.norm(local.theta)))
     kappa_f = 0.0
-    for direction in _directions(model.d):
+    for direction in fixed_directions(model.d):
         # Differences, not third derivatives: they also see a kink, as of abs, where grad f jumps.
         far, near = (_taylor_rest(model, local, step * direction) / step for step in (h, h / 10))
         change = np.linalg.norm(model.samples.hessians(local.theta + h * direction) - local.second, axis=(1, 2)) / h
@@ -143,7 +143,7 @@ def _taylor_rest(model: Model, local: LocalGeometry, step: Array) -> float:
     return float(np.max(np.linalg.norm(rest, axis=1)))
 
 
-def _directions(d: int) -> Iterator[Array]:
+def fixed_directions(d: int) -> Iterator[Array]:
     """Fixed unit vectors of both signs without a symmetry of any model: irrational multiples."""
     for k in range(min(d, 4)):
         direction = np.cos(1.0 + k + np.sqrt(2 + k) * np.arange(d))

@@ -14,6 +14,7 @@ from .algorithm import Algorithm
 from .certify import CertifiedRoot, stationary_points
 from .conserved import Conserved, conserved_rates
 from .errors import NotApplicable, TooLarge
+from .kurdyka import NearStart, kurdyka_near
 from .model import Model
 from .noise import LabelNoise
 from .reached import Reached, reached
@@ -28,6 +29,7 @@ __all__ = ["Derivation", "derive"]
 # The whole of `derive` ends within about half a minute; the slow flows take up to four seconds for each theory.
 _SECONDS = 12.0
 _ROOT_SECONDS = 5.0
+_KURDYKA_SECONDS = 8.0
 _MAX_ROOT_WORK = 25_000
 _MAX_UNKNOWNS = 40
 
@@ -91,6 +93,8 @@ class Derivation:
         Why `roots` were not searched for, or not to the end; "" when they were.
     reached : Reached or None
         Where the slow flow from the start ends, by each theory; None without a start.
+    kurdyka : NearStart or None
+        L <= mu |grad L|^(1+delta): delta and mu near the start; None without a start.
     notes : tuple of str
         What was skipped or restricted, and why.
 
@@ -130,6 +134,7 @@ class Derivation:
     roots: tuple[CertifiedRoot, ...]
     not_searched: str
     reached: Reached | None
+    kurdyka: NearStart | None
     notes: tuple[str, ...]
 
 
@@ -191,6 +196,9 @@ def derive(model: Model, algorithm: Algorithm, start: Sequence[float] | None = N
     parts["roots"], parts["not_searched"] = _numeric_roots(model, algorithm, start)
     if start is not None:
         certified = tuple(_certified(parts["solutions"], parts["roots"]))
+        parts["kurdyka"] = Budget(_KURDYKA_SECONDS).attempt(
+            "the Kurdyka-Lojasiewicz exponent", _KURDYKA_SECONDS, kurdyka_near, model, model.point(start)
+        ) or NearStart((), f"not finished in {_KURDYKA_SECONDS:g} s")
         parts["reached"] = reached(model, algorithm, model.point(start), certified)
     return Derivation(
         **parts, parameters=problem.parameters, symbols=symbols, n=model.n, batch=batch,
@@ -263,6 +271,6 @@ def _certified(solutions: Sequence[Solution], roots: Sequence[CertifiedRoot]) ->
 _EMPTY: dict[str, Any] = {
     **dict.fromkeys(("gradient", "sample_gradient", "elementary", "eigenvalues", "series", "regularizer_gradient",
                      "stationarity", "on_gamma", "conserved", "solutions", "unsolved", "roots"), ()),
-    **dict.fromkeys(("gauss_newton", "gram", "determinant", "regularizer", "reduction", "reached")),
+    **dict.fromkeys(("gauss_newton", "gram", "determinant", "regularizer", "reduction", "reached", "kurdyka")),
     **dict.fromkeys(("no_closed_form", "not_searched"), ""),
 }  # fmt: skip

@@ -140,6 +140,7 @@ def as_json(derivation: Derivation) -> dict[str, Any]:
         "roots": [_root(r) for r in d.roots],
         "not_searched": d.not_searched,
         "reached": None if d.reached is None else d.reached.as_json(),
+        "kurdyka": None if d.kurdyka is None else d.kurdyka.as_json(),
         "notes": list(d.notes),
     }
 
@@ -179,6 +180,9 @@ def _sections(d: Derivation) -> Iterator[_Section]:
     yield "Stationary points", list(_points(d))
     if d.reached is not None:
         yield "Where the slow flow from the start ends", list(d.reached.lines([p.name for p in d.parameters]))
+    if d.kurdyka is not None:
+        title = "Kurdyka-Lojasiewicz property: L <= mu |grad L|^(1+delta) near the zero-loss set"
+        yield title, list(d.kurdyka.lines([p.name for p in d.parameters]))
     if d.notes:
         yield "Notes", [f"- {note}" for note in d.notes]
 

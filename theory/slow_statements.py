@@ -7,10 +7,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from .algorithm import Algorithm
 from .assumptions import Assumption
 from .basins import stationary_points_on_curve
+from .claim import Claim
 from .errors import NotApplicable
 from .flow import SlowFlow, StationaryPoint
+from .kurdyka import kurdyka_assumption
+from .model import Model
 from .problem import SLOW_TIMES
 from .slow import SlowTheory
 from .statement import ZERO, Statement
@@ -46,6 +50,12 @@ class FixedPointStatement(Statement):
     def __init__(self, *case: Any) -> None:
         super().__init__(*case)
         self._ends: dict[str, StationaryPoint] = {}
+
+    @classmethod
+    def assumptions(cls, model: Model, algorithm: Algorithm, claim: Claim, theta: Array) -> tuple[Assumption, ...]:
+        """Of the main theorem: with that of Kurdyka and Lojasiewicz, and its delta."""
+        checked = super().assumptions(model, algorithm, claim, theta)
+        return (*checked, kurdyka_assumption(model, theta)) if all(a.holds for a in checked) else checked
 
     def value(self, theory: SlowTheory, speed: float = 1.0, own: bool = False) -> Array:
         """See `Statement`."""
