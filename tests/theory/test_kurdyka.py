@@ -74,8 +74,8 @@ def test_the_inequality_holds_with_mu_and_fails_with_less():
 def test_the_rate_of_gradient_descent_changes():
     """L falls as k^-2 at the crossing, geometrically elsewhere.
 
-    There u^-2 grows by 0.4 a step from 4, as if 10 steps had gone before: a slope of 2 (1 - (10/k - 10/4k)/log 4), off by
-    0.003 at k = 5,000.
+    There u^-2 grows by 0.4 a step from 4, as if 10 steps had gone before: the slope is off by 2 (10/k - 10/4k)/log 4,
+    0.002, at k = 5,000.
     """
 
     def losses(model, theta, steps):
