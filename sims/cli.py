@@ -19,8 +19,9 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 import click
 
+from .cli_author import COMMANDS
 from .cli_experiment import experiment
-from .cli_options import run_options, selection
+from .cli_options import run_options, selection, study_argument
 from .signals import interruptible
 
 if TYPE_CHECKING:
@@ -66,11 +67,12 @@ def main() -> None:
     """
 
 
-main.add_command(experiment)
+for _command in (*COMMANDS, experiment):
+    main.add_command(_command)
 
 
 @main.command(short_help="Decide the claims of a study.")
-@click.argument("study", required=False)
+@study_argument(required=False)
 @selection
 @run_options
 def verify(
@@ -139,7 +141,7 @@ def verify(
 
 
 @main.command(short_help="Print what the theory predicts for a study's model.")
-@click.argument("study")
+@study_argument()
 @click.option("--latex", "form", flag_value="latex", help="Print a LaTeX document.")
 @click.option("--json", "form", flag_value="json", help="Print JSON.")
 @click.option("--text", "form", flag_value="text", default="text", help="Print text (default).")
@@ -159,7 +161,7 @@ def derive(study: str, form: str) -> None:
 
 
 @main.command(short_help="Run a study's algorithm and write moments and paths.")
-@click.argument("study")
+@study_argument()
 @click.option("--out", type=click.Path(path_type=Path), required=True, help="The .npz to write.")
 @click.option("--replicas", type=click.IntRange(1, 10**7), default=1024, show_default=True, help="Independent runs.")
 @click.option("--steps", type=click.IntRange(1, 10**9), default=10_000, show_default=True, help="Steps of each.")
@@ -187,7 +189,7 @@ def simulate(study: str, out: Path, quiet: bool, **options: Any) -> None:
 
 
 @main.command()
-@click.argument("study", required=False)
+@study_argument(required=False)
 def claims(study: str | None) -> None:
     """List the built-in catalogue, or explain STUDY: statement, hypotheses, source, what would refute it."""
     from . import catalogue

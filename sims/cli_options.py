@@ -7,8 +7,22 @@ from pathlib import Path
 from typing import Any
 
 import click
+import click.shell_completion
 
-__all__ = ["run_options", "selection"]
+__all__ = ["run_options", "selection", "study_argument"]
+
+
+def study_argument(required: bool = True) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    """The argument STUDY; a shell completes it by the names of the catalogue and by files."""
+    return click.argument("study", required=required, shell_complete=_studies)
+
+
+def _studies(ctx: click.Context, parameter: click.Parameter, begun: str) -> list[click.shell_completion.CompletionItem]:
+    from . import catalogue
+
+    names = [name for name in catalogue.names() if name.startswith(begun)]
+    files = click.shell_completion.CompletionItem(begun, type="file")
+    return [*(click.shell_completion.CompletionItem(name) for name in names), files]
 
 
 def run_options(command: Callable[..., Any]) -> Callable[..., Any]:

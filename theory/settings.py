@@ -19,10 +19,13 @@ class Setting:
         From the name of the field and the value to the value as it is used; raises `InvalidInput` for a bad one.
     default : object
         None: it must be given.
+    meaning : str
+        In a sentence, for the schema of study files.
     """
 
     check: Callable[[str, Any], Any]
     default: Any = None
+    meaning: str = ""
 
 
 # Kind to its settings, by name.
