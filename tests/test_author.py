@@ -58,9 +58,11 @@ class TestSchema:
         """Never stricter than the reader; and it catches a good part of what a person gets wrong."""
         refused = 0
         for _, text, _ in HOSTILE_STUDIES:
+            if len(text) > 2000:  # bombs that Python's own reader does not survive
+                continue
             try:
                 document = tomllib.loads(text)
-            except (ValueError, RecursionError):
+            except ValueError:
                 continue
             refused += not VALIDATOR.is_valid(document)
         assert refused > 30

@@ -109,26 +109,25 @@ def keys() -> list[tuple[str, str, str]]:
 
 def _resolved(path: str, node: dict[str, Any], tables: dict[str, Any]) -> dict[str, Any]:
     """A node with its references replaced, its words put in and what pydantic makes up left out."""
-    node = {k: v for k, v in node.items() if k not in ("title", "description")}
-    for holder in (node, node.get("items", {}), *node.get("allOf", [])):
-        if "$ref" in holder:
-            target = _resolved(path, tables[holder.pop("$ref").rsplit("/", 1)[-1]], tables)
-            holder.update({k: v for k, v in target.items() if k != "description" or holder is node})
+    # TOML has no null: a key that may be null may be left out.
+    options = [option for option in node.get("anyOf", ()) if option != {"type": "null"}]
+    if len(options) == 1:
+        node = {**{k: v for k, v in node.items() if k not in ("anyOf", "default")}, **options[0]}
+    if "$ref" in node:
+        node = {**tables[node["$ref"].rsplit("/", 1)[-1]], **node}
+    node = {k: v for k, v in node.items() if k not in ("title", "description", "$ref")}
     meaning, values = _described(path)
     if meaning:
         node = {"description": meaning, **node, **values}
+    if "$ref" in node.get("items", {}):
+        node["items"] = {k: v for k, v in _resolved(path, node["items"], tables).items() if k != "description"}
     if "properties" in node:
         prefix = f"{path}." if path else ""
-        node["properties"] = {
-            name: _resolved(prefix + name, entry, tables) for name, entry in node["properties"].items()
-        }
-    # A table that may be left out has the defaults of its keys, and a key without a default may be left out.
+        below = node["properties"].items()
+        node["properties"] = {name: _resolved(prefix + name, entry, tables) for name, entry in below}
+    # A table that may be left out has the defaults of its keys.
     if "properties" in node or node.get("default", ...) is None:
         node.pop("default", None)
-    if "anyOf" in values:
-        node.pop("type", None)
-    elif {"type": "null"} in node.get("anyOf", ()):
-        node.pop("anyOf")
     return node
 
 
