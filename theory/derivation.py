@@ -13,7 +13,9 @@ import sympy as sp
 from .algorithm import Algorithm
 from .certify import CertifiedRoot, stationary_points
 from .conserved import Conserved, conserved_rates
+from .derived import Derived
 from .errors import NotApplicable, TooLarge
+from .gradient_test import GradientTest, gradient_near
 from .kurdyka import NearStart, kurdyka_near
 from .model import Model
 from .noise import LabelNoise
@@ -30,6 +32,7 @@ __all__ = ["Derivation", "derive"]
 _SECONDS = 12.0
 _ROOT_SECONDS = 5.0
 _KURDYKA_SECONDS = 8.0
+_GRADIENT_SECONDS = 3.0
 _MAX_ROOT_WORK = 25_000
 _MAX_UNKNOWNS = 40
 
@@ -95,6 +98,8 @@ class Derivation:
         Where the slow flow from the start ends, by each theory; None without a start.
     kurdyka : NearStart or None
         L <= mu |grad L|^(1+delta): delta and mu near the start; None without a start.
+    gradient_test : GradientTest or None
+        Whether the drift of the derived theory is a gradient near the start; None without a start.
     notes : tuple of str
         What was skipped or restricted, and why.
 
@@ -135,6 +140,7 @@ class Derivation:
     not_searched: str
     reached: Reached | None
     kurdyka: NearStart | None
+    gradient_test: GradientTest | None
     notes: tuple[str, ...]
 
 
@@ -200,6 +206,9 @@ def derive(model: Model, algorithm: Algorithm, start: Sequence[float] | None = N
             "the Kurdyka-Lojasiewicz exponent", _KURDYKA_SECONDS, kurdyka_near, model, model.point(start)
         ) or NearStart((), f"not finished in {_KURDYKA_SECONDS:g} s")
         parts["reached"] = reached(model, algorithm, model.point(start), certified)
+        parts["gradient_test"] = Budget(_GRADIENT_SECONDS).attempt(
+            "the test of the drift", _GRADIENT_SECONDS, gradient_near, Derived(model, algorithm), model.point(start)
+        ) or GradientTest(0, reason=f"not finished in {_GRADIENT_SECONDS:g} s")
     return Derivation(
         **parts, parameters=problem.parameters, symbols=symbols, n=model.n, batch=batch,
         full=algorithm.batch_size == "full", homoscedastic=algorithm.homoscedastic(model),
@@ -271,6 +280,7 @@ def _certified(solutions: Sequence[Solution], roots: Sequence[CertifiedRoot]) ->
 _EMPTY: dict[str, Any] = {
     **dict.fromkeys(("gradient", "sample_gradient", "elementary", "eigenvalues", "series", "regularizer_gradient",
                      "stationarity", "on_gamma", "conserved", "solutions", "unsolved", "roots"), ()),
-    **dict.fromkeys(("gauss_newton", "gram", "determinant", "regularizer", "reduction", "reached", "kurdyka")),
+    **dict.fromkeys(("gauss_newton", "gram", "determinant", "regularizer", "reduction", "reached", "kurdyka",
+                     "gradient_test")),
     **dict.fromkeys(("no_closed_form", "not_searched"), ""),
 }  # fmt: skip

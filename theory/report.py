@@ -141,6 +141,7 @@ def as_json(derivation: Derivation) -> dict[str, Any]:
         "not_searched": d.not_searched,
         "reached": None if d.reached is None else d.reached.as_json(),
         "kurdyka": None if d.kurdyka is None else d.kurdyka.as_json(),
+        "gradient_test": None if d.gradient_test is None else d.gradient_test.as_json(),
         "notes": list(d.notes),
     }
 
@@ -183,6 +184,8 @@ def _sections(d: Derivation) -> Iterator[_Section]:
     if d.kurdyka is not None:
         title = "Kurdyka-Lojasiewicz property: L <= mu |grad L|^(1+delta) near the zero-loss set"
         yield title, list(d.kurdyka.lines([p.name for p in d.parameters]))
+    if d.gradient_test is not None:
+        yield "Is the drift of the derived theory a gradient near the start?", list(d.gradient_test.lines())
     if d.notes:
         yield "Notes", [f"- {note}" for note in d.notes]
 
