@@ -17,7 +17,6 @@ import numpy as np
 from flatmin.theory import Algorithm, Model
 from flatmin.theory.geometry import LocalGeometry
 from flatmin.theory.linear import linear_rule
-from flatmin.theory.noise import GradientNoise
 from numpy.typing import NDArray
 
 from .ensemble import Ensemble
@@ -235,7 +234,7 @@ class LinearControl:
     @property
     def law_has_forces(self) -> bool:
         """Whether samples have noise of their own."""
-        return not isinstance(self.algorithm.noise, GradientNoise)
+        return self.algorithm.noise.kind != "gradient"
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from textwrap import fill
 
-from flatmin.theory.noise import GradientNoise, LabelFlip
 from flatmin.theory.rules import SGD
 from flatmin.theory.study import Study
 
@@ -36,7 +35,7 @@ def explained(study: Study) -> str:
     setting = [
         f"- model: f = {shown}; parameters {', '.join(p.name for p in study.model.parameters)}; n = {study.model.n}",
         f"- algorithm: learning rate {algorithm.lr:g}, batch size {algorithm.batch_size}, {algorithm.sampling},"
-        f" {_noise(study)}{_rule(study)}",
+        f" {algorithm.noise}{_rule(study)}",
         *([f"- loss: {study.model.loss_name}"] if study.model.loss_name != "square" else []),
         f"- start: {', '.join(f'{p.name} = {v:g}' for p, v in zip(study.model.parameters, study.start))}",
         f"- margin {100 * study.run.margin:g} %, confidence {study.run.confidence:g}",
@@ -53,16 +52,6 @@ def explained(study: Study) -> str:
 
 def _place(study: Study) -> str:
     return f"{study.about.place}: " if study.about.place else ""
-
-
-def _noise(study: Study) -> str:
-    noise = study.algorithm.noise
-    if isinstance(noise, LabelFlip):
-        return f"label flips {noise.flip:g}"
-    if isinstance(noise, GradientNoise):
-        return f"gradient noise {noise.covariance.tolist()} of strength {noise.strength:g}"
-    text = f"{list(noise.sigma)}" if isinstance(noise.sigma, tuple) else f"{noise.sigma:g}"
-    return f"label noise {text} ({noise.law})"
 
 
 def _rule(study: Study) -> str:

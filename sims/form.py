@@ -9,13 +9,13 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import sympy as sp
 from flatmin.theory import Algorithm, Model
 from flatmin.theory.linear import StepSymbols
-from flatmin.theory.noise import GradientNoise, LabelFlip
+from flatmin.theory.noise import Kind
 from flatmin.theory.rules import SGD, UpdateRule
 from numpy.typing import NDArray
 
@@ -101,16 +101,13 @@ class Form:
     """
 
     rule: UpdateRule = field(default_factory=SGD)
-    noise: Literal["label", "flip", "gradient"] = "label"
+    noise: Kind = "label"
     covariance: Any = None
 
     @classmethod
     def of(cls, model: Model, algorithm: Algorithm) -> Form:
         """The form of an algorithm on a model."""
-        noise = algorithm.noise
-        if isinstance(noise, GradientNoise):
-            return cls(algorithm.update_rule, "gradient", noise.on(model))
-        return cls(algorithm.update_rule, "flip" if isinstance(noise, LabelFlip) else "label")
+        return cls(algorithm.update_rule, algorithm.noise.kind, algorithm.noise.on(model))
 
     @property
     def plain(self) -> bool:

@@ -15,7 +15,6 @@ import numpy as np
 from flatmin.theory import Algorithm, Model
 from flatmin.theory.geometry import LocalGeometry
 from flatmin.theory.linear import linear_rule, slow_projector
-from flatmin.theory.noise import GradientNoise
 from flatmin.theory.rules import SGD
 from numpy.typing import NDArray
 from scipy.linalg import solve_discrete_lyapunov
@@ -55,7 +54,7 @@ class SampleLaw:
         """The law of an algorithm on a model."""
         flips = algorithm.flips(model)
         if flips is None:
-            gradient = isinstance(algorithm.noise, GradientNoise)
+            gradient = algorithm.noise.kind == "gradient"
             return cls(1.0, 0.0, np.zeros(model.n), np.array([0.0, 1.0, 0.0] if gradient else []))
         (right, wrong), (before, after) = flips.forces, flips.curvatures
         numbers = np.array([flips.flip, before, after - before])
@@ -98,7 +97,7 @@ class Segment:
         d, normal, tangent = model.d, local.normal, local.tangent
         linear = linear_rule(algorithm.update_rule, d, algorithm.lr)
         assert linear is not None
-        gradient = isinstance(algorithm.noise, GradientNoise)
+        gradient = algorithm.noise.kind == "gradient"
         self.plain = type(algorithm.update_rule) is SGD and not gradient
         mean = linear.carried.copy()
         mean[:, :d] -= law.alpha * linear.gain @ local.hessian
@@ -162,11 +161,12 @@ class Segment:
 
 def _added(model: Model, algorithm: Algorithm, theta: Array) -> Array:
     """Factor of normal numbers in the gradient at theta, shape (d, d), or (d, 0) without gradient noise."""
-    noise = algorithm.noise
-    if not isinstance(noise, GradientNoise):
+    sigma = algorithm.noise.on(model)
+    if sigma is None:
         return np.zeros((model.d, 0))
-    entries = noise.on(model).subs(dict(zip(model.parameters, theta, strict=True)))
-    return lower_root(np.array(entries, dtype=np.float64)) * float(np.sqrt(noise.strength / algorithm.lr))
+    entries = sigma.subs(dict(zip(model.parameters, theta, strict=True)))
+    amplitude = float(np.sqrt(algorithm.strength(model) / algorithm.lr))
+    return lower_root(np.array(entries, dtype=np.float64)) * amplitude
 
 
 def _span(columns: Array) -> Array:

@@ -15,7 +15,6 @@ from flatmin.theory import Algorithm, InvalidInput
 from flatmin.theory.effective import effective
 from flatmin.theory.errors import NotApplicable
 from flatmin.theory.geometry import nearest_zero_loss_point
-from flatmin.theory.noise import GradientNoise, LabelFlip
 from flatmin.theory.study import Study
 from numpy.typing import NDArray
 
@@ -146,16 +145,9 @@ def simulate_study(
 
 def _described(algorithm: Algorithm, study: Study) -> dict[str, Any]:
     """Rule, noise and loss, with all their numbers."""
-    model, noise, rule = study.model, algorithm.noise, algorithm.update_rule
-    if isinstance(noise, LabelFlip):
-        told: dict[str, Any] = {"kind": "flip", "flip": noise.flip}
-    elif isinstance(noise, GradientNoise):
-        covariance = [[str(e) for e in row] for row in noise.covariance.tolist()]
-        told = {"kind": "gradient", "covariance": covariance, "strength": noise.strength}
-    else:
-        told = {"kind": "label", "law": noise.law, "sigma": algorithm.sigmas(model).tolist()}
+    model, rule = study.model, algorithm.update_rule
     return {
-        "noise": told,
+        "noise": {"kind": algorithm.noise.kind, **algorithm.noise.values(model)},
         "rule": {"name": type(rule).__name__, **rule.constants},
         "repeats": algorithm.repeats,
         "loss": str(model.sample_loss.expression),

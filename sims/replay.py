@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 from flatmin.theory import Algorithm, Model
-from flatmin.theory.noise import GradientNoise, LabelFlip, LabelNoise
+from flatmin.theory.noise import LabelNoise
 from numpy.typing import NDArray
 
 from .binomial import halves, noise_tables
@@ -116,11 +116,10 @@ def draws(
 
 def kernel_noise(model: Model, algorithm: Algorithm) -> Array:
     """What a kernel is told about flips or gradient noise."""
-    noise, batch = algorithm.noise, algorithm.batch(model)
-    if isinstance(noise, LabelFlip):
-        return noise_tables(model.n, batch, flip=noise.flip)
-    assert isinstance(noise, GradientNoise)
-    return noise_tables(model.n, batch, amplitude=float(np.sqrt(noise.strength / algorithm.lr)))
+    flips, batch = algorithm.flips(model), algorithm.batch(model)
+    if flips is not None:
+        return noise_tables(model.n, batch, flip=flips.flip)
+    return noise_tables(model.n, batch, amplitude=float(np.sqrt(algorithm.strength(model) / algorithm.lr)))
 
 
 def batches(
@@ -150,7 +149,7 @@ def batches(
                 count[middle] = count[first] - left
                 count[first] = left
         flips, normals = np.zeros_like(count), np.zeros((model.d, len(lanes)))
-        if isinstance(algorithm.noise, LabelFlip):
+        if algorithm.noise.kind == "flip":
             for i in range(n):
                 flips[i] = stream.binomial(count[i], tables, 3)
         else:
@@ -180,7 +179,7 @@ def replay(
     lane = np.arange(words.shape[1])
     iteration = Iteration(model, algorithm, np.repeat(start[None, :], len(lane), axis=0))
     path = np.empty((steps, model.d, len(lane)))
-    if isinstance(algorithm.noise, LabelNoise):
+    if algorithm.noise.kind == "label":
         for t, (index, eps) in enumerate(draws(words, model.n, batch, sampling, law, steps)):
             count, noise = np.zeros((model.n, len(lane))), np.zeros((model.n, len(lane)))
             for i, e in zip(index, eps, strict=True):
@@ -210,7 +209,7 @@ def check_kernel(
     model = kernel.model
     steps = 13 if model.n <= 64 else 3
     lanes = max(1, min(LANES, 2_000_000 // (model.n * model.d)))
-    counted = algorithm is not None and not isinstance(algorithm.noise, LabelNoise)
+    counted = algorithm is not None and algorithm.noise.kind != "label"
     batch = batch if sampling == FULL else min(batch, 1000 if counted else 5)
     squares = np.sum(model.samples.jacobian(start) ** 2, axis=-1)
     lr = 0.1 / float(np.max(squares, initial=1e-300))

@@ -8,7 +8,6 @@ from typing import Any
 import numpy as np
 import sympy as sp
 from flatmin.theory import Algorithm, Model
-from flatmin.theory.noise import GradientNoise, LabelFlip
 from numpy.typing import NDArray
 
 __all__ = ["Iteration", "lower_root"]
@@ -59,16 +58,16 @@ class Iteration:
         return self.theta
 
     def _gradient(self, point: Array, count: Array, noise: Array, normals: Array) -> Array:
-        model, loss = self.model, getattr(self.model, "sample_loss", None)
+        model, kind = self.model, self.algorithm.noise.kind
         force = count * model.residuals(point)
-        if isinstance(self.algorithm.noise, LabelFlip):
-            assert loss is not None
+        if kind == "flip":
+            loss = model.sample_loss
             f = model.samples.value(point)
             force += noise * (loss.values(1, f, -model.y) - loss.values(1, f, model.y))
-        elif not isinstance(self.algorithm.noise, GradientNoise):
+        elif kind == "label":
             force -= noise
         total = np.asarray(np.einsum("li,lij->lj", force, model.samples.jacobian(point)) / self.batch)
-        if isinstance(self.algorithm.noise, GradientNoise):
+        if kind == "gradient":
             total -= self._kick(point, normals)
         return total
 

@@ -7,7 +7,6 @@ from functools import partial
 
 import numpy as np
 from flatmin.theory import Algorithm, Model
-from flatmin.theory.noise import LabelFlip
 from numpy.typing import NDArray
 
 from .control import Control
@@ -99,7 +98,7 @@ class Sampler:
     @property
     def mirrored(self) -> bool:
         """Whether every replica has a mirror image with the signs of all noise turned."""
-        return self.measurement.antithetic and not isinstance(self.algorithm.noise, LabelFlip)
+        return self.measurement.antithetic and self.algorithm.noise.symmetric
 
     def refer_to(self, reference: Array) -> None:
         """Build the controls around this path from now on."""

@@ -6,7 +6,6 @@ from collections.abc import Callable
 
 import numpy as np
 from flatmin.theory import Algorithm, Model
-from flatmin.theory.noise import LabelFlip
 
 __all__ = ["MOST_DRAWS", "reachable", "smallest_reachable"]
 
@@ -27,7 +26,7 @@ def reachable(admissible: Callable[[float], float], model: Model, algorithm: Alg
     algorithm : Algorithm
     strength : float
     """
-    if not isinstance(algorithm.noise, LabelFlip):
+    if not algorithm.noise.falls_with_batch:
         return admissible(strength)
     # With flips lambda times the number of draws is constant, and all samples are drawn equally often for "full".
     product, unit = _product(model, algorithm)
@@ -41,7 +40,7 @@ def reachable(admissible: Callable[[float], float], model: Model, algorithm: Alg
 
 def smallest_reachable(model: Model, algorithm: Algorithm) -> float:
     """The smallest strength, 0 where all can be had."""
-    if not isinstance(algorithm.noise, LabelFlip):
+    if not algorithm.noise.falls_with_batch:
         return 0.0
     product, unit = _product(model, algorithm)
     return product / (MOST_DRAWS // unit * unit)

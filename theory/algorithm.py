@@ -14,7 +14,7 @@ from .errors import InvalidInput
 from .linear import linear_rule
 from .losses import FlipLaw, flip_law
 from .model import Model
-from .noise import FlippedLabels, GradientNoise, LabelFlip, LabelNoise, Noise
+from .noise import GradientNoise, LabelFlip, LabelNoise, Noise
 from .rules import SGD, HeavyBall, UpdateRule
 
 __all__ = ["Algorithm"]
@@ -158,7 +158,7 @@ class Algorithm:
         0 for label flips too: their noise falls as the batch grows, and so does the minibatch part beside it.
         """
         n, b = model.n, self.batch(model)
-        if self.batch_size == "full" or n == 1 or isinstance(self.noise, (LabelFlip, FlippedLabels)):
+        if self.batch_size == "full" or n == 1 or self.noise.falls_with_batch:
             return 0.0
         return 1.0 if self.sampling == "with-replacement" else (n - b) / (n - 1)
 
@@ -169,14 +169,9 @@ class Algorithm:
         sample with fresh flips; batches that would be larger than n are drawn with replacement.
         """
         ratio = strength / self.strength(model)
-        if isinstance(self.noise, GradientNoise):
-            return replace(self, noise=replace(self.noise, strength=strength))
-        if isinstance(self.noise, LabelNoise):
-            sigma = self.noise.sigma
-            scaled = (
-                tuple(float(s * np.sqrt(ratio)) for s in sigma) if isinstance(sigma, tuple) else sigma * np.sqrt(ratio)
-            )
-            return replace(self, noise=replace(self.noise, sigma=scaled))
+        scaled = self.noise.scaled(ratio)
+        if scaled is not None:
+            return replace(self, noise=scaled)
         if self.batch_size == "full":
             return replace(self, repeats=max(1, round(self.repeats / ratio)))
         size = min(max(1, round(self.batch(model) / ratio)), _MAX_BATCH)

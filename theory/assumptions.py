@@ -14,7 +14,6 @@ from .derived import Derived
 from .errors import NotApplicable
 from .geometry import LocalGeometry
 from .model import Model
-from .noise import GradientNoise
 from .rules import SGD, HeavyBall
 from .slow import learning_rate_rule
 
@@ -86,7 +85,7 @@ def point_assumptions(model: Model, algorithm: Algorithm, visited: Sequence[Arra
 
 
 def _noise_rule(algorithm: Algorithm) -> str:
-    if isinstance(algorithm.noise, GradientNoise):
+    if algorithm.noise.kind == "gradient":
         return "the noise strength lambda must be positive and finite"
     rate = "eta/(1-beta)" if algorithm.beta else "eta"
     return f"lambda = {rate} sigma^2/B must be positive and finite"

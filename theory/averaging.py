@@ -22,7 +22,6 @@ from .algorithm import Algorithm
 from .errors import TooLarge
 from .linear import StepSymbols, slow_projector
 from .model import Model
-from .noise import GradientNoise, LabelFlip
 
 __all__ = ["Averaged", "UpdateMap", "average"]
 
@@ -149,9 +148,8 @@ class UpdateMap:
         self._functions: dict[str, Callable[..., list[object]]] = {
             name: sp.lambdify(arguments, e, modules="numpy", cse=True, dummify=True) for name, e in arrays.items()
         }
-        self._sigma_on_gamma: Callable[..., Array] | None = None
-        if isinstance(self.algorithm.noise, GradientNoise):
-            self._sigma_on_gamma = sp.lambdify(theta, self.algorithm.noise.on(model), modules="numpy")
+        sigma = self.algorithm.noise.on(model)
+        self._sigma_on_gamma = None if sigma is None else sp.lambdify(theta, sigma, modules="numpy")
 
     def state(self, theta: Array) -> Array:
         """The state with memory at rest."""
@@ -243,7 +241,7 @@ def average(update: UpdateMap, theta: Array, tolerance: float = 1e-8) -> Average
 
 def _batches(algorithm: Algorithm, n: int, batch: int) -> Iterator[tuple[int, list[int]]]:
     """Weight and counts of every batch."""
-    if algorithm.batch_size == "full" or isinstance(algorithm.noise, LabelFlip):
+    if algorithm.batch_size == "full" or algorithm.noise.falls_with_batch:
         return iter([(1, [batch / n] * n)])  # type: ignore[list-item]
     if algorithm.sampling == "without-replacement":
         _refuse(comb(n, batch), batch)

@@ -18,7 +18,6 @@ from .errors import NotApplicable, TooLarge
 from .gradient_test import GradientTest, gradient_near
 from .kurdyka import NearStart, kurdyka_near
 from .model import Model
-from .noise import LabelNoise
 from .reached import Reached, reached
 from .reduction import Reduction, reduce_to_gamma
 from .rules import SGD
@@ -169,7 +168,7 @@ def derive(model: Model, algorithm: Algorithm, start: Sequence[float] | None = N
     ----------
     Damian, Ma, Lee (2021), Algorithm 1 and Theorem 1.
     """
-    plain = isinstance(algorithm.update_rule, SGD) and isinstance(algorithm.noise, LabelNoise)
+    plain = isinstance(algorithm.update_rule, SGD) and algorithm.noise.kind == "label"
     if model.loss_name != "square" or not plain:
         raise NotApplicable("label noise SGD", "the derivation covers label noise without momentum on the square loss")
     algorithm.check(model)

@@ -14,7 +14,6 @@ from .geometry import LocalGeometry
 from .linear import LinearRule, linear_rule
 from .linearization import linearized
 from .model import Model
-from .noise import GradientNoise, LabelNoise
 from .rules import SGD, HeavyBall
 from .slow import Paper, SlowTheory, gradient_covariance, require_stable
 
@@ -41,7 +40,7 @@ class Derived(SlowTheory):
         super().__init__(model, algorithm)
         rule = algorithm.update_rule
         # Of plain SGD with label noise everything is symmetric, and cheaper.
-        self.plain = isinstance(rule, SGD) and isinstance(algorithm.noise, LabelNoise)
+        self.plain = isinstance(rule, SGD) and algorithm.noise.kind == "label"
         self._last: tuple[LocalGeometry, Averaged] | None = None
 
     @cached_property
@@ -52,9 +51,8 @@ class Derived(SlowTheory):
         """Second-order averaging at a point: in closed form, or of the update map itself where the rule has none."""
         if self._last is None or self._last[0] is not local:
             if self._linear is not None:
-                sigma = None
-                if isinstance(self.algorithm.noise, GradientNoise):
-                    sigma = gradient_covariance(self.model, self.algorithm, local)
+                gradient = self.algorithm.noise.kind == "gradient"
+                sigma = gradient_covariance(self.model, self.algorithm, local) if gradient else None
                 found = linearized(self.model, self.algorithm, self._linear, local, sigma)
             else:
                 found = average(_update_map(self.model, self.algorithm), local.theta)
@@ -104,7 +102,7 @@ class Derived(SlowTheory):
         """Whether the drift is known to be -eta lambda P grad R with the paper's R."""
         return (
             isinstance(self.algorithm.update_rule, (SGD, HeavyBall))
-            and not isinstance(self.algorithm.noise, GradientNoise)
+            and self.algorithm.noise.kind != "gradient"
             and self.algorithm.minibatch_factor(self.model) == 0
             and self.algorithm.homoscedastic(self.model)
         )

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import numpy as np
 import sympy as sp
@@ -21,9 +22,45 @@ __all__ = ["FlippedLabels", "GradientNoise", "LabelFlip", "LabelNoise", "Noise"]
 
 _LAWS = ("rademacher", "gaussian")
 
+Kind = Literal["label", "flip", "gradient"]
+
+
+class Noise(ABC):
+    """A law of the noise in the gradient, and what the rest needs to know of it.
+
+    Attributes
+    ----------
+    kind : {"label", "flip", "gradient"}
+        Where it enters: added to drawn labels, turning drawn labels, added to the gradient.
+    symmetric : bool
+        Whether the noise with all signs turned has the same law.
+    falls_with_batch : bool
+        Whether only a larger batch makes it weaker; the minibatch part of the noise then falls beside it.
+    """
+
+    kind: ClassVar[Kind]
+    symmetric: ClassVar[bool] = True
+    falls_with_batch: ClassVar[bool] = False
+
+    @abstractmethod
+    def check(self, model: Model) -> None:
+        """Raise `InvalidInput` when the noise does not fit the model."""
+
+    def scaled(self, ratio: float) -> Noise | None:
+        """The law with a covariance of the gradient `ratio` times as large; None where only the batch changes it."""
+        return None
+
+    @abstractmethod
+    def values(self, model: Model) -> dict[str, Any]:
+        """What it was made of as plain data, by name."""
+
+    def on(self, model: Model) -> sp.ImmutableMatrix | None:
+        """Covariance of noise in the gradient itself in the model's own symbols, without lambda; None without any."""
+        return None
+
 
 @dataclass(frozen=True)
-class LabelNoise:
+class LabelNoise(Noise):
     """Label noise: every drawn label y_i is replaced by y_i + eps with a fresh eps.
 
     Parameters
@@ -40,6 +77,7 @@ class LabelNoise:
 
     sigma: float | tuple[float, ...]
     law: Literal["rademacher", "gaussian"] = "rademacher"
+    kind = "label"
 
     def __post_init__(self) -> None:
         field = "algorithm.noise.sigma"
@@ -64,16 +102,31 @@ class LabelNoise:
                 f'="label" is for the square loss; with the {model.loss_name} loss labels are -1 or 1: use "flip"',
             )
 
+    def scaled(self, ratio: float) -> LabelNoise:
+        """See `Noise.scaled`."""
+        root = float(np.sqrt(ratio))
+        sigma = tuple(s * root for s in self.sigma) if isinstance(self.sigma, tuple) else self.sigma * root
+        return replace(self, sigma=sigma)
+
+    def values(self, model: Model) -> dict[str, Any]:
+        """See `Noise.values`; one sigma for each sample."""
+        return {"law": self.law, "sigma": np.broadcast_to(self.sigma, model.n).tolist()}
+
+    def __str__(self) -> str:
+        sigma = f"{list(self.sigma)}" if isinstance(self.sigma, tuple) else f"{self.sigma:g}"
+        return f"label noise {sigma} ({self.law})"
+
 
 @dataclass(frozen=True)
 class FlippedLabels(LabelNoise):
     """Label noise that stands for flips in the equivalent problem with a square loss; see `effective`."""
 
     alpha: float = 1.0
+    falls_with_batch = True
 
 
 @dataclass(frozen=True)
-class LabelFlip:
+class LabelFlip(Noise):
     """Label flips: every drawn label y_i in {-1, 1} is turned into -y_i with probability p, freshly.
 
     Parameters
@@ -87,6 +140,9 @@ class LabelFlip:
     """
 
     flip: float
+    kind = "flip"
+    symmetric = False
+    falls_with_batch = True
 
     def __post_init__(self) -> None:
         flip = real_number("algorithm.noise.flip", self.flip)
@@ -99,9 +155,16 @@ class LabelFlip:
         if np.any(np.abs(model.y) != 1):
             raise InvalidInput("data.y", " must hold labels -1 or 1 for label flips")
 
+    def values(self, model: Model) -> dict[str, Any]:
+        """See `Noise.values`."""
+        return {"flip": self.flip}
+
+    def __str__(self) -> str:
+        return f"label flips {self.flip:g}"
+
 
 @dataclass(frozen=True)
-class GradientNoise:
+class GradientNoise(Noise):
     """Normal noise of a given covariance: each step adds noise of covariance eta strength Sigma(theta).
 
     Parameters
@@ -118,6 +181,7 @@ class GradientNoise:
 
     covariance: Any
     strength: float
+    kind = "gradient"
 
     def __post_init__(self) -> None:
         strength = real_number("algorithm.noise.strength", self.strength)
@@ -142,6 +206,17 @@ class GradientNoise:
         if unknown:
             raise InvalidInput(field, f" uses undeclared names {unknown}")
 
+    def scaled(self, ratio: float) -> GradientNoise:
+        """See `Noise.scaled`."""
+        return replace(self, strength=self.strength * ratio)
+
+    def values(self, model: Model) -> dict[str, Any]:
+        """See `Noise.values`."""
+        return {"covariance": [[str(e) for e in row] for row in self.covariance.tolist()], "strength": self.strength}
+
+    def __str__(self) -> str:
+        return f"gradient noise {self.covariance.tolist()} of strength {self.strength:g}"
+
     def on(self, model: Model) -> sp.ImmutableMatrix:
         """Sigma in the model's own symbols; names decide, not assumptions."""
         own = {p.name: p for p in model.parameters}
@@ -157,6 +232,3 @@ class GradientNoise:
 @lru_cache(maxsize=32)
 def _compiled(matrix: sp.ImmutableMatrix, parameters: tuple[sp.Symbol, ...]) -> Callable[..., Any]:
     return sp.lambdify(parameters, matrix, modules="numpy")
-
-
-Noise = LabelNoise | LabelFlip | GradientNoise

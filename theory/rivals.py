@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from .algorithm import Algorithm
 from .derived import Derived
 from .model import Model
-from .noise import FlippedLabels, GradientNoise, LabelFlip
+from .noise import FlippedLabels
 from .rules import HeavyBall
 from .slow import Paper, PlainRegularizer, SlowTheory, SmallLearningRate, UnscaledRegularizer
 
@@ -50,9 +50,9 @@ class Rival:
 def rival_names(algorithm: Algorithm) -> tuple[str, ...]:
     """Who is held against the data of a claim, its own theory included."""
     names: tuple[str, ...] = _RIVALS
-    if isinstance(algorithm.update_rule, HeavyBall) and not isinstance(algorithm.noise, GradientNoise):
+    if isinstance(algorithm.update_rule, HeavyBall) and algorithm.noise.kind != "gradient":
         names += _OF_MOMENTUM
-    if isinstance(algorithm.noise, (LabelFlip, FlippedLabels)):
+    if algorithm.noise.falls_with_batch:
         names += _OF_FLIPS
     return names
 

@@ -124,7 +124,7 @@ class Paper(SlowTheory):
     def covariance(self, local: LocalGeometry) -> Array:
         """S, shape (d, d)."""
         require_stable(self, local)
-        if isinstance(self.algorithm.noise, GradientNoise):
+        if self.algorithm.noise.kind == "gradient":
             if self.algorithm.beta:
                 raise NotApplicable("update rule", "the paper has no theorem for general noise with momentum")
             return _on_range(self.model, self.algorithm, local, self.lr)
@@ -133,7 +133,7 @@ class Paper(SlowTheory):
     def regularizer(self, local: LocalGeometry) -> float | None:
         """R, or None."""
         require_stable(self, local)
-        if isinstance(self.algorithm.noise, GradientNoise):
+        if self.algorithm.noise.kind == "gradient":
             return None
         return float(-np.sum(np.log1p(-0.5 * self.step * local.curvatures)) / (2 * self.step))
 
@@ -172,13 +172,13 @@ class SmallLearningRate(SlowTheory):
 
     def covariance(self, local: LocalGeometry) -> Array:
         """S, shape (d, d)."""
-        if isinstance(self.algorithm.noise, GradientNoise):
+        if self.algorithm.noise.kind == "gradient":
             return _on_range(self.model, self.algorithm, local, 0.0)
         return self._diagonal(local, np.full(local.rank, self.strength / 2))
 
     def regularizer(self, local: LocalGeometry) -> float | None:
         """R, or None."""
-        return None if isinstance(self.algorithm.noise, GradientNoise) else float(np.sum(local.curvatures) / 4)
+        return None if self.algorithm.noise.kind == "gradient" else float(np.sum(local.curvatures) / 4)
 
 
 def _on_range(model: Model, algorithm: Algorithm, local: LocalGeometry, lr: float) -> Array:
