@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import sympy as sp
 from flatmin.theory import Algorithm, Model
-from flatmin.theory.linear import StepSymbols
+from flatmin.theory.linear import StepSymbols, is_linear
 from flatmin.theory.noise import Kind
 from flatmin.theory.rules import SGD, UpdateRule
 from numpy.typing import NDArray
@@ -75,13 +75,6 @@ class RuleStep:
         self.names, self.constants = tuple(name for name, _ in kept), [s for _, s in kept]
 
     @property
-    def linear(self) -> bool:
-        """Whether the new state is linear in the gradient at theta, and needs no other."""
-        if any(point != self.theta for point, _ in self.points):
-            return False
-        return not any(e.diff(t).has(*self.total) for e in self.new for t in self.total)
-
-    @property
     def affine(self) -> list[tuple[sp.Expr, dict[int, sp.Expr]]]:
         """For each number of the state its new value without a gradient, and its slopes in the totals at theta."""
         zero = dict.fromkeys(self.total, sp.S.Zero)
@@ -121,11 +114,11 @@ class Form:
 
     def linear(self, d: int) -> bool:
         """Whether the rule is linear in the gradient at theta."""
-        return _shape(self.rule, d)[0]
+        return is_linear(self.rule, d)
 
     def names(self, d: int) -> tuple[str, ...]:
         """What stands in the rows behind the state."""
-        return (*_shape(self.rule, d)[1], *(["flip"] if self.noise == "flip" else []))
+        return (*_constants(self.rule, d), *(["flip"] if self.noise == "flip" else []))
 
     def width(self, d: int) -> int:
         """Numbers of a state without constants."""
@@ -149,9 +142,9 @@ class Form:
 
 
 @lru_cache(maxsize=64)
-def _shape(rule: UpdateRule, d: int) -> tuple[bool, tuple[str, ...]]:
+def _constants(rule: UpdateRule, d: int) -> tuple[str, ...]:
+    """Names of the constants that the update uses besides lr/B."""
     if type(rule) is SGD:  # an indexed model has too many parameters for symbols
-        return True, ()
+        return ()
     theta, total = (sp.symbols(f"{name}:{d}", real=True) for name in ("theta", "total"))
-    step = RuleStep(rule, theta, total, sp.Symbol("rate", real=True), lambda name: sp.Symbol(name, real=True))
-    return step.linear, step.names
+    return RuleStep(rule, theta, total, sp.Symbol("rate", real=True), lambda name: sp.Symbol(name, real=True)).names

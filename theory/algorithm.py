@@ -86,6 +86,8 @@ class Algorithm:
             raise InvalidInput("algorithm.noise", f"={self.noise!r} must be a LabelNoise, LabelFlip or GradientNoise")
         if self.rule is not None and not isinstance(self.rule, UpdateRule):
             raise InvalidInput("algorithm.rule", f"={self.rule!r} must be an UpdateRule")
+        if self.rule is not None:
+            self.rule.check_constants()
         if self.rule is not None and momentum:
             raise InvalidInput("algorithm.momentum", f"={momentum} is given beside a rule; give either")
 

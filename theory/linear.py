@@ -9,14 +9,15 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
+from typing import Any
 
 import numpy as np
 import sympy as sp
 from numpy.typing import NDArray
 
-from .rules import UpdateRule
+from .rules import SGD, UpdateRule
 
-__all__ = ["LinearRule", "StepSymbols", "linear_rule", "slow_projector"]
+__all__ = ["LinearRule", "StepSymbols", "is_linear", "linear_rule", "slow_projector"]
 
 Array = NDArray[np.float64]
 
@@ -122,9 +123,27 @@ def slow_projector(a: Array, tolerance: float = 1e-8) -> Array:
     return np.asarray(r_null @ np.linalg.solve(l_null.T @ r_null, l_null.T), dtype=np.float64)
 
 
-@lru_cache(maxsize=64)
+def is_linear(rule: UpdateRule, d: int) -> bool:
+    """Whether a rule on d parameters is of the form of `LinearRule`."""
+    # An indexed model has too many parameters for symbols, and knows one rule.
+    return type(rule) is SGD or _functions(rule, d) is not None
+
+
+@lru_cache(maxsize=256)
 def linear_rule(rule: UpdateRule, d: int, lr: float) -> LinearRule | None:
     """The matrices of a rule; None when it is not linear in the gradient at theta."""
+    functions = _functions(rule, d)
+    if functions is None:
+        return None
+    matrices, forcing = functions
+    constants = (lr, *rule.constants.values())
+    carried, gain = (np.asarray(m, dtype=np.float64) for m in matrices(*constants))
+    return LinearRule(d, carried, gain, lambda x: np.array([float(v) for v in forcing(*x, *constants)]))
+
+
+@lru_cache(maxsize=64)
+def _functions(rule: UpdateRule, d: int) -> tuple[Callable[..., Any], Callable[..., Any]] | None:
+    """M and G as a function of lr and the constants, f of the state too; None when the rule is not linear."""
     theta = [sp.Symbol(f"theta_{j}", real=True) for j in range(d)]
     try:
         step = StepSymbols(rule, theta)
@@ -139,14 +158,6 @@ def linear_rule(rule: UpdateRule, d: int, lr: float) -> LinearRule | None:
         return None
     if forcing.free_symbols & {*step.total, step.lam}:
         return None
-    values = {step.lr: lr, **dict(zip(step.constants, rule.constants.values(), strict=True))}
-    number = sp.lambdify(list(values), [carried, -gain], modules="numpy")
-    m, g = number(*values.values())
-    force = sp.lambdify([*step.state, *values], list(forcing), modules="numpy")
-    constants = list(values.values())
-    return LinearRule(
-        d,
-        np.asarray(m, dtype=np.float64),
-        np.asarray(g, dtype=np.float64),
-        lambda x: np.array([float(v) for v in force(*x, *constants)]),
-    )
+    constants = [step.lr, *step.constants]
+    matrices = sp.lambdify(constants, [carried, -gain], modules="numpy")
+    return matrices, sp.lambdify([*step.state, *constants], list(forcing), modules="numpy")

@@ -17,10 +17,11 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, is_dataclass
 from types import SimpleNamespace
 from typing import Any, ClassVar, TypeAlias
 
+import numpy as np
 import sympy as sp
 
 from .checks import real_array, real_number
@@ -67,16 +68,28 @@ class UpdateRule(ABC):
             is a column.
         """
 
+    def check_constants(self) -> None:
+        """Raise `InvalidInput` unless this is a frozen dataclass of numbers: what is derived from it is kept."""
+        if not (is_dataclass(self) and type(self).__dataclass_params__.frozen):
+            name = type(self).__name__
+            rule = f"={name} must be a frozen dataclass; write @dataclass(frozen=True) above class {name}"
+            raise InvalidInput("algorithm.rule", rule)
+        for field in fields(self):
+            value, name = getattr(self, field.name), f"algorithm.rule.{field.name}"
+            if isinstance(value, (list, np.ndarray)):
+                raise InvalidInput(name, f"={value!r} must be a number or a tuple of numbers; write tuple(...)")
+            if isinstance(value, tuple):
+                real_array(name, value, 1)
+            else:
+                real_number(name, value)
+
     def check(self, d: int) -> None:
         """Raise `InvalidInput` when a constant does not fit d parameters."""
         for field in fields(self):  # type: ignore[arg-type]
             value = getattr(self, field.name)
-            name = f"algorithm.rule.{field.name}"
-            if isinstance(value, tuple):
-                if len(real_array(name, value, 1)) != d:
-                    raise InvalidInput(name, f" has {len(value)} entries for {d} parameters; give one each")
-            else:
-                real_number(name, value)
+            if isinstance(value, tuple) and len(value) != d:
+                name = f"algorithm.rule.{field.name}"
+                raise InvalidInput(name, f" has {len(value)} entries for {d} parameters; give one each")
 
     @property
     def constants(self) -> dict[str, float]:

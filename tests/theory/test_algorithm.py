@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 import pytest
 import sympy as sp
+from flatmin.sims.form import Form
 from flatmin.theory import Algorithm, GradientNoise, InvalidInput, LabelFlip, LabelNoise, Model
-from flatmin.theory.linear import StepSymbols, linear_rule
+from flatmin.theory.linear import StepSymbols, is_linear, linear_rule
 from flatmin.theory.losses import LOSSES, FlipLaw, make_loss
-from flatmin.theory.rules import SGD, HeavyBall, Nesterov, Preconditioned, SharpnessAware, WeightDecay
+from flatmin.theory.rules import SGD, HeavyBall, Nesterov, Preconditioned, SharpnessAware, UpdateRule, WeightDecay
 
 U, V = sp.symbols("u v", real=True)
 THREE = Model((U, V), [U * V, U + V, U - V], y=[1.0, 2.0, 0.0])
@@ -154,6 +157,73 @@ def test_update_rules_as_matrices():
     assert weight is not None
     np.testing.assert_allclose(weight.forcing(np.array([1.0, -3.0])), [-0.2, 0.6], rtol=1e-14)
     assert linear_rule(SharpnessAware(0.1), 2, 0.1) is None
+
+
+class Steps(UpdateRule):
+    """theta - scale lr theta^power lam^of_noise g: linear as x' = M x - G g only with both powers zero."""
+
+    power, of_noise, scale = 0, 0, 1.0
+
+    def update(self, theta, memory, gradient, c):
+        factors = theta.applyfunc(lambda t: t**self.power * c.lam**self.of_noise)
+        return theta - c.lr * self.scale * factors.multiply_elementwise(gradient(theta)), ()
+
+
+@dataclass(frozen=True)
+class Frozen(Steps):
+    power: int = 0
+    of_noise: int = 0
+
+
+@dataclass
+class Thawed(Steps):
+    scale: float = 1.0
+
+
+@dataclass(frozen=True)
+class Anything(Steps):
+    scale: object = 1.0
+
+
+@pytest.mark.parametrize(
+    ("rule", "says"),
+    [
+        (Steps(), r"algorithm\.rule=Steps must be a frozen dataclass; write @dataclass\(frozen=True\) above"),
+        (Thawed(), r"algorithm\.rule=Thawed must be a frozen dataclass"),
+        (Anything([1.0, 2.0]), r"rule\.scale=\[1.0, 2.0\] must be a number or a tuple of numbers; write tuple"),
+        (Anything(np.ones(2)), r"rule\.scale=array\(.*\) must be a number or a tuple of numbers; write tuple"),
+        (Anything("fast"), r"rule\.scale='fast' must be a number"),
+        (Anything((1.0, float("nan"))), r"rule\.scale\[1\]=nan must be finite"),
+        (Preconditioned([1.0, 2.0]), r"rule\.diagonal=\[1.0, 2.0\] must be a number or a tuple"),
+    ],
+    ids=str,
+)
+def test_rules_that_are_refused(rule, says):
+    with pytest.raises(InvalidInput, match=says):
+        Algorithm(0.1, 1, NOISE, rule=rule)
+
+
+def test_rules_that_do_not_fit_the_model():
+    rule = Preconditioned((1.0, 2.0, 3.0))
+    with pytest.raises(InvalidInput, match=r"rule\.diagonal has 3 entries for 2 parameters; give one each"):
+        Algorithm(0.1, 1, NOISE, rule=rule).check(THREE)
+    with pytest.raises(InvalidInput, match=r"rule\.diagonal=\(1\.0, -2\.0\) must be positive"):
+        Algorithm(0.1, 1, NOISE, rule=Preconditioned((1.0, -2.0))).check(THREE)
+
+
+def test_one_decision_whether_a_rule_is_linear():
+    """The kernels go by the same decision as the theory: a gain that moves with theta or lambda is not linear."""
+    for rule, linear in (
+        (SGD(), True),
+        (HeavyBall(0.5), True),
+        (WeightDecay(1.0), True),
+        (SharpnessAware(0.1), False),
+        (Frozen(), True),
+        (Frozen(power=1), False),
+        (Frozen(of_noise=1), False),
+    ):
+        assert is_linear(rule, 2) is (linear_rule(rule, 2, 0.1) is not None) is linear
+        assert Form(rule).linear(2) is linear
 
 
 def test_strength_with_momentum_flips_and_gradient_noise():
