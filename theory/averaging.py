@@ -2,15 +2,16 @@
 
 Given x' = U(x, w) with the state x = (theta, memory) and a fixed point set without noise: A = E DU, the left and right
 null vectors of A - 1, S from S = E[DU_w S DU_w^T] + Cov(U) on the stable subspace, drift = the slow part of
-(1/2) D2(E U)[S] + (1/2) d2(E U)/de2 [Cov e]. Nothing here knows of a loss, its Hessian, R or lambda: SymPy
-differentiates the update map itself, in x and in the noise e.
+(1/2) D2(E U)[S] + (1/2) d2(E U)/de2 [Cov e]. Nothing here knows of a loss, its Hessian, R or lambda: the update map
+itself is differentiated, in x and in the noise e, as jets of what the rule declares and of the gradient of a batch.
 """
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import lru_cache
 from itertools import combinations, combinations_with_replacement
 from math import comb, factorial, prod
 
@@ -20,14 +21,19 @@ from numpy.typing import NDArray
 
 from .algorithm import Algorithm
 from .errors import TooLarge
+from .jets import Jet, Pieces
 from .linear import StepSymbols, slow_projector
+from .losses import FlipLaw
 from .model import Model
+from .rules import UpdateRule
 
 __all__ = ["Averaged", "UpdateMap", "average"]
 
 Array = NDArray[np.float64]
 
 _MAX_OUTCOMES = 100_000
+# Outcomes whose second derivatives are held at the same time.
+_AT_ONCE = 500
 
 
 @dataclass(frozen=True)
@@ -58,37 +64,36 @@ class Averaged:
     diffusion: Array
 
 
-class UpdateMap:
-    """One step of an algorithm as a function U(x; c, e), with every outcome c of the batch and the law of the noise e.
+class _RuleMap:
+    """A rule as functions of the state, lambda and the gradients that it asked for before."""
 
-    Parameters
-    ----------
-    model : Model
-    algorithm : Algorithm
-        With flips the batch is the whole data set: what differs falls faster than the noise as the batch grows.
+    def __init__(self, rule: UpdateRule, d: int) -> None:
+        theta = [sp.Symbol(f"theta_{j}", real=True) for j in range(d)]
+        points: list[list[sp.Expr]] = []
+        gradients: list[list[sp.Symbol]] = []
 
-    Attributes
-    ----------
-    d, size : int
-        Numbers in theta, and in the state.
-    probabilities : ndarray, shape (m,)
-    counts : ndarray, shape (m, n)
-        How often each sample is drawn.
-    """
+        def gradient(point: sp.Matrix) -> sp.Matrix:
+            if list(point) not in points:
+                points.append(list(point))
+                gradients.append([sp.Symbol(f"gradient{len(points)}_{j}", real=True) for j in range(d)])
+            return sp.Matrix(gradients[points.index(list(point))])
 
-    def __init__(self, model: Model, algorithm: Algorithm) -> None:
-        self.model, self.algorithm, self.d = model, algorithm, model.d
-        batch = algorithm.batch(model)
-        rows = list(_batches(algorithm, model.n, batch))
-        weights = np.array([w for w, _ in rows], dtype=np.float64)
-        self.probabilities = weights / weights.sum()
-        self.counts = np.array([row for _, row in rows], dtype=np.float64)
-        self._batch = batch
-        self._differentiate()
+        step = StepSymbols(rule, theta, gradient)
+        self.size = len(step.state)
+        known, constants = [*step.state, step.lam], [step.lr, *step.constants]
+        self.points = []
+        for point, found in zip(points, gradients, strict=True):
+            self.points.append(Pieces([sp.sympify(e) for e in point], known, constants))
+            known = [*known, *found]
+        self.new = Pieces([sp.sympify(e) for e in step.new], known, constants)
 
-    def _oracle(self, count: list[sp.Symbol], noise: list[sp.Symbol], kick: list[sp.Symbol]):  # type: ignore[no-untyped-def]
-        """The gradient of a batch at any point: counts, noise sums and a perturbation of the gradient."""
-        model, flips = self.model, self.algorithm.flips(self.model)
+
+class _BatchGradient:
+    """The gradient of a batch as a function of the point, the noise in the labels and a kick, for given counts."""
+
+    def __init__(self, model: Model, flips: FlipLaw | None) -> None:
+        count, noise = list(sp.symbols(f"c:{model.n}")), list(sp.symbols(f"e:{model.n}"))
+        size = sp.Symbol("B")
         f, y = model.sample_expressions, [sp.Float(float(v), 17) for v in model.y]
         totals = []
         for i in range(model.n):
@@ -101,78 +106,68 @@ class UpdateMap:
                 flip = sp.Float(flips.flip, 17)
                 totals.append(count[i] * right + (flip * count[i] + noise[i]) * (wrong - right))
         slopes = [[e.diff(t) for t in model.parameters] for e in f]
-        own = [sum(totals[i] * slopes[i][j] for i in range(model.n)) / self._batch + kick[j] for j in range(self.d)]
+        self.noises = len(noise)
+        own = [sum(totals[i] * slopes[i][j] for i in range(model.n)) / size for j in range(model.d)]
+        self._pieces = Pieces(own, [*model.parameters, *noise], [size, *count])
 
-        def gradient(point: sp.Matrix) -> sp.Matrix:
-            values = dict(zip(model.parameters, point, strict=True))
-            return sp.Matrix([e.subs(values, simultaneous=True) for e in own])
+    def __call__(self, batch: int, counts: Array, point: Jet, noise: Jet, kick: Jet) -> Jet:
+        """Its jet in the variables of the given ones."""
+        inside = Jet.joined([point, noise])
+        jet = self._pieces(inside.value, [batch, *counts.T]).after(inside)
+        return Jet(jet.value + kick.value, jet.first + kick.first, jet.second + kick.second)
 
-        return gradient
 
-    def _differentiate(self) -> None:
-        model, rule = self.model, self.algorithm.update_rule
-        count, noise = list(sp.symbols(f"c:{model.n}")), list(sp.symbols(f"e:{model.n}"))
-        kick = list(sp.symbols(f"k:{self.d}"))
-        theta = list(model.parameters)
-        gradient = self._oracle(count, noise, kick)
-        fresh = {s.name for s in theta}
+# SymPy takes a tenth of a second or more for each, and they serve all learning rates, batches and strengths.
+_rule_map = lru_cache(maxsize=64)(_RuleMap)
+_batch_gradient = lru_cache(maxsize=16)(_BatchGradient)
 
-        def symbol(name: str) -> sp.Symbol:
-            while name in fresh:
-                name += "_"
-            fresh.add(name)
-            return sp.Symbol(name, real=True)
 
-        step = StepSymbols(rule, theta, gradient, symbol, lr=sp.Float(self.algorithm.lr, 17))
-        self.size = len(step.state)
-        values = {s: sp.Float(v, 17) for s, v in zip(step.constants, rule.constants.values(), strict=True)}
-        new = [e.xreplace(values) for e in step.new]
-        quiet = dict.fromkeys([*noise, *kick, step.lam], sp.Integer(0))
-        still = [e.xreplace(quiet) for e in new]
-        random = [*noise, *kick]
-        state = step.state
-        first = [[u.diff(a) for a in state] for u in still]
-        slopes = [[u.diff(e) for e in random] for u in new]
-        # Symmetric: each derivative is taken once, from the first one.
-        pairs = [(min(i, j), max(i, j)) for i in range(self.size) for j in range(self.size)]
-        second = [{(i, j): row[i].diff(state[j]) for i, j in pairs} for row in first]
-        arrays: dict[str, list[sp.Expr]] = {
-            "value": still,
-            "first": [e for row in first for e in row],
-            "second": [row[pair] for row in second for pair in pairs],
-            "noise": [slope.xreplace(quiet) for row in slopes for slope in row],
-            "noise2": [slope.diff(e).xreplace(quiet) for row in slopes for e, slope in zip(random, row, strict=True)],
-            "forcing": [u.diff(step.lam).xreplace(quiet) for u in new],
-        }
-        arguments = (*step.state, *count)
-        self._functions: dict[str, Callable[..., list[object]]] = {
-            name: sp.lambdify(arguments, e, modules="numpy", cse=True, dummify=True) for name, e in arrays.items()
-        }
-        sigma = self.algorithm.noise.on(model)
-        self._sigma_on_gamma = None if sigma is None else sp.lambdify(theta, sigma, modules="numpy")
+class UpdateMap:
+    """One step of an algorithm as a function U(x; c, e), with every outcome c of the batch and the law of the noise e.
 
-    def state(self, theta: Array) -> Array:
-        """The state with memory at rest."""
-        return np.concatenate([theta, np.zeros(self.size - self.d)])
+    Parameters
+    ----------
+    model : Model
+    algorithm : Algorithm
+        With flips the batch is the whole data set: what differs falls faster than the noise as the batch grows.
 
-    def _evaluate(self, name: str, x: Array, shape: tuple[int, ...]) -> Array:
-        entries = self._functions[name](*x, *self.counts.T)
-        flat = np.stack([np.broadcast_to(np.asarray(e, dtype=np.float64), len(self.counts)) for e in entries], axis=-1)
-        return flat.reshape(-1, *shape)
+    Attributes
+    ----------
+    d, size, noises : int
+        Numbers in theta, in the state, and of uncorrelated noise in the labels.
+    probabilities : ndarray, shape (m,)
+    counts : ndarray, shape (m, n)
+        How often each sample is drawn.
+    """
 
-    def derivative(self, order: int, theta: Array) -> Array:
-        """D^order U without noise for every outcome, shape (m, D, D, ...)."""
-        name = ("value", "first", "second")[order]
-        return self._evaluate(name, self.state(theta), (self.size,) * (order + 1))
+    def __init__(self, model: Model, algorithm: Algorithm) -> None:
+        self.model, self.algorithm, self.d = model, algorithm, model.d
+        self._batch = algorithm.batch(model)
+        rows = list(_batches(algorithm, model.n, self._batch))
+        weights = np.array([w for w, _ in rows], dtype=np.float64)
+        self.probabilities = weights / weights.sum()
+        self.counts = np.array([row for _, row in rows], dtype=np.float64)
+        self._rule = _rule_map(algorithm.update_rule, model.d)
+        self._gradient = _batch_gradient(model, algorithm.flips(model))
+        self.size, self.noises = self._rule.size, self._gradient.noises
+        sigma = algorithm.noise.on(model)
+        self._sigma_on_gamma = None if sigma is None else sp.lambdify(model.parameters, sigma, modules="numpy")
 
-    def noise_slopes(self, theta: Array) -> tuple[Array, Array]:
-        """dU/de and d2U/de2 for every outcome, shape (m, D, n + d): label noise of each sample, gradient noise."""
-        shape = (self.size, self.model.n + self.d)
-        return self._evaluate("noise", self.state(theta), shape), self._evaluate("noise2", self.state(theta), shape)
-
-    def forcing(self, theta: Array) -> Array:
-        """dU/dlambda for every outcome, shape (m, D)."""
-        return self._evaluate("forcing", self.state(theta), (self.size,))
+    def jet(self, theta: Array, outcomes: slice = slice(None)) -> Jet:
+        """U at rest at theta without noise, for some outcomes: a jet in the state, the noise, the kick and lambda."""
+        counts, rule = self.counts[outcomes], self._rule
+        rest = np.concatenate([theta, np.zeros(self.size - self.d + self.noises + self.d + 1)])
+        count = len(rest)
+        cuts = np.cumsum([self.size, self.noises, self.d])
+        begins = [0, *cuts.tolist()]
+        values = [np.tile(part, (len(counts), 1)) for part in np.split(rest, cuts)]
+        state, noise, kick, lam = (Jet.variables(v, b, count) for v, b in zip(values, begins, strict=True))
+        constants = [self.algorithm.lr, *self.algorithm.update_rule.constants.values()]
+        known = Jet.joined([state, lam])
+        for piece in rule.points:
+            point = piece(known.value, constants).after(known)
+            known = Jet.joined([known, self._gradient(self._batch, counts, point, noise, kick)])
+        return rule.new(known.value, constants).after(known)
 
     def noise_covariance(self, theta: Array) -> tuple[Array, Array]:
         """Variances of the label noise for every outcome, shape (m, n), and covariance of the gradient noise (d, d)."""
@@ -203,30 +198,38 @@ def average(update: UpdateMap, theta: Array, tolerance: float = 1e-8) -> Average
     tolerance : float
         Eigenvalues of A within this of 1 belong to the fixed point set.
     """
-    d, size = update.d, update.size
-    first = update.derivative(1, theta)
+    d, size, n = update.d, update.size, update.noises
+    variances, gradient = update.noise_covariance(theta)
+    first = np.empty((len(update.counts), size, size))
+    fresh, forced, bent = np.zeros((size, size)), np.zeros(size), np.zeros((size, size, size))
+    for begin in range(0, len(first), _AT_ONCE):
+        some = slice(begin, begin + _AT_ONCE)
+        jet, weights = update.jet(theta, some), update.probabilities[some]
+        first[some] = jet.first[:, :, :size]
+        bent += np.tensordot(weights, jet.second[:, :, :size, :size], axes=1)
+        noise, kick = slice(size, size + n), slice(size + n, size + n + d)
+        labels, kicks = jet.first[:, :, noise], jet.first[:, :, kick]
+        fresh += np.einsum("m,mai,mi,mbi->ab", weights, labels, variances[some], labels, optimize=True)
+        fresh += np.einsum("m,mai,ij,mbj->ab", weights, kicks, gradient, kicks, optimize=True)
+        own = np.einsum("maii->mai", jet.second[:, :, noise, noise])
+        forced += 0.5 * np.einsum("m,mai,mi->a", weights, own, variances[some])
+        forced += 0.5 * np.einsum("m,maij,ij->a", weights, jet.second[:, :, kick, kick], gradient, optimize=True)
+        forced += update.algorithm.strength(update.model) * weights @ jet.first[:, :, -1]
     a = update.mean(first)
     slow = slow_projector(a, tolerance)
     stable = np.eye(size) - slow
-    slopes, bends = update.noise_slopes(theta)
-    variances, gradient = update.noise_covariance(theta)
-    n = update.model.n
-    fresh = update.mean(np.einsum("mai,mi,mbi->mab", slopes[:, :, :n], variances, slopes[:, :, :n]))
-    kicks = update.mean(slopes[:, :, n:])
-    fresh = fresh + kicks @ gradient @ kicks.T
-    forced = 0.5 * update.mean(np.einsum("mai,mi->ma", bends[:, :, :n], variances))
-    forced = forced + update.algorithm.strength(update.model) * update.mean(update.forcing(theta))
     # On the stable subspace only: in an orthonormal basis of it, and the dual one.
     left, singular, _ = np.linalg.svd(stable)
     basis = left[:, singular > 0.5]
     dual = basis.T @ stable
-    restricted = np.einsum("sa,mab,bt->mst", dual, first, basis)
+    restricted = np.einsum("sa,mab,bt->mst", dual, first, basis, optimize=True)
     count = basis.shape[1]
-    operator = update.mean(np.einsum("mac,mbd->mabcd", restricted, restricted)).reshape(count**2, count**2)
+    operator = np.einsum("m,mac,mbd->abcd", update.probabilities, restricted, restricted, optimize=True)
+    operator = operator.reshape(count**2, count**2)
     inside = dual @ fresh @ dual.T
     solved = np.linalg.solve(np.eye(count**2) - operator, inside.reshape(-1)).reshape(count, count)
     covariance = basis @ solved @ basis.T
-    push = 0.5 * np.einsum("abc,bc->a", update.mean(update.derivative(2, theta)), covariance) + forced
+    push = 0.5 * np.einsum("abc,bc->a", bent, covariance) + forced
     mean = update.mean(restricted)
     offset = basis @ np.linalg.solve(np.eye(count) - mean, dual @ push)
     return Averaged(

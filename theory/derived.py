@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from functools import cached_property, lru_cache
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -55,7 +55,7 @@ class Derived(SlowTheory):
                 sigma = gradient_covariance(self.model, self.algorithm, local) if gradient else None
                 found = linearized(self.model, self.algorithm, self._linear, local, sigma)
             else:
-                found = average(_update_map(self.model, self.algorithm), local.theta)
+                found = average(UpdateMap(self.model, self.algorithm), local.theta)
                 if found.radius >= 1:
                     raise NotApplicable("second-moment limit", f"spectral radius {found.radius:.6g} must be below 1")
             self._last = local, found
@@ -151,12 +151,6 @@ class Derived(SlowTheory):
             operator = operator + (eta**2 * c / batch) * minibatch
         fresh = (eta**2 / batch) * (self.algorithm.sigmas(self.model) ** 2 @ packed) / local.n
         return operator, fresh
-
-
-@lru_cache(maxsize=8)
-def _update_map(model: Model, algorithm: Algorithm) -> UpdateMap:
-    """Shared by all who ask: it takes SymPy a second or more."""
-    return UpdateMap(model, algorithm)
 
 
 def _spectral_radius(symmetric: Array) -> float:
