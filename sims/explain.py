@@ -33,7 +33,7 @@ def explained(study: Study) -> str:
     predictions = [str(e) for e in study.model.prediction]
     shown = predictions[0] if study.model.inputs else ", ".join(predictions)
     setting = [
-        f"- model: f = {shown}; parameters {', '.join(p.name for p in study.model.parameters)}; n = {study.model.n}",
+        f"- model: `f = {shown}`; parameters {', '.join(p.name for p in study.model.parameters)}; n = {study.model.n}",
         f"- algorithm: learning rate {algorithm.lr:g}, batch size {algorithm.batch_size}, {algorithm.sampling},"
         f" {algorithm.noise}{_rule(study)}",
         *([f"- loss: {study.model.loss_name}"] if study.model.loss_name != "square" else []),
