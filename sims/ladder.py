@@ -205,12 +205,17 @@ class Ladder:
         return again
 
     def _spread(self, ensemble: Ensemble, largest: float) -> Pilot:
-        rows = self.sampler.rows(ensemble, largest)
-        centred = rows - rows.mean(axis=0)
+        _, centred = self._statistic(self.sampler.rows(ensemble, largest))
         # Coefficients that were fitted to these rows have taken a part of the spread.
-        count, columns = len(rows), 0 if self.sampler.coefficients is None else self.sampler.fitted_columns
+        count, columns = len(centred), 0 if self.sampler.coefficients is None else self.sampler.fitted_columns
         covariance = centred.T @ centred / (count - 1) * (count + columns) / (count - columns)
         return Pilot(largest, covariance, kurtosis(centred), count, ensemble.seconds / count)
+
+    def _statistic(self, table: Array) -> tuple[Array, Array]:
+        """The statistic of the means of rows, and what each row adds to it, to first order."""
+        mean = table.mean(axis=0)
+        value, slope = self.measurement.statistic(mean)
+        return value, (table - mean) if slope is None else (table - mean) @ slope.T
 
     def _seconds_per_replica(self, attempt: int, strength: float) -> float:
         """Time of one replica's whole run, from runs that grow until they can be timed."""
@@ -250,8 +255,7 @@ class Ladder:
                     return self._nothing(f"{failed} replicas diverged or did not settle at lambda={strength:.3g}", 0.0)
                 rows.append(self.sampler.rows(ensemble, strength))
             table = np.concatenate(rows)
-            mean = table.mean(axis=0)
-            centred = table - mean
+            mean, centred = self._statistic(table)
             covariance = centred.T @ centred / (len(table) - 1) / len(table)
             covariance += self.measurement.resolution(strength) ** 2 * np.eye(len(mean))
             tails = max(tails, kurtosis(centred) / len(table))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Protocol
 
 from flatmin.theory import Algorithm, Model
@@ -10,7 +11,9 @@ from flatmin.theory.problem import Problem
 from .kernel import Kernel
 from .ladder import Ladder
 from .measure_local import CovarianceMeasurement, DriftMeasurement, NormalOffsetMeasurement
+from .measure_scaling import ScalingGauge
 from .measure_slow import FixedPointMeasurement, TrajectoryMeasurement
+from .measure_start import EscapeMeasurement, StayMeasurement
 from .measured import Measured
 from .measurement import Measurement
 from .progress import Progress
@@ -24,7 +27,11 @@ _MEASUREMENTS: dict[str, type[Measurement]] = {
     "normal-offset": NormalOffsetMeasurement,
     "trajectory": TrajectoryMeasurement,
     "fixed-point": FixedPointMeasurement,
+    "stays": StayMeasurement,
+    "escape": EscapeMeasurement,
 }
+# Those that are measured in another way.
+_GAUGES: dict[str, Callable[..., Gauge]] = {"scaling": ScalingGauge}
 
 
 class Gauge(Protocol):
@@ -51,6 +58,8 @@ def gauge(
     model: Model, algorithm: Algorithm, problem: Problem, *, seed: int, threads: int | None, progress: Progress
 ) -> Gauge:
     """What measures the statistic of `problem`."""
+    if problem.kind in _GAUGES:
+        return _GAUGES[problem.kind](model, algorithm, problem, seed=seed, threads=threads, progress=progress)
     return Ladder(
         model,
         algorithm,

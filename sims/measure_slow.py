@@ -18,7 +18,7 @@ from .control import Control, LinearControl
 from .ensemble import Ensemble
 from .measurement import Measurement
 
-__all__ = ["FixedPointMeasurement", "TrajectoryMeasurement"]
+__all__ = ["FixedPointMeasurement", "SlowMeasurement", "TrajectoryMeasurement"]
 
 Array = NDArray[np.float64]
 
@@ -28,7 +28,7 @@ _MOST_COLUMNS = 128
 _SEGMENTS = 16
 
 
-class _Slow(Measurement):
+class SlowMeasurement(Measurement):
     """A statistic of the slow motion: a run takes 1/(rate lambda) steps and spreads as sqrt(lambda)."""
 
     degree = 2
@@ -46,6 +46,10 @@ class _Slow(Measurement):
         scales = self.problem.scales
         times = self.problem.horizon / (self.rate * 50 * max(scales.relaxation_steps, 1.0))
         return min(1.5e-2 / max(scales.nonlinearity, 1e-12), 1e-2 / max(scales.spread, 1e-12), times)
+
+
+class _Followed(SlowMeasurement):
+    """One whose control runs along where a pilot run passed."""
 
     def control(
         self, model: Model, algorithm: Algorithm, strength: float, reference: Array | None = None
@@ -88,7 +92,7 @@ def _processes(ensemble: Ensemble) -> tuple[Array, Array]:
     return ensemble.linear, ensemble.second
 
 
-class TrajectoryMeasurement(_Slow):
+class TrajectoryMeasurement(_Followed):
     """Mean of theta at eight slow times up to one."""
 
     def admissible(self, strength: float) -> float:
@@ -130,7 +134,7 @@ class TrajectoryMeasurement(_Slow):
         return np.moveaxis(np.concatenate([linear, second]), -1, 0).reshape(linear.shape[-1], -1)
 
 
-class FixedPointMeasurement(_Slow):
+class FixedPointMeasurement(_Followed):
     """Mean of Phi(theta) over a window of slow time that opens when the flow has settled."""
 
     settle = True

@@ -55,6 +55,17 @@ class Measurement(ABC):
         """How many last columns of a row hold no value but how far the replica still moved: 0 when it has settled."""
         return 0
 
+    def begin(self, strength: float) -> Array:
+        """Where every replica starts, shape (d,)."""
+        return self.problem.start
+
+    def statistic(self, means: Array) -> tuple[Array, Array | None]:
+        """The statistic as a function of the means of the columns, shape (S,), and its derivative, shape (S, D).
+
+        None for the derivative where they are the means themselves.
+        """
+        return means, None
+
     @abstractmethod
     def schedule(self, strength: float) -> NDArray[np.int64]:
         """Steps at which the replicas are recorded, increasing."""

@@ -138,7 +138,7 @@ class Sampler:
             self.kernel,
             self.at(strength),
             self.sigmas(strength),
-            measurement.problem.start,
+            measurement.begin(strength),
             replicas,
             steps,
             key=words,

@@ -168,9 +168,13 @@ class Algorithm:
         """The same algorithm at another noise strength, as a ladder takes it.
 
         Label noise has another sigma, gradient noise another strength, flips another batch size: "full" repeats every
-        sample with fresh flips; batches that would be larger than n are drawn with replacement.
+        sample with fresh flips; batches that would be larger than n are drawn with replacement. Without noise it is the
+        same at every strength.
         """
-        ratio = strength / self.strength(model)
+        own = self.strength(model)
+        if not own:
+            return self
+        ratio = strength / own
         scaled = self.noise.scaled(ratio)
         if scaled is not None:
             return replace(self, noise=scaled)

@@ -12,7 +12,7 @@ import sympy as sp
 from .checks import real_number
 from .errors import InvalidInput
 from .model import Model
-from .settings import SETTINGS, statistic
+from .settings import NO_CONJECTURE, SETTINGS, statistic
 
 __all__ = ["CONJECTURE_NAMES", "KINDS", "THEORIES", "Claim", "RunOptions", "TheoryName"]
 
@@ -72,6 +72,8 @@ class Claim:
             if given:
                 raise InvalidInput(f"claim.{given[0]}", f" is for theory='conjecture', not for {self.theory!r}")
             return
+        if self.kind in NO_CONJECTURE:
+            raise InvalidInput("claim.theory", f"='conjecture' is not for kind={self.kind!r}: it predicts zero")
         if (self.regularizer is None) == (self.covariance is None):
             raise InvalidInput("claim", "theory='conjecture' takes exactly one of `regularizer` and `covariance`")
         if self.covariance is not None and self.strength is not None:

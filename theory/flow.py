@@ -138,6 +138,16 @@ class SlowFlow:
             stability = "neutral" if largest > -_NEUTRAL * scale else "stable"
         return StationaryPoint(theta, rates, stability)
 
+    def stationary_point_near(self, theta: Array) -> StationaryPoint | None:
+        """The stationary point to which Newton's steps from `theta` lead, of whatever stability; None without one."""
+        found = self._newton(theta)
+        return None if found is None else self.classify(found)
+
+    def linearized(self, theta: Array) -> tuple[Array, Array]:
+        """Tangent basis T at `theta`, shape (d, m), and the derivative of the flow in its coordinates, shape (m, m)."""
+        tangent, _, derivative = self._chart(theta)
+        return tangent, derivative
+
     def _advance(self, start: Array, span: float) -> Array:
         size = 1 + float(np.linalg.norm(start))
 

@@ -10,12 +10,15 @@ from .assumptions import Assumption, failed_assumption
 from .claim import Claim
 from .effective import effective
 from .errors import NotApplicable
+from .escape import EscapeStatement
 from .geometry import nearest_zero_loss_point
 from .local_statements import CovarianceStatement, DriftStatement
 from .model import Model
 from .problem import SLOW_TIMES, Prediction, Problem
+from .scaling import ScalingStatement
 from .slow_statements import FixedPointStatement, TrajectoryStatement
 from .statement import Statement
+from .staying import StayStatement
 
 __all__ = ["SLOW_TIMES", "STATEMENTS", "Prediction", "Problem", "predict"]
 
@@ -27,6 +30,9 @@ STATEMENTS: dict[str, type[Statement]] = {
     "drift": DriftStatement,
     "covariance": CovarianceStatement,
     "trajectory": TrajectoryStatement,
+    "stays": StayStatement,
+    "escape": EscapeStatement,
+    "scaling": ScalingStatement,
 }
 
 

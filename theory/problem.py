@@ -41,6 +41,8 @@ class Problem:
         Slow time in which the slow motion forgets; for a fixed point.
     settings : mapping
         Of the claim.
+    given : mapping
+        What else the statistic is about, arrays by name.
     """
 
     kind: str
@@ -50,6 +52,7 @@ class Problem:
     horizon: float = 0.0
     relaxation: float = 0.0
     settings: Mapping[str, Any] = field(default_factory=dict)
+    given: Mapping[str, Array] = field(default_factory=dict)
 
     @property
     def statistic(self) -> str:

@@ -1,0 +1,107 @@
+"""The difference of the slow velocities of two algorithms at the same lambda: two ladders, drawn independently."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+from flatmin.theory import Algorithm, Model
+from flatmin.theory.effective import effective
+from flatmin.theory.problem import Problem
+from flatmin.theory.scaling import rescaled
+from flatmin.theory.timescales import timescales
+
+from .kernel import Kernel
+from .ladder import Ladder
+from .measure_local import DriftMeasurement
+from .measured import Measured
+from .progress import Progress
+
+__all__ = ["ScalingGauge"]
+
+
+class ScalingGauge:
+    """Measures the drift of an algorithm and of its rescaled one, both over rate lambda, and takes the difference.
+
+    Parameters
+    ----------
+    model, algorithm
+    problem : Problem
+        Its settings say how the other algorithm is rescaled.
+    seed : int
+    threads : int or None
+    progress : Progress
+    """
+
+    def __init__(
+        self,
+        model: Model,
+        algorithm: Algorithm,
+        problem: Problem,
+        *,
+        seed: int,
+        threads: int | None,
+        progress: Progress,
+    ) -> None:
+        other = rescaled(model, algorithm, problem.settings)
+        self.ladders, self.units = [], []
+        for name, one in (("own", algorithm), ("rescaled", other)):
+            scales = timescales(*effective(model, one), problem.start[None])
+            # Of its own name: the two have no random number in common.
+            drift = replace(problem, kind=f"{problem.kind} {name}", scales=scales)
+            measurement = DriftMeasurement(drift, one.slow_rate(model.d))
+            kernel = Kernel.for_algorithm(model, one)
+            self.ladders.append(Ladder(model, one, kernel, measurement, seed=seed, threads=threads, progress=progress))
+            self.units.append(one.slow_rate(model.d) * one.strength(model))
+        self._largest: list[float | None] = [None, None]
+
+    @property
+    def total_steps(self) -> int:
+        """Replica-steps taken so far."""
+        return sum(ladder.total_steps for ladder in self.ladders)
+
+    def run(
+        self,
+        half_width: float,
+        level: float,
+        budget: float,
+        *,
+        started: float | None = None,
+        largest: float | None = None,
+        stage: int = 1,
+    ) -> Measured:
+        """Both parts with the same error; see `Ladder.run`. Each keeps its own strengths: `largest` is not used."""
+        parts = []
+        for k, (ladder, unit) in enumerate(zip(self.ladders, self.units, strict=True)):
+            # Half of the budget is left for the second.
+            share = budget if k else 0.5 * budget
+            half = half_width * unit / np.sqrt(2)
+            part = ladder.run(half, level, share, started=started, largest=self._largest[k], stage=stage)
+            if part.estimate is None:
+                return part
+            self._largest[k] = max(part.estimate.strengths)
+            parts.append(part)
+        own, other = (p.estimate for p in parts)
+        assert own is not None
+        assert other is not None
+        first, second = self.units
+        estimate = replace(
+            own,
+            value=other.value / second - own.value / first,
+            covariance=other.covariance / second**2 + own.covariance / first**2,
+            truncation=other.truncation / second + own.truncation / first,
+            misfit=max(other.misfit / second, own.misfit / first),
+            fit_probability=min(own.fit_probability, other.fit_probability),
+            replicas=min(own.replicas, other.replicas),
+            widening=max(own.widening, other.widening),
+        )
+        trouble = next((p.trouble for p in parts if p.trouble), "")
+        gains = [p.gain for p in parts if p.gain is not None]
+        return Measured(
+            estimate,
+            0.0,
+            trouble,
+            max(p.needed_seconds for p in parts),
+            sum(p.seconds for p in parts),
+            min(gains) if gains else None,
+        )
