@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import replace
 
 import numpy as np
@@ -71,10 +72,12 @@ class ScalingGauge:
         stage: int = 1,
     ) -> Measured:
         """Both parts with the same error; see `Ladder.run`. Each keeps its own strengths: `largest` is not used."""
+        started = time.perf_counter() if started is None else started
         parts = []
         for k, (ladder, unit) in enumerate(zip(self.ladders, self.units, strict=True)):
-            # Half of the budget is left for the second.
-            share = budget if k else 0.5 * budget
+            # Half of what is left of the budget is for the second.
+            spent = time.perf_counter() - started
+            share = budget if k else spent + 0.5 * (budget - spent)
             half = half_width * unit / np.sqrt(2)
             part = ladder.run(half, level, share, started=started, largest=self._largest[k], stage=stage)
             if part.estimate is None:

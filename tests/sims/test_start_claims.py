@@ -15,17 +15,23 @@ BUMPS = Model((a, b, w), [a * sp.exp(0.3 * w - w**2), b * sp.exp(-0.3 * w - w**2
 TOP = [0.4, 0.4, 0.0]
 FORK = Model((u, v, w), [u * v, u * w], y=[1.0, -0.5])
 START = [1.3, 0.77, -0.385]
+# A busy machine may take a minute to compile; the budget never binds here.
+BUDGET = 600.0
 
 
 @pytest.mark.parametrize("batch", [1, "full"])
 def test_without_label_noise_it_stays(batch):
-    (verdict,) = verify(FORK, Algorithm(0.3, batch, LabelNoise(0.0)), start=START, claims=[Claim("stays")], seed=2)
+    (verdict,) = verify(
+        FORK, Algorithm(0.3, batch, LabelNoise(0.0)), start=START, claims=[Claim("stays")], seed=2, budget=BUDGET
+    )
     assert verdict.verdict == "supported", verdict
     assert [r.verdict for r in verdict.rivals] == ["refuted", "refuted"]
 
 
 def test_with_label_noise_it_does_not():
-    (verdict,) = verify(FORK, Algorithm(0.3, 1, LabelNoise(0.05)), start=START, claims=[Claim("stays")], seed=2)
+    (verdict,) = verify(
+        FORK, Algorithm(0.3, 1, LabelNoise(0.05)), start=START, claims=[Claim("stays")], seed=2, budget=BUDGET
+    )
     assert verdict.verdict == "refuted"
     assert verdict.rivals[0].verdict == "supported"  # it goes where the slow flow says
 
@@ -37,7 +43,7 @@ def test_a_maximum_of_r_is_left_at_the_rate_of_the_full_r():
         Claim("escape", "conjecture", regularizer=-(w**2)),
     ]
     right, small, steep = verify(
-        BUMPS, Algorithm(1.2, "full", LabelNoise(0.1)), start=TOP, claims=claims, seed=3, margin=0.2
+        BUMPS, Algorithm(1.2, "full", LabelNoise(0.1)), start=TOP, claims=claims, seed=3, margin=0.2, budget=BUDGET
     )
     assert right.verdict == "supported", right
     assert {r.theory for r in right.rivals if r.verdict == "refuted"} == {"small-lr", "lambda x 2", "stays at start"}
@@ -62,7 +68,7 @@ def test_linear_scaling_holds_at_small_eta_h_and_fails_at_large():
     def verdicts(lr):
         settings = {"lr": lr / 2, "batch_size": "same"}
         claims = [Claim("scaling", "small-lr", settings=settings), Claim("scaling", settings=settings)]
-        return verify(FORK, Algorithm(lr, "full", LabelNoise(0.1)), start=START, claims=claims, seed=4)
+        return verify(FORK, Algorithm(lr, "full", LabelNoise(0.1)), start=START, claims=claims, seed=4, budget=BUDGET)
 
     collapse, derived = verdicts(0.04)
     assert (collapse.verdict, derived.verdict) == ("supported", "supported")
