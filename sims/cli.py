@@ -96,6 +96,7 @@ def verify(
     from . import catalogue
     from .display import progress_display
     from .jsonfile import ResultFile
+    from .provenance import origin
     from .verification import verify_each
 
     if study is None:
@@ -106,7 +107,9 @@ def verify(
     given = {k: v for k, v in overrides.items() if v is not None}
     studies = [replace(s, run=replace(s.run, **given)) for s in studies]
     label = "catalogue" if study is None else study
-    results = ResultFile(json_path, label, studies[0].run.seed, len(studies) > 1)
+    asked = dict(quick=quick, only=only, paper_section=paper_section, **given)
+    more = origin(studies, study, asked) if json_path else None
+    results = ResultFile(json_path, label, studies[0].run.seed, len(studies) > 1, more)
     rows: list[tuple[str, Verdict]] = []
     problem: BaseException | None = None
     started = time.perf_counter()

@@ -7,7 +7,7 @@ a + b lambda + c lambda^2 + ...; a is what is tested.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -31,12 +31,15 @@ class Rung:
     covariance : ndarray, shape (D, D)
         Of the mean.
     replicas : int
+    steps : int
+        Of each replica; 0 where nobody says.
     """
 
     strength: float
     mean: Array
     covariance: Array
     replicas: int
+    steps: int = 0
 
 
 @dataclass(frozen=True)
@@ -60,6 +63,10 @@ class Estimate:
         At the strength with the fewest.
     widening : float
         Factor of intervals for what heavy tails do to a mean of so many replicas.
+    rungs : tuple of Rung
+        What was extrapolated.
+    coefficients : ndarray, shape (degree + 1, D), or None
+        Of the powers of strength over the largest strength; the first is `value`.
     """
 
     value: Array
@@ -71,6 +78,23 @@ class Estimate:
     strengths: tuple[float, ...]
     replicas: int
     widening: float = 1.0
+    rungs: tuple[Rung, ...] = ()
+    coefficients: Array | None = None
+
+    def in_units(self, unit: float, size: int) -> Estimate:
+        """The first `size` components, in units in which one is `unit`."""
+        rungs = (
+            replace(r, mean=r.mean[:size] * unit, covariance=r.covariance[:size, :size] * unit**2) for r in self.rungs
+        )
+        return replace(
+            self,
+            value=self.value[:size] * unit,
+            covariance=self.covariance[:size, :size] * unit**2,
+            misfit=self.misfit * unit,
+            truncation=self.truncation * unit,
+            rungs=tuple(rungs),
+            coefficients=None if self.coefficients is None else self.coefficients[:, :size] * unit,
+        )
 
 
 def polynomial_weights(strengths: Array, variances: Array, degree: int) -> Array:
@@ -124,6 +148,8 @@ def extrapolate(rungs: Sequence[Rung], degree: int, joint: Array | None = None) 
         misfit=float(np.max(np.linalg.norm(residuals, axis=1))),
         strengths=tuple(strengths.tolist()),
         replicas=min(r.replicas for r in rungs),
+        rungs=tuple(rungs),
+        coefficients=coefficients,
     )
 
 

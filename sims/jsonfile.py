@@ -6,14 +6,14 @@ import json
 import math
 import os
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 from .results import Verdict
 
-__all__ = ["CannotWrite", "ResultFile", "check_writable", "finite", "study_json", "write_whole"]
+__all__ = ["CannotWrite", "ResultFile", "check_writable", "finite", "json_bytes", "study_json", "write_whole"]
 
 
 class CannotWrite(Exception):
@@ -34,9 +34,17 @@ class CannotWrite(Exception):
 
 
 def study_json(
-    study: str, seed: int, seconds: float, rows: Sequence[tuple[str, Verdict]], several: bool
+    study: str,
+    seed: int,
+    seconds: float,
+    rows: Sequence[tuple[str, Verdict]],
+    several: bool,
+    more: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
-    """The document of spec.md; in a run of several studies each claim's `study` says whose it is."""
+    """The document of spec.md; in a run of several studies each claim's `study` says whose it is.
+
+    `more` are optional keys that come after it.
+    """
     claims = [{**({"study": name} if several else {}), **verdict.as_json()} for name, verdict in rows]
     return {
         "flatmin": version("flatmin"),
@@ -44,6 +52,7 @@ def study_json(
         "seed": seed,
         "seconds": round(seconds, 3),
         "claims": claims,
+        **(more or {}),
     }
 
 
@@ -54,6 +63,11 @@ def finite(document: Any) -> Any:
     if isinstance(document, (list, tuple)):
         return [finite(value) for value in document]
     return None if isinstance(document, float) and not math.isfinite(document) else document
+
+
+def json_bytes(document: Any) -> bytes:
+    """The text of a JSON file."""
+    return (json.dumps(document, indent=1, allow_nan=False) + "\n").encode()
 
 
 def check_writable(option: str, path: Path) -> None:
@@ -109,6 +123,8 @@ class ResultFile:
     seed : int
     several : bool
         Whether it holds several studies.
+    more : mapping, optional
+        Optional keys of the document: where it comes from.
 
     Attributes
     ----------
@@ -121,19 +137,24 @@ class ResultFile:
         When the file cannot be written there; found out before anything runs.
     """
 
-    def __init__(self, path: Path | None, study: str, seed: int, several: bool = False) -> None:
-        self.path, self.study, self.seed, self.several = path, study, seed, several
+    def __init__(
+        self, path: Path | None, study: str, seed: int, several: bool = False, more: Mapping[str, Any] | None = None
+    ) -> None:
+        self.path, self.study, self.seed, self.several, self.more = path, study, seed, several, more
         self.error: CannotWrite | None = None
         if path is not None:
             check_writable("--json", path)
+
+    def document(self, rows: Sequence[tuple[str, Verdict]], seconds: float) -> dict[str, Any]:
+        """What the file holds."""
+        return study_json(self.study, self.seed, seconds, rows, self.several, self.more)
 
     def write(self, rows: Sequence[tuple[str, Verdict]], seconds: float) -> None:
         """Write all finished claims."""
         if self.path is None:
             return
-        document = study_json(self.study, self.seed, seconds, rows, self.several)
         try:
-            write_whole("--json", self.path, (json.dumps(document, indent=1, allow_nan=False) + "\n").encode())
+            write_whole("--json", self.path, json_bytes(self.document(rows, seconds)))
             self.error = None
         except CannotWrite as error:
             self.error = error

@@ -242,8 +242,8 @@ class Ladder:
         if paired:
             sizes = np.full_like(sizes, sizes.max())
         for j, (strength, size) in enumerate(zip(strengths, sizes)):
-            steps = float(self.measurement.schedule(strength)[-1]) * int(size)
-            self.progress.phase(f"lambda={strength:.2e} ({j + 1}/{len(strengths)})", steps)
+            steps = int(self.measurement.schedule(strength)[-1])
+            self.progress.phase(f"lambda={strength:.2e} ({j + 1}/{len(strengths)})", float(steps) * int(size))
             rows = []
             for chunk, first in enumerate(range(0, int(size), _CHUNK)):
                 count = min(_CHUNK, int(size) - first)
@@ -259,7 +259,7 @@ class Ladder:
             covariance = centred.T @ centred / (len(table) - 1) / len(table)
             covariance += self.measurement.resolution(strength) ** 2 * np.eye(len(mean))
             tails = max(tails, kurtosis(centred) / len(table))
-            rungs.append(Rung(float(strength), mean, covariance, len(table)))
+            rungs.append(Rung(float(strength), mean, covariance, len(table), steps))
             tables.append(centred)
         joint = paired_covariance(tables, rungs) if paired else None
         estimate, residual = self._in_units(extrapolate(rungs, self.measurement.degree, joint))
@@ -278,13 +278,8 @@ class Ladder:
         """The estimate at the study's own strength, without the columns that tell whether it settled."""
         unit = float(self.measurement.in_units(np.array(1.0), self.own_strength))
         values = len(raw.value) - self.measurement.residual_columns
-        estimate = replace(
-            raw,
-            value=raw.value[:values] * unit,
-            covariance=raw.covariance[:values, :values] * unit**2,
-            misfit=raw.misfit * unit,
-            truncation=(raw.truncation + self.measurement.transient(raw.value[:values])) * unit,
-        )
+        transient = self.measurement.transient(raw.value[:values])
+        estimate = replace(raw, truncation=raw.truncation + transient).in_units(unit, values)
         moved = float(np.linalg.norm(raw.value[values:]))
         # Three times the root mean square error: a settled ensemble stays below it.
         noise = 3 * float(np.sqrt(np.trace(raw.covariance[values:, values:])))

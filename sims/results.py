@@ -14,8 +14,10 @@ from numpy.typing import NDArray
 
 from . import latex
 from .decide import VerdictName
+from .detail import detail, plain
+from .extrapolate import Estimate
 
-__all__ = ["RivalVerdict", "Verdict", "plain"]
+__all__ = ["RivalVerdict", "Verdict"]
 
 Array = NDArray[np.float64]
 
@@ -75,6 +77,14 @@ class Verdict:
         Variance of one replica's statistic without the control variate over that with it; None where there is none.
     labels : tuple of str
         Names of the components of a vector; none where tables show its norm.
+    estimate : Estimate or None
+        The measurement with its rungs.
+    scale : float
+        What relative errors are relative to.
+    origin : ndarray or None
+        The predicted direction is that from here to `predicted`.
+    start : ndarray or None, shape (d,)
+        The zero-loss point that everything starts from.
     """
 
     claim: Claim
@@ -97,6 +107,10 @@ class Verdict:
     notes: tuple[str, ...] = ()
     variance_reduction: float | None = None
     labels: tuple[str, ...] = ()
+    estimate: Estimate | None = None
+    scale: float = math.nan
+    origin: Array | None = None
+    start: Array | None = None
 
     @property
     def indistinguishable(self) -> tuple[str, ...]:
@@ -174,6 +188,7 @@ class Verdict:
                     "predicted": plain(r.predicted),
                     "verdict": r.verdict,
                     "distinguishable": r.distinguishable,
+                    "reason": r.reason,
                 }
                 for r in self.rivals
             ],
@@ -183,19 +198,17 @@ class Verdict:
             "variance_reduction": plain(self.variance_reduction),
             "reason": self.reason,
             "notes": list(self.notes),
+            "parameters": list(self.parameters),
+            "labels": list(self.labels),
+            "scale": plain(self.scale),
+            "start": plain(self.start),
+            "detail": self._detail(),
         }
         if self.times is not None:
             entry["times"] = plain(self.times)
         return entry
 
-
-def plain(value: Any) -> Any:
-    """Numbers and arrays as JSON values: NaN and infinity become None."""
-    if value is None:
-        return None
-    if isinstance(value, np.ndarray):
-        return plain(value.tolist())
-    if isinstance(value, (list, tuple)):
-        return [plain(v) for v in value]
-    number = float(value)
-    return number if math.isfinite(number) else None
+    def _detail(self) -> dict[str, Any] | None:
+        if self.estimate is None or self.predicted is None or not self.estimate.rungs:
+            return None
+        return detail(self.estimate, self.predicted, self.scale, self.origin)

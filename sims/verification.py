@@ -238,6 +238,10 @@ class _Study:
             notes=notes,
             variance_reduction=measured.gain,
             labels=prediction.labels,
+            estimate=estimate,
+            scale=prediction.scale,
+            origin=prediction.origin,
+            start=prediction.problem.start if prediction.problem else None,
         )
 
     def _blocked(self, prediction: Prediction, measured: Measured) -> str:

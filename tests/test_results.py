@@ -10,9 +10,10 @@ from io import StringIO
 
 import numpy as np
 import pytest
+from flatmin.sims.detail import plain
 from flatmin.sims.display import verdict_table
 from flatmin.sims.jsonfile import finite, study_json
-from flatmin.sims.results import RivalVerdict, Verdict, plain
+from flatmin.sims.results import RivalVerdict, Verdict
 from flatmin.theory import Claim
 from flatmin.theory.assumptions import Assumption
 from rich.console import Console

@@ -32,7 +32,7 @@ from .schema import AlgorithmTable, ClaimTable, NoiseTable, RuleTable, StudyTabl
 from .settings import SETTING_NAMES
 from .syntax import quote
 
-__all__ = ["Study", "read_study"]
+__all__ = ["Study", "parse_study", "read_study"]
 
 # Python's TOML reader takes a time that grows as the square of the number of parts of a dotted key.
 _LONG_KEY = re.compile(r"""(?<![\w-])(?:(?:[\w-]++|"[^"\n]*+"|'[^'\n]*+')[ \t]*+\.[ \t]*+){64}""")
@@ -76,6 +76,10 @@ class Study:
         How it is to be decided.
     about : About
         The statement in words; empty where the file says nothing.
+    text : str
+        The file itself.
+    data_file : bool
+        Whether the data stand in another file.
     """
 
     name: str
@@ -85,6 +89,8 @@ class Study:
     claims: tuple[Claim, ...]
     run: RunOptions
     about: About = field(default_factory=About)
+    text: str = ""
+    data_file: bool = False
 
 
 def read_study(path: str | PathLike[str]) -> Study:
@@ -101,26 +107,47 @@ def read_study(path: str | PathLike[str]) -> Study:
         When the file cannot be read or a value breaks a rule; the message names the value as written in the file.
     """
     path = Path(path)
-    text = read_text("study", path)
+    return _parsed(read_text("study", path), path.stem, quote(str(path)), path.parent, None)
+
+
+def parse_study(text: str, name: str, data: Mapping[str, Any] | None = None) -> Study:
+    """Read a study from the text of its file; no file is opened.
+
+    Parameters
+    ----------
+    text : str
+    name : str
+    data : mapping, optional
+        `x` and `y` in place of the data file that the text names.
+
+    Raises
+    ------
+    InvalidInput
+        As by `read_study`; also for a data file without `data`.
+    """
+    return _parsed(text, name, quote(name), None, data)
+
+
+def _parsed(text: str, name: str, shown: str, folder: Path | None, data: Mapping[str, Any] | None) -> Study:
     if _LONG_KEY.search(text):
-        raise InvalidInput(
-            "study", f"={quote(str(path))} holds a key of more than 64 parts; study files have at most 3"
-        )
+        raise InvalidInput("study", f"={shown} holds a key of more than 64 parts; study files have at most 3")
     try:
         raw = tomllib.loads(text)
     except (ValueError, RecursionError) as error:  # ValueError: also an integer of more digits than Python reads
-        raise InvalidInput("study", f"={quote(str(path))} is not valid TOML: {short(str(error))}") from None
+        raise InvalidInput("study", f"={shown} is not valid TOML: {short(str(error))}") from None
+    if data is not None:
+        raw["data"] = dict(data)
     try:
-        return _study(path, checked(raw))
+        return _study(text, name, folder, checked(raw))
     except InvalidInput as error:
         raise type(error)(error.field, short(error.problem)) from None
     except RecursionError:
-        raise InvalidInput("study", f"={quote(str(path))} is nested too deeply; write it flatter") from None
+        raise InvalidInput("study", f"={shown} is nested too deeply; write it flatter") from None
 
 
-def _study(path: Path, table: StudyTable) -> Study:
+def _study(text: str, name: str, folder: Path | None, table: StudyTable) -> Study:
     parameters = declared_symbols("model.parameters", table.model.parameters)
-    model = _model(path.parent, table, parameters)
+    model = _model(folder, table, parameters)
     algorithm = _algorithm(table.algorithm, parameters)
     algorithm.check(model)
     about = About(**dict(table.about))
@@ -131,10 +158,12 @@ def _study(path: Path, table: StudyTable) -> Study:
             claim = _claim(entry, parameters)
             claim.check(model)
             claims.append(claim)
-    return Study(path.stem, model, algorithm, start, tuple(claims), RunOptions(**dict(table.run)), about)
+    options = RunOptions(**dict(table.run))
+    in_file = table.data.file is not None
+    return Study(name, model, algorithm, start, tuple(claims), options, about, text, in_file)
 
 
-def _model(folder: Path, table: StudyTable, parameters: Mapping[str, sp.Symbol]) -> Model:
+def _model(folder: Path | None, table: StudyTable, parameters: Mapping[str, sp.Symbol]) -> Model:
     inputs = declared_symbols("model.inputs", table.model.inputs)
     names = {**inputs, **parameters}
     prediction = table.model.prediction
@@ -150,6 +179,8 @@ def _model(folder: Path, table: StudyTable, parameters: Mapping[str, sp.Symbol])
     if data.file is not None:
         if x is not None or y is not None:
             raise InvalidInput("data.file", f"={quote(data.file)} is given beside x or y; give either")
+        if folder is None:
+            raise InvalidInput("data.file", f"={quote(data.file)} is not at hand; give the data themselves")
         x, y = read_table("data.file", folder / data.file, list(inputs))
         x = x if inputs else None
     elif y is None:
