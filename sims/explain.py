@@ -7,7 +7,7 @@ from textwrap import fill
 from flatmin.theory.rules import SGD
 from flatmin.theory.study import Study
 
-__all__ = ["explained", "listed"]
+__all__ = ["explained", "listed", "setting"]
 
 _WIDTH = 110
 
@@ -24,7 +24,7 @@ def listed(study: Study) -> list[str]:
 
 def explained(study: Study) -> str:
     """The page of one study, as docs/claims/ holds it for the catalogue (Markdown)."""
-    about, algorithm = study.about, study.algorithm
+    about = study.about
     parts = [f"# {study.name}"]
     if about.statement:
         parts.append(_wrapped(f"{_place(study)}{about.statement}"))
@@ -32,15 +32,12 @@ def explained(study: Study) -> str:
         parts.append("Hypotheses:\n\n" + "\n".join(_wrapped(f"- {h}", "  ") for h in about.hypotheses))
     predictions = [str(e) for e in study.model.prediction]
     shown = predictions[0] if study.model.inputs else ", ".join(predictions)
-    setting = [
+    lines = [
         f"- model: `f = {shown}`; parameters {', '.join(p.name for p in study.model.parameters)}; n = {study.model.n}",
-        f"- algorithm: learning rate {algorithm.lr:g}, batch size {algorithm.batch_size}, {algorithm.sampling},"
-        f" {algorithm.noise}{_rule(study)}",
-        *([f"- loss: {study.model.loss_name}"] if study.model.loss_name != "square" else []),
-        f"- start: {', '.join(f'{p.name} = {v:g}' for p, v in zip(study.model.parameters, study.start))}",
+        *(f"- {name}: {value}" for name, value in setting(study)),
         f"- margin {100 * study.run.margin:g} %, confidence {study.run.confidence:g}",
     ]
-    parts.append("Tested on:\n\n" + "\n".join(_wrapped(line, "  ") for line in setting))
+    parts.append("Tested on:\n\n" + "\n".join(_wrapped(line, "  ") for line in lines))
     claims = [f"- {c.kind}, theory {c.theory}{f': {c.name}' if c.name else ''}" for c in study.claims]
     parts.append("Claims:\n\n" + "\n".join(_wrapped(line, "  ") for line in claims))
     if about.refuted_by:
@@ -48,6 +45,17 @@ def explained(study: Study) -> str:
     if about.source:
         parts.append(_wrapped(f"Source: {about.source}"))
     return "\n\n".join(parts) + "\n"
+
+
+def setting(study: Study) -> list[tuple[str, str]]:
+    """What runs on the model, and from where, by name."""
+    model, algorithm = study.model, study.algorithm
+    size = f"learning rate {algorithm.lr:g}, batch size {algorithm.batch_size}, {algorithm.sampling}"
+    return [
+        ("algorithm", f"{size}, {algorithm.noise}{_rule(study)}"),
+        *([("loss", model.loss_name)] if model.loss_name != "square" else []),
+        ("start", ", ".join(f"{p.name} = {v:g}" for p, v in zip(model.parameters, study.start))),
+    ]
 
 
 def _place(study: Study) -> str:

@@ -9,7 +9,7 @@ import sympy as sp
 from sympy.printing.latex import LatexPrinter
 from sympy.printing.str import StrPrinter
 
-__all__ = ["display", "escape", "latex", "shown", "wrapped"]
+__all__ = ["broken", "display", "escape", "latex", "shown", "wrapped"]
 
 WIDTH = 100
 _MAX_TEXT_LINES = 10
@@ -76,7 +76,16 @@ def escape(text: str) -> str:
 
 
 def display(name: str, value: sp.Basic, names: Mapping[sp.Symbol, str], reverse: bool = False) -> str:
-    """A displayed equation name = value (`reverse`: value = name), broken at the terms of sums.
+    """A displayed equation name = value (`reverse`: value = name), broken at the terms of sums; see `broken`."""
+    parts = []
+    for rows in broken(name, value, names, reverse):
+        lines = " \\\\\n".join(rows)
+        parts.append(rf"\[ {lines} \]" if len(rows) == 1 else f"\\begin{{multline*}}\n{lines}\n\\end{{multline*}}")
+    return "\n".join(parts)
+
+
+def broken(name: str, value: sp.Basic, names: Mapping[sp.Symbol, str], reverse: bool = False) -> list[list[str]]:
+    """An equation name = value (`reverse`: value = name) as equations of one or more lines each.
 
     Parameters
     ----------
@@ -91,20 +100,19 @@ def display(name: str, value: sp.Basic, names: Mapping[sp.Symbol, str], reverse:
         return _cut(name, value, reverse)
     plain = latex(value, names)
     if _glyphs(name + plain) <= _MAX_GLYPHS:
-        return rf"\[ {plain} = {name} \]" if reverse else rf"\[ {name} = {plain} \]"
+        return [[f"{plain} = {name}" if reverse else f"{name} = {plain}"]]
     if not isinstance(value, sp.Expr):
         return _cut(name, value, reverse)
     top, bottom = sp.fraction(value)
     if not value.is_Add and not bottom.is_number:
         # A wide fraction: its two parts are written below it.
-        parts = [display("N", top, names), display("M", bottom, names)]
-        side = rf"\[ N/M = {name}, \]" if reverse else rf"\[ {name} = N/M, \]"
-        return "\n".join([side, *parts])
+        side = f"N/M = {name}," if reverse else f"{name} = N/M,"
+        return [[side], *broken("N", top, names), *broken("M", bottom, names)]
     lines = _terms_in_lines(value, names)
     if lines is None:
         return _cut(name, value, reverse)
     first, last = (lines[0], f"{lines[-1]} = {name}") if reverse else (f"{name} = {lines[0]}", lines[-1])
-    return "\\begin{multline*}\n" + " \\\\\n".join([first, *lines[1:-1], last]) + "\n\\end{multline*}"
+    return [[first, *lines[1:-1], last]]
 
 
 def _terms_in_lines(value: sp.Expr, names: Mapping[sp.Symbol, str]) -> list[str] | None:
@@ -129,9 +137,9 @@ def _operations(value: sp.Basic) -> int:
     return int(sp.count_ops(value)) if isinstance(value, sp.Expr) else 0
 
 
-def _cut(name: str, value: sp.Basic, reverse: bool) -> str:
+def _cut(name: str, value: sp.Basic, reverse: bool) -> list[list[str]]:
     note = rf"\text{{[an expression of {_operations(value)} operations; the JSON form is complete]}}"
-    return rf"\[ {note} = {name} \]" if reverse else rf"\[ {name} = {note} \]"
+    return [[f"{note} = {name}" if reverse else f"{name} = {note}"]]
 
 
 def _glyphs(text: str) -> int:

@@ -1,0 +1,210 @@
+"""A result file as objects: what a report and its figures are made from, whatever kinds of claims it holds."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any
+
+import numpy as np
+from flatmin.theory.errors import InvalidInput
+from flatmin.theory.files import read_text
+from numpy.typing import NDArray
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+
+__all__ = ["ClaimEntry", "Detail", "Result", "RivalEntry", "Rung", "claim_entry", "read_result", "result_of"]
+
+Array = NDArray[np.float64]
+
+
+def _array(value: Any) -> Array | None:
+    if value is None or isinstance(value, np.ndarray):
+        return value
+    try:
+        array = np.array(value, dtype=np.float64)  # None becomes NaN
+    except (TypeError, ValueError):
+        raise ValueError("must be a number or nested lists of numbers of one length") from None
+    if array.size == 0 or array.ndim > 4:
+        raise ValueError("must hold a number, and have at most four dimensions")
+    return array
+
+
+Numbers = Annotated[Any, BeforeValidator(_array)]
+
+
+class _Entry(BaseModel):
+    # Unknown keys are those of a later version; they are no error in a result.
+    model_config = ConfigDict(frozen=True, extra="ignore", arbitrary_types_allowed=True)
+
+
+class AssumptionEntry(_Entry):
+    """A hypothesis with its checked value."""
+
+    name: str
+    holds: bool
+    value: float | None = None
+    rule: str = ""
+
+
+class RivalEntry(_Entry):
+    """Another prediction, held against the same data."""
+
+    theory: str
+    verdict: str
+    predicted: Numbers = None
+    distinguishable: bool = True
+    reason: str = ""
+
+
+class Rung(_Entry):
+    """The statistic at one strength."""
+
+    strength: float
+    replicas: int = 0
+    steps: int = 0
+    mean: Numbers = None
+    standard_error: Numbers = None
+    error: float | None = None
+    error_standard_error: float | None = None
+
+
+class Limit(_Entry):
+    """The signed error of the limit along the prediction."""
+
+    error: float | None = None
+    error_standard_error: float | None = None
+
+
+class Detail(_Entry):
+    """How a limit was measured; see `flatmin.sims.detail`."""
+
+    rungs: tuple[Rung, ...] = ()
+    degree: int = 0
+    coefficients: Numbers = None
+    error_coefficients: Numbers = None
+    truncation: float | None = None
+    fit_probability: float | None = None
+    widening: float | None = None
+    limit: Limit = Limit()
+
+
+class ClaimEntry(_Entry):
+    """One claim with everything that was found."""
+
+    name: str
+    kind: str
+    verdict: str
+    theory: str = ""
+    study: str = ""
+    predicted: Numbers = None
+    measured: Numbers = None
+    standard_error: Numbers = None
+    relative_error: float | None = None
+    interval: tuple[float, float] | None = None
+    margin: float = 0.02
+    confidence: float = 0.999
+    assumptions: tuple[AssumptionEntry, ...] = ()
+    rivals: tuple[RivalEntry, ...] = ()
+    replica_steps: float = 0.0
+    seconds: float = 0.0
+    strengths: tuple[float, ...] = ()
+    times: Numbers = None
+    variance_reduction: float | None = None
+    reason: str = ""
+    notes: tuple[str, ...] = ()
+    parameters: tuple[str, ...] = ()
+    labels: tuple[str, ...] = ()
+    scale: float | None = None
+    start: Numbers = None
+    detail: Detail | None = None
+
+    @property
+    def rungs(self) -> tuple[Rung, ...]:
+        """Of the ladder; none where the result does not hold them."""
+        return self.detail.rungs if self.detail else ()
+
+    @property
+    def is_path(self) -> bool:
+        """Whether the statistic has rows at times."""
+        return self.times is not None and self.predicted is not None and self.predicted.ndim == 2
+
+    @property
+    def is_matrix(self) -> bool:
+        """Whether the statistic is a square matrix."""
+        p = self.predicted
+        return p is not None and p.ndim == 2 and p.shape[0] == p.shape[1] and not self.is_path
+
+    def shaped(self, values: Any) -> Array | None:
+        """Numbers of the statistic in its shape; None where there are none, or not as many."""
+        if values is None or self.predicted is None or np.size(values) != self.predicted.size:
+            return None
+        return np.asarray(values, dtype=np.float64).reshape(self.predicted.shape)
+
+    def parameter(self, index: int) -> str:
+        """Name of theta_index."""
+        return self.parameters[index] if index < len(self.parameters) else f"θ{index + 1}"
+
+    def component(self, flat: int) -> str:
+        """Name of a component, by its place in the flattened statistic."""
+        p = self.predicted
+        if p is None or p.size == 1:
+            return self.labels[0] if self.labels else self.kind
+        place = np.unravel_index(flat, p.shape)
+        if self.is_path:
+            return f"{self.parameter(int(place[1]))} at step {self.times[place[0]]:.0f}"
+        if p.ndim == 1:
+            names = next((n for n in (self.labels, self.parameters) if len(n) == p.size), None)
+            return names[flat] if names else f"{flat + 1}"
+        return ", ".join(self.parameter(int(i)) if self.is_matrix else str(int(i) + 1) for i in place)
+
+
+class Result(_Entry):
+    """A whole result file."""
+
+    flatmin: str
+    study: str
+    seed: int
+    seconds: float = 0.0
+    claims: tuple[ClaimEntry, ...]
+    command: str = ""
+    commit: str = ""
+    machine: dict[str, str] = Field(default_factory=dict)
+    studies: tuple[dict[str, Any], ...] = ()
+
+
+def claim_entry(document: Mapping[str, Any]) -> ClaimEntry:
+    """One claim of a result; raises `InvalidInput`."""
+    return _checked(ClaimEntry, document)
+
+
+def result_of(document: Any) -> Result:
+    """A document, as `flatmin verify --json` writes it; raises `InvalidInput`."""
+    return _checked(Result, document)
+
+
+def read_result(path: Path) -> dict[str, Any]:
+    """The document of a result file.
+
+    Raises
+    ------
+    InvalidInput
+        When it cannot be read or is no result.
+    """
+    text = read_text("result", path)
+    try:
+        document = json.loads(text, parse_constant=lambda name: None)
+    except (ValueError, RecursionError) as error:
+        raise InvalidInput("result", f"={str(path)!r} is not valid JSON: {error}") from None
+    result_of(document)
+    return dict(document)
+
+
+def _checked(model: type[Any], document: Any) -> Any:
+    try:
+        return model.model_validate(document)
+    except ValidationError as error:
+        first = error.errors()[0]
+        place = ".".join(str(part) for part in first["loc"]) or "document"
+        rule = first["msg"].removeprefix("Value error, ")
+        raise InvalidInput(f"result.{place}", f": {rule}; is this a file of `flatmin verify --json`?") from None

@@ -1,0 +1,41 @@
+"""Figures of one claim, drawn from its entry in a result: one style, and the numbers behind each of them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+from ..document import ClaimEntry
+from ..extras import require
+from .plot import Plot
+
+__all__ = ["Plot", "plots"]
+
+
+def plots(claim: ClaimEntry, what: str = "a figure") -> Iterator[Plot]:
+    """The figures that the data of a claim allow; none of a claim that was not measured.
+
+    Parameters
+    ----------
+    claim : ClaimEntry
+    what : str
+        Who asks, for the error.
+
+    Raises
+    ------
+    InvalidInput
+        Without matplotlib, the extra `report`.
+    """
+    require("report", what, "matplotlib")
+    from .ladder import ladder
+    from .matrices import ellipse, entries
+    from .paths import coordinates, plane
+    from .theories import theories
+    from .values import values
+
+    makers: tuple[Callable[[ClaimEntry], Plot | None], ...] = (
+        ladder, values, plane, coordinates, ellipse, entries, theories,
+    )  # fmt: skip
+    for make in makers:
+        made = make(claim)
+        if made is not None:
+            yield made

@@ -1,0 +1,53 @@
+"""How far the measurement is from what each theory says."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from ..document import ClaimEntry
+from .plot import Plot
+from .style import BAND, MARKS, MUTED, VERDICTS, decided, log_ticks, new_figure, short, styled
+
+__all__ = ["theories"]
+
+# Percent: what is nearer is drawn here.
+_LEAST = 1e-5
+
+
+def theories(claim: ClaimEntry) -> Plot | None:
+    """Distance of each prediction from the measured limit, over what errors of the claim are relative to."""
+    measured, scale = claim.shaped(claim.measured), claim.scale
+    if measured is None or not scale or not claim.rivals:
+        return None
+    told = [(f"{claim.theory} (the claim)", claim.verdict, claim.predicted)]
+    told += [(r.theory, r.verdict, claim.shaped(r.predicted)) for r in claim.rivals]
+    rows = [
+        (name, verdict, 100 * float(np.linalg.norm(value - measured)) / scale)
+        for name, verdict, value in told
+        if value is not None
+    ]
+    margin = 100 * claim.margin
+    with styled():
+        figure = new_figure(1.25 + 0.3 * len(rows))
+        (axes,) = figure.subplots(1, 1, squeeze=False)[0]
+        drawn = [max(distance, _LEAST) for _, _, distance in rows]
+        low, high = min(*drawn, margin) / 3, max(*drawn, margin) * 12
+        axes.axvspan(low, margin, color=BAND)
+        axes.axvline(margin, color=MUTED, lw=0.8)
+        for y, ((_, verdict, distance), x) in enumerate(zip(rows, drawn)):
+            colour = VERDICTS.get(verdict, MUTED)
+            axes.plot([low, x], [y, y], color=colour, lw=0.8)
+            axes.plot([x], [y], "o", color=colour)
+            axes.annotate(
+                f"{MARKS.get(verdict, '·')} {distance:.3g} %", (x, y), xytext=(6, 0), textcoords="offset points",
+                va="center", fontsize=9, color=colour,
+            )  # fmt: skip
+        axes.set_xscale("log")
+        log_ticks(axes)
+        axes.set_xlim(low, high)
+        axes.set_yticks(range(len(rows)), [short(name, 26) for name, _, _ in rows])
+        axes.set_ylim(len(rows) - 0.4, -0.6)
+        axes.set_xlabel("distance from the measurement, % of the scale of the claim")
+        decided(figure, claim)
+    caption = f"How far each prediction is from the measured limit. Shaded: within the margin of {margin:g} %."
+    return Plot("theories", caption, figure, ("theory", "verdict", "distance_percent"), rows)

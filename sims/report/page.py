@@ -1,0 +1,174 @@
+"""The page: what a result says, laid out for a template. Every text is escaped there."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from importlib.resources import files
+from typing import Any
+
+import numpy as np
+from markupsafe import Markup
+
+from ..document import ClaimEntry, Result, RivalEntry
+from ..plots import Plot
+from ..plots.style import MARKS, bounds, percent, svg, themed
+from .derived import StudyPage, formulas
+from .words import cost, figure_of, greek, number, sentence, with_error
+
+__all__ = ["ClaimPage", "FigurePage", "Group", "groups", "page"]
+
+_MOST_ROWS = 24
+_CLASSES = {"supported", "refuted", "inconclusive", "not-applicable"}
+
+
+@dataclass(frozen=True)
+class FigurePage:
+    """A figure on the page, and its files beside it."""
+
+    name: str
+    caption: str
+    file: str
+    csv_file: str
+    inline: Markup
+
+
+@dataclass(frozen=True)
+class ClaimPage:
+    """A claim on the page.
+
+    Attributes
+    ----------
+    claim : ClaimEntry
+    id : str
+        Of its place on the page; also what its files begin with.
+    formulas : list of (Markup, str)
+    figures : list of FigurePage
+    """
+
+    claim: ClaimEntry
+    id: str
+    formulas: Sequence[tuple[Markup, str]]
+    figures: Sequence[FigurePage]
+
+    @property
+    def refuted(self) -> list[str]:
+        """Rivals that the same data refute."""
+        return [greek(r.theory) for r in self.claim.rivals if r.verdict == "refuted" and r.distinguishable]
+
+    @property
+    def rivals(self) -> list[tuple[RivalEntry, str, str]]:
+        """Each with its distance from the measurement, and what is to be said of it."""
+        claim, measured = self.claim, self.claim.shaped(self.claim.measured)
+        rows = []
+        for rival in claim.rivals:
+            value = claim.shaped(rival.predicted)
+            apart = "–"
+            if value is not None and measured is not None and claim.scale:
+                apart = f"{number(100 * float(np.linalg.norm(value - measured)) / claim.scale, 3)} %"
+            remark = rival.reason
+            if value is not None and not rival.distinguishable:
+                remark = remark or "predicts the same within the margin"
+            rows.append((rival, apart, greek(remark)))
+        return rows
+
+    @property
+    def values(self) -> list[tuple[str, str, str, str]]:
+        """Component, predicted, measured, and their difference in percent of the scale."""
+        claim = self.claim
+        measured, errors = claim.shaped(claim.measured), claim.shaped(claim.standard_error)
+        if claim.predicted is None or measured is None or errors is None:
+            return []
+        rows = []
+        for i in range(min(_MOST_ROWS, claim.predicted.size)):
+            p, m, e = (float(a.flat[i]) for a in (claim.predicted, measured, errors))
+            apart = number(100 * (m - p) / claim.scale, 2) if claim.scale else "–"
+            rows.append((claim.component(i), number(p), with_error(m, e), apart))
+        return rows
+
+    @property
+    def more_values(self) -> int:
+        """Components that the table leaves out."""
+        size = 0 if self.claim.predicted is None else int(self.claim.predicted.size)
+        return max(0, size - _MOST_ROWS)
+
+    @cached_property
+    def first_figures(self) -> list[tuple[str, str, str]]:
+        """What the first table shows."""
+        return figure_of(self.claim)
+
+
+@dataclass(frozen=True)
+class Group:
+    """The claims of one study."""
+
+    study: StudyPage
+    file: str
+    claims: Sequence[ClaimPage]
+
+
+def groups(
+    result: Result, studies: Mapping[str, tuple[StudyPage, str]], drawn: Mapping[int, Sequence[tuple[Plot, str, str]]]
+) -> list[Group]:
+    """The claims by study, in their order.
+
+    Parameters
+    ----------
+    result : Result
+    studies : mapping
+        Name to study and the file of its text.
+    drawn : mapping
+        Number of a claim to its figures, each with the names of its two files.
+    """
+    only = next(iter(studies.values()), (StudyPage(result.study), "")) if len(studies) <= 1 else None
+    members: dict[str, list[ClaimPage]] = {}
+    homes: dict[str, tuple[StudyPage, str]] = {}
+    for number_, claim in enumerate(result.claims):
+        home = only or studies.get(claim.study) or (StudyPage(claim.study), "")
+        homes[home[0].name] = home
+        mates = members.setdefault(home[0].name, [])
+        mark = f"c{number_ + 1}"
+        figures = [
+            FigurePage(p.name, p.caption, file, table, Markup(themed(svg(p.figure), f"{mark}-{p.name}")))
+            for p, file, table in drawn.get(number_, ())
+        ]
+        mates.append(ClaimPage(claim, mark, formulas(home[0], claim, len(mates)), figures))
+    return [Group(*homes[name], mates) for name, mates in members.items()]
+
+
+def page(result: Result, parts: Sequence[Group]) -> str:
+    """The HTML of the page."""
+    from jinja2 import Environment, PackageLoader, StrictUndefined
+
+    environment = Environment(
+        loader=PackageLoader(__package__ or "flatmin.sims.report"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters.update(number=number, greek=greek, bounds=bounds, percent=percent, sentence=sentence, cost=cost)
+    environment.globals.update(mark=lambda verdict: MARKS.get(verdict, "·"), style_of=_style_of)
+    style = (files(__package__ or "flatmin.sims.report") / "templates" / "page.css").read_text(encoding="utf-8")
+    counts = Counter(claim.verdict for claim in result.claims)
+    said = [f"{count} {verdict}" for verdict, count in sorted(counts.items(), key=lambda i: _order(i[0]))]
+    context: dict[str, Any] = {
+        "result": result,
+        "groups": parts,
+        "summary": ", ".join(said),
+        "style": Markup(style),
+        "margins": sorted({claim.margin for claim in result.claims}),
+        "confidences": sorted({claim.confidence for claim in result.claims}),
+    }
+    return environment.get_template("page.html").render(context)
+
+
+def _order(verdict: str) -> int:
+    return list(MARKS).index(verdict) if verdict in MARKS else len(MARKS)
+
+
+def _style_of(verdict: str) -> str:
+    # The name of a class must not be a text that somebody else wrote.
+    return verdict if verdict in _CLASSES else "not-applicable"
