@@ -22,6 +22,7 @@ import click
 from .cli_author import COMMANDS
 from .cli_experiment import experiment
 from .cli_options import run_options, selection, study_argument
+from .cli_report import report as report_command
 from .signals import interruptible
 
 if TYPE_CHECKING:
@@ -67,7 +68,7 @@ def main() -> None:
     """
 
 
-for _command in (*COMMANDS, experiment):
+for _command in (*COMMANDS, experiment, report_command):
     main.add_command(_command)
 
 
@@ -78,6 +79,8 @@ for _command in (*COMMANDS, experiment):
 def verify(
     study: str | None,
     json_path: Path | None,
+    report: Path | None,
+    latex: Path | None,
     threads: int | None,
     quiet: bool,
     quick: bool,
@@ -95,7 +98,7 @@ def verify(
     """
     from . import catalogue
     from .display import progress_display
-    from .jsonfile import ResultFile
+    from .outputs import Outputs
     from .provenance import origin
     from .verification import verify_each
 
@@ -108,8 +111,8 @@ def verify(
     studies = [replace(s, run=replace(s.run, **given)) for s in studies]
     label = "catalogue" if study is None else study
     asked = dict(quick=quick, only=only, paper_section=paper_section, **given)
-    more = origin(studies, study, asked) if json_path else None
-    results = ResultFile(json_path, label, studies[0].run.seed, len(studies) > 1, more)
+    header = (label, studies[0].run.seed, len(studies) > 1)
+    results = Outputs(*header, json_path, report, latex, lambda: origin(studies, study, asked))
     rows: list[tuple[str, Verdict]] = []
     problem: BaseException | None = None
     started = time.perf_counter()
@@ -134,10 +137,10 @@ def verify(
         _show(rows, label, seconds, studies)
     if isinstance(problem, KeyboardInterrupt):
         kept = f"{len(rows)} of {sum(len(s.claims) for s in studies)} claims finished"
-        written = json_path is not None and rows and not results.error
-        _fail(f"interrupted: {kept}" + (f", kept in {json_path}" if written else ""), _BROKEN)
+        _fail(f"interrupted: {kept}" + (f", kept in {results.kept}" if rows and results.kept else ""), _BROKEN)
     if problem is not None:
         raise problem
+    results.finish(rows, seconds, (lambda _: None) if quiet else (lambda text: click.echo(text, err=True)))
     if results.error:
         _fail(f"{results.error}; the results stand above only", _BROKEN)
     sys.exit(_status([v for _, v in rows]))

@@ -125,6 +125,8 @@ class ResultFile:
         Whether it holds several studies.
     more : mapping, optional
         Optional keys of the document: where it comes from.
+    option : str
+        For messages.
 
     Attributes
     ----------
@@ -138,23 +140,27 @@ class ResultFile:
     """
 
     def __init__(
-        self, path: Path | None, study: str, seed: int, several: bool = False, more: Mapping[str, Any] | None = None
+        self,
+        path: Path | None,
+        study: str,
+        seed: int,
+        several: bool = False,
+        more: Mapping[str, Any] | None = None,
+        option: str = "--json",
     ) -> None:
         self.path, self.study, self.seed, self.several, self.more = path, study, seed, several, more
+        self.option = option
         self.error: CannotWrite | None = None
         if path is not None:
-            check_writable("--json", path)
-
-    def document(self, rows: Sequence[tuple[str, Verdict]], seconds: float) -> dict[str, Any]:
-        """What the file holds."""
-        return study_json(self.study, self.seed, seconds, rows, self.several, self.more)
+            check_writable(option, path)
 
     def write(self, rows: Sequence[tuple[str, Verdict]], seconds: float) -> None:
         """Write all finished claims."""
         if self.path is None:
             return
+        document = study_json(self.study, self.seed, seconds, rows, self.several, self.more)
         try:
-            write_whole("--json", self.path, json_bytes(self.document(rows, seconds)))
+            write_whole(self.option, self.path, json_bytes(document))
             self.error = None
         except CannotWrite as error:
             self.error = error

@@ -5,17 +5,22 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from flatmin.theory.assumptions import Assumption
 from flatmin.theory.claim import Claim
+from flatmin.theory.errors import InvalidInput
 from numpy.typing import NDArray
 
 from . import latex
 from .decide import VerdictName
 from .detail import detail, plain
 from .extrapolate import Estimate
+from .html import verdict_html
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 __all__ = ["RivalVerdict", "Verdict"]
 
@@ -163,6 +168,37 @@ class Verdict:
             lines.append(latex.text(f"and {len(rows) - _MOST_SHOWN} more"))
         lines += [latex.text(line) for line in (self._error(), self.reason) if line]
         return latex.array(lines)
+
+    def plot(self, name: str | None = None) -> Figure:
+        """A figure of this verdict (extra `report`).
+
+        Parameters
+        ----------
+        name : str, optional
+            "ladder" (the error at each strength and its limit; the default where there is one), "values", "path",
+            "coordinates", "ellipse", "entries" or "theories"; which of them there are depends on the statistic.
+
+        Returns
+        -------
+        matplotlib.figure.Figure
+
+        Raises
+        ------
+        InvalidInput
+            Without matplotlib, without a measurement, or for a figure that this statistic has not.
+        """
+        from .document import claim_entry
+        from .plots import plots
+
+        made = {plot.name: plot.figure for plot in plots(claim_entry(self.as_json()), "Verdict.plot")}
+        if not made:
+            raise InvalidInput("Verdict.plot", f": nothing was measured ({self.verdict}: {self.reason})")
+        if name is not None and name not in made:
+            raise InvalidInput("name", f"={name!r} must be one of {list(made)}")
+        return made[name or next(iter(made))]
+
+    def _repr_html_(self) -> str:
+        return verdict_html(self, list(self._rows()))
 
     def as_json(self) -> dict[str, Any]:
         """The entry of the `claims` list of spec.md; numbers that are not finite become null."""

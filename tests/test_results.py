@@ -7,14 +7,16 @@ import math
 import re
 from dataclasses import replace
 from io import StringIO
+from xml.etree import ElementTree
 
 import numpy as np
 import pytest
 from flatmin.sims.detail import plain
 from flatmin.sims.display import verdict_table
+from flatmin.sims.extrapolate import Rung, extrapolate
 from flatmin.sims.jsonfile import finite, study_json
 from flatmin.sims.results import RivalVerdict, Verdict
-from flatmin.theory import Claim
+from flatmin.theory import Claim, InvalidInput
 from flatmin.theory.assumptions import Assumption
 from rich.console import Console
 
@@ -249,3 +251,32 @@ class TestTable:
     )
     def test_intervals(self, interval, shown):
         assert f" {shown} " in rendered([("a", replace(DRIFT, interval=interval))], 100)
+
+
+class TestHtml:
+    @pytest.mark.parametrize("verdict", ALL)
+    def test_tags_match(self, verdict):
+        root = ElementTree.fromstring(f"<div>{verdict._repr_html_()}</div>")
+        text = "".join(root.itertext())
+        assert verdict.claim.title in text
+        assert verdict.verdict in text
+        assert {e.tag for e in root.iter()} <= {"div", "p", "b", "table", "thead", "tbody", "tr", "th", "td"}
+
+    def test_values(self):
+        text = "".join(ElementTree.fromstring(f"<div>{DRIFT._repr_html_()}</div>").itertext())
+        assert "theta_1-0.0006138-0.0006123e-06" in text
+
+
+class TestPlot:
+    def test_names(self):
+        value = np.array([1.0, 2.0])
+        rungs = [Rung(s, value * (1 + s), 1e-6 * np.eye(2), 100) for s in (0.1, 0.2, 0.3, 0.4)]
+        verdict = replace(DRIFT, predicted=value, estimate=extrapolate(rungs, 1), scale=2.0, measured=value)
+        assert [a.get_ylabel() for a in verdict.plot().axes] == ["error, %", "residual, s.e."]
+        assert len(verdict.plot("values").axes) == 2
+        with pytest.raises(InvalidInput, match=r"name='path' must be one of \['ladder', 'values', 'theories'\]"):
+            verdict.plot("path")
+
+    def test_nothing_to_draw(self):
+        with pytest.raises(InvalidInput, match="nothing was measured"):
+            NOT_APPLICABLE.plot()

@@ -55,7 +55,8 @@ def expected_files() -> set[str]:
     found = {f"flatmin/{folder}/py.typed" for folder in FOLDERS}
     for folder in FOLDERS:
         found |= {f"flatmin/{p.relative_to(ROOT).as_posix()}" for p in (ROOT / folder).rglob("*.py")}
-    return found | {f"flatmin/sims/catalogue/{p.name}" for p in (ROOT / "sims" / "catalogue").glob("*.toml")}
+    data = [*(ROOT / "sims").glob("catalogue/*.toml"), *(ROOT / "sims").glob("report/templates/*")]
+    return found | {f"flatmin/{p.relative_to(ROOT).as_posix()}" for p in data}
 
 
 def test_contents(wheel: Path) -> None:

@@ -6,6 +6,7 @@ import csv
 import io
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -35,6 +36,13 @@ class Plot:
     figure: Figure
     columns: Sequence[str]
     rows: Sequence[Sequence[Any]]
+
+    @cached_property
+    def svg(self) -> str:
+        """The figure as an SVG of its own; the same numbers give the same text."""
+        from .style import svg
+
+        return svg(self.figure)
 
     def csv(self) -> str:
         """The numbers as comma-separated values, in full precision; text that a spreadsheet would run is quoted."""

@@ -14,11 +14,10 @@ from flatmin.theory.formulas import claim_formulas, strength_formula, theory_for
 from flatmin.theory.report import Line, latex_names, sections
 from flatmin.theory.study import Study, parse_study
 from flatmin.theory.typeset import broken, latex
-from markupsafe import Markup
 
 from ..document import ClaimEntry
 from ..explain import setting
-from .mathml import mathml
+from .mathml import Safe, mathml
 from .words import greek
 
 __all__ = ["Block", "StudyPage", "formulas", "study_page"]
@@ -31,7 +30,7 @@ class Block:
     """A part of a derivation: words and equations."""
 
     title: str
-    entries: Sequence[Markup | str]
+    entries: Sequence[Safe | str]
 
 
 @dataclass(frozen=True)
@@ -45,7 +44,7 @@ class StudyPage:
         Its file; empty where the result does not hold it.
     study : Study or None
         None where the text is missing or cannot be read.
-    model : sequence of Markup
+    model : sequence of Safe
     setting : sequence of (str, str)
     derivation : sequence of Block
     note : str
@@ -55,7 +54,7 @@ class StudyPage:
     name: str
     text: str = ""
     study: Study | None = None
-    model: Sequence[Markup] = ()
+    model: Sequence[Safe] = ()
     setting: Sequence[tuple[str, str]] = ()
     derivation: Sequence[Block] = field(default=())
     note: str = ""
@@ -85,7 +84,7 @@ def study_page(entry: Mapping[str, Any]) -> StudyPage:
     return StudyPage(name, text, study, _model(study), setting(study), blocks, note)
 
 
-def formulas(page: StudyPage | None, claim: ClaimEntry, place: int) -> list[tuple[Markup, str]]:
+def formulas(page: StudyPage | None, claim: ClaimEntry, place: int) -> list[tuple[Safe, str]]:
     """The equations that a claim states and those of its theory, each with a gloss.
 
     Parameters
@@ -107,7 +106,7 @@ def formulas(page: StudyPage | None, claim: ClaimEntry, place: int) -> list[tupl
     return [(mathml(tex, block=True), greek(gloss)) for tex, gloss in told]
 
 
-def _model(study: Study) -> list[Markup]:
+def _model(study: Study) -> list[Safe]:
     model = study.model
     arguments = ", ".join(sp.latex(s) for s in model.inputs)
     if len(model.prediction) == 1:
@@ -116,11 +115,11 @@ def _model(study: Study) -> list[Markup]:
     shown = model.prediction[:_MOST_PREDICTIONS]
     lines = [mathml(rf"f_{{{i}}}(\theta) = {latex(f, {})}", block=True) for i, f in enumerate(shown, 1)]
     rest = len(model.prediction) - len(shown)
-    return lines + ([Markup("<p>and {} more.</p>").format(rest)] if rest else [])
+    return lines + ([Safe(f"<p>and {rest} more.</p>")] if rest else [])
 
 
-def _entries(entries: Sequence[Line | str], names: Mapping[sp.Symbol, str]) -> list[Markup | str]:
-    out: list[Markup | str] = []
+def _entries(entries: Sequence[Line | str], names: Mapping[sp.Symbol, str]) -> list[Safe | str]:
+    out: list[Safe | str] = []
     for entry in entries:
         if isinstance(entry, str):
             out.append(greek(entry))
@@ -128,5 +127,5 @@ def _entries(entries: Sequence[Line | str], names: Mapping[sp.Symbol, str]) -> l
         value, equation = entry.value, isinstance(entry.value, sp.Equality)
         name, side = (latex(value.rhs, names), value.lhs) if equation else (entry.latex, value)
         for rows in broken(name, side, names, reverse=equation):
-            out.append(Markup("").join(mathml(row, block=True) for row in rows))
+            out.append(Safe("".join(mathml(row, block=True) for row in rows)))
     return out

@@ -9,9 +9,7 @@ from __future__ import annotations
 import html
 from xml.etree import ElementTree
 
-from markupsafe import Markup
-
-__all__ = ["checked_mathml", "mathml"]
+__all__ = ["Safe", "checked_mathml", "mathml"]
 
 _NAMESPACE = "{http://www.w3.org/1998/Math/MathML}"
 _ELEMENTS = """
@@ -24,7 +22,14 @@ _ATTRIBUTES = """
 """
 
 
-def mathml(latex: str, block: bool = False) -> Markup:
+class Safe(str):
+    """HTML of our own making, which a template does not escape."""
+
+    def __html__(self) -> str:
+        return str(self)
+
+
+def mathml(latex: str, block: bool = False) -> Safe:
     """A formula as MathML; as LaTeX in a code element where it cannot be converted.
 
     Parameters
@@ -39,16 +44,16 @@ def mathml(latex: str, block: bool = False) -> Markup:
         return checked_mathml(convert(latex, display="block" if block else "inline"))
     except Exception:
         # Whatever the converter does not know is shown as it was written.
-        return Markup("<code>{}</code>").format(latex)
+        return Safe(f"<code>{html.escape(latex)}</code>")
 
 
-def checked_mathml(text: str) -> Markup:
+def checked_mathml(text: str) -> Safe:
     """The same MathML, written anew; raises `ValueError` for anything that is no formula."""
     try:
         root = ElementTree.fromstring(text)
     except ElementTree.ParseError as error:
         raise ValueError(f"no well-formed MathML: {error}") from None
-    return Markup(_written(root))
+    return Safe(_written(root))
 
 
 def _written(element: ElementTree.Element) -> str:

@@ -10,12 +10,12 @@ from importlib.resources import files
 from typing import Any
 
 import numpy as np
-from markupsafe import Markup
 
 from ..document import ClaimEntry, Result, RivalEntry
 from ..plots import Plot
-from ..plots.style import MARKS, bounds, percent, svg, themed
+from ..plots.style import MARKS, bounds, percent, themed
 from .derived import StudyPage, formulas
+from .mathml import Safe
 from .words import cost, figure_of, greek, number, sentence, with_error
 
 __all__ = ["ClaimPage", "FigurePage", "Group", "groups", "page"]
@@ -32,7 +32,7 @@ class FigurePage:
     caption: str
     file: str
     csv_file: str
-    inline: Markup
+    inline: Safe
 
 
 @dataclass(frozen=True)
@@ -44,13 +44,13 @@ class ClaimPage:
     claim : ClaimEntry
     id : str
         Of its place on the page; also what its files begin with.
-    formulas : list of (Markup, str)
+    formulas : list of (Safe, str)
     figures : list of FigurePage
     """
 
     claim: ClaimEntry
     id: str
-    formulas: Sequence[tuple[Markup, str]]
+    formulas: Sequence[tuple[Safe, str]]
     figures: Sequence[FigurePage]
 
     @property
@@ -131,7 +131,7 @@ def groups(
         mates = members.setdefault(home[0].name, [])
         mark = f"c{number_ + 1}"
         figures = [
-            FigurePage(p.name, p.caption, file, table, Markup(themed(svg(p.figure), f"{mark}-{p.name}")))
+            FigurePage(p.name, p.caption, file, table, Safe(themed(p.svg, f"{mark}-{p.name}")))
             for p, file, table in drawn.get(number_, ())
         ]
         mates.append(ClaimPage(claim, mark, formulas(home[0], claim, len(mates)), figures))
@@ -158,7 +158,7 @@ def page(result: Result, parts: Sequence[Group]) -> str:
         "result": result,
         "groups": parts,
         "summary": ", ".join(said),
-        "style": Markup(style),
+        "style": Safe(style),
         "margins": sorted({claim.margin for claim in result.claims}),
         "confidences": sorted({claim.confidence for claim in result.claims}),
     }

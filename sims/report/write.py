@@ -73,7 +73,6 @@ def write_report(
     check_report(folder, option)
     from ..latex_table import latex_tables
     from ..plots import plots
-    from ..plots.style import svg
     from .derived import study_page
     from .page import groups, page
 
@@ -102,7 +101,7 @@ def write_report(
             for plot in plots(claim, option)
         ]
         for plot, file, table in drawn[number]:
-            put(file, svg(plot.figure))
+            put(file, plot.svg)
             put(table, plot.csv())
     write_whole(option, folder / "result.json", json_bytes(document))
     put("table.tex", latex_tables(result))

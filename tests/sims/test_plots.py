@@ -1,0 +1,112 @@
+"""Figures: which of them a claim gets, their numbers, and text that means nothing to them."""
+
+from __future__ import annotations
+
+import csv
+import io
+import re
+from xml.etree import ElementTree
+
+import numpy as np
+import pytest
+from flatmin.sims import extras
+from flatmin.sims.document import claim_entry
+from flatmin.sims.plots import plots
+from flatmin.sims.plots.style import themed
+from flatmin.theory import InvalidInput
+from made_results import HOSTILE, LADDER, claim, document
+
+NAMES = {
+    "drift": ["ladder", "values", "theories"],
+    "covariance": ["ladder", "values", "ellipse", "entries", "theories"],
+    "trajectory": ["ladder", "values", "path", "coordinates", "theories"],
+    "escape-rate": ["ladder", "values", "theories"],
+    "tensor": ["ladder", "values", "theories"],
+    "fixed-point": [],
+}
+
+
+def drawn(entry):
+    return {plot.name: plot for plot in plots(claim_entry(entry))}
+
+
+@pytest.mark.parametrize("entry", document()["claims"], ids=lambda e: e["kind"])
+def test_every_shape_gets_its_figures(entry):
+    made = drawn(entry)
+    assert list(made) == NAMES[entry["kind"]]
+    for plot in made.values():
+        # The figure itself says what was decided.
+        shown = " ".join(t.get_text() for t in plot.figure.texts)
+        assert entry["verdict"] in shown
+        assert "margin ±2 %" in shown
+        assert len(list(csv.reader(io.StringIO(plot.csv())))) == len(plot.rows) + 1
+
+
+def test_numbers_of_the_ladder():
+    entry = claim("drift", [3.0, 4.0])
+    rows = list(csv.DictReader(io.StringIO(drawn(entry)["ladder"].csv())))
+    for row, rung, strength in zip(rows, entry["detail"]["rungs"], LADDER, strict=True):
+        assert float(row["strength"]) == strength
+        assert float(row["error_percent"]) == pytest.approx(100 * rung["error"])
+        # Errors grow by 20 lambda; the noise is 1e-4, of which these are four standard errors.
+        assert float(row["error_percent"]) == pytest.approx(2000 * strength, abs=0.04)
+        z = (float(row["error_percent"]) - float(row["fit_percent"])) / float(row["standard_error_percent"])
+        assert float(row["residual_in_standard_errors"]) == pytest.approx(z)
+
+
+def test_theories_are_as_far_as_they_are():
+    rows = list(csv.DictReader(io.StringIO(drawn(claim("drift", [3.0, 4.0]))["theories"].csv())))
+    assert [r["theory"] for r in rows] == ["paper (the claim)", "small-lr", "lambda x 2"]
+    assert float(rows[1]["distance_percent"]) == pytest.approx(40, abs=0.1)
+    assert float(rows[2]["distance_percent"]) == pytest.approx(100, abs=0.1)
+
+
+def test_the_ellipse_is_one_standard_deviation():
+    s = np.array([[2.0, 1.0], [1.0, 3.0]])
+    rows = [r for r in drawn(claim("covariance", s.tolist()))["ellipse"].rows if r[0] == "prediction"]
+    for _, x, y in rows:
+        point = np.array([x, y])
+        assert point @ np.linalg.solve(s, point) == pytest.approx(1.0)
+
+
+@pytest.mark.parametrize("missing", ["detail", "scale rivals", "standard_error parameters start"])
+def test_older_results_lack_keys(missing):
+    for entry in document()["claims"][:3]:
+        less = {k: v for k, v in entry.items() if k not in missing.split()}
+        assert set(drawn(less)) <= set(NAMES[entry["kind"]])
+
+
+def test_hostile_names_are_text():
+    for entry in document()["claims"][1:3]:
+        rivals = [{**r, "theory": HOSTILE} for r in entry["rivals"]]
+        hostile = {**entry, "name": HOSTILE, "study": HOSTILE, "parameters": [HOSTILE, "v"], "rivals": rivals}
+        for plot in drawn(hostile).values():
+            text = themed(plot.svg, "c1")
+            tags = {e.tag.rpartition("}")[2] for e in ElementTree.fromstring(text).iter()}
+            assert not tags & {"script", "img", "image", "a", "foreignObject"}
+            assert "alert" not in re.sub(r'"[^"]*"', "", text)
+
+
+def test_cells_are_no_formulas_of_a_spreadsheet():
+    entry = claim("drift", [1.0, 2.0], parameters=["=1+1", "v"])
+    assert "'=1+1" in drawn(entry)["values"].csv()
+
+
+def test_the_same_numbers_give_the_same_bytes():
+    first, second = (drawn(claim("drift", [1.0, 2.0]))["ladder"].svg for _ in range(2))
+    assert first == second
+
+
+def test_identifiers_are_of_one_figure():
+    text = themed(drawn(claim("drift", [1.0, 2.0]))["ladder"].svg, "c7-ladder")
+    assert all(i.startswith("c7-ladder-") for i in re.findall(r'\bid="([^"]+)"', text))
+    assert set(re.findall(r'(?:href="#|url\(#)([^")]+)', text)) <= set(re.findall(r'\bid="([^"]+)"', text))
+    assert "var(--ink)" in text
+
+
+def test_a_missing_package_names_the_extra(monkeypatch):
+    monkeypatch.setattr(extras, "find_spec", lambda name: None)
+    with pytest.raises(
+        InvalidInput, match=r"needs matplotlib, which is not installed; pip install 'flatmin\[report\]'"
+    ):
+        next(plots(claim_entry(claim("drift", [1.0]))))
