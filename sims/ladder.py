@@ -183,12 +183,12 @@ class Ladder:
         for retry in range(5):
             largest = self.sampler.reachable(largest)
             ensemble = self.sampler.run(largest, _PILOT_REPLICAS, ("pilot", attempt, retry), controlled=paired)
-            if not ensemble.failed.any():
+            if not self.measurement.lost(ensemble).any():
                 if not paired:
                     ensemble = self._refer(attempt, ensemble, largest)
                 return self._spread(ensemble, largest)
             largest /= 4
-        count = int(ensemble.failed.sum())
+        count = int(self.measurement.lost(ensemble).sum())
         return self._nothing(f"{count} of {_PILOT_REPLICAS} replicas diverge even at lambda={4 * largest:.3g}", 0.0)
 
     def _refer(self, attempt: int, ensemble: Ensemble, largest: float) -> Ensemble:
@@ -250,8 +250,7 @@ class Ladder:
                 key = ("main", attempt, 0 if paired else j, chunk)
                 ensemble = self.sampler.run(strength, count, key, announce=False)
                 seconds += ensemble.seconds
-                if ensemble.failed.any():
-                    failed = int(ensemble.failed.sum())
+                if (failed := int(self.measurement.lost(ensemble).sum())) > 0:
                     return self._nothing(f"{failed} replicas diverged or did not settle at lambda={strength:.3g}", 0.0)
                 rows.append(self.sampler.rows(ensemble, strength))
             table = np.concatenate(rows)

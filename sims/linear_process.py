@@ -161,12 +161,10 @@ class Segment:
 
 def _added(model: Model, algorithm: Algorithm, theta: Array) -> Array:
     """Factor of normal numbers in the gradient at theta, shape (d, d), or (d, 0) without gradient noise."""
-    sigma = algorithm.noise.on(model)
-    if sigma is None:
+    if algorithm.noise.kind != "gradient":
         return np.zeros((model.d, 0))
-    entries = sigma.subs(dict(zip(model.parameters, theta, strict=True)))
     amplitude = float(np.sqrt(algorithm.strength(model) / algorithm.lr))
-    return lower_root(np.array(entries, dtype=np.float64)) * amplitude
+    return lower_root(algorithm.noise.at(model, theta)) * amplitude
 
 
 def _span(columns: Array) -> Array:

@@ -14,6 +14,7 @@ from .measure_local import CovarianceMeasurement, DriftMeasurement, NormalOffset
 from .measure_scaling import ScalingGauge
 from .measure_slow import FixedPointMeasurement, TrajectoryMeasurement
 from .measure_start import EscapeMeasurement, StayMeasurement
+from .measure_winding import CirculationMeasurement
 from .measured import Measured
 from .measurement import Measurement
 from .progress import Progress
@@ -29,6 +30,7 @@ _MEASUREMENTS: dict[str, type[Measurement]] = {
     "fixed-point": FixedPointMeasurement,
     "stays": StayMeasurement,
     "escape": EscapeMeasurement,
+    "circulation": CirculationMeasurement,
 }
 # Those that are measured in another way.
 _GAUGES: dict[str, Callable[..., Gauge]] = {"scaling": ScalingGauge}

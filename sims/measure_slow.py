@@ -33,7 +33,6 @@ class SlowMeasurement(Measurement):
 
     degree = 2
     variance_power = 1
-    controlled_variance_power = 2
 
     def steps(self, slow_times: Array, strength: float) -> NDArray[np.int64]:
         """Steps k at which slow times rate lambda k are reached."""
@@ -50,6 +49,8 @@ class SlowMeasurement(Measurement):
 
 class _Followed(SlowMeasurement):
     """One whose control runs along where a pilot run passed."""
+
+    controlled_variance_power = 2
 
     def control(
         self, model: Model, algorithm: Algorithm, strength: float, reference: Array | None = None

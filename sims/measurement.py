@@ -15,6 +15,7 @@ from flatmin.theory.problem import Problem
 from numpy.typing import NDArray
 
 from .control import Control
+from .ensemble import Ensemble
 
 __all__ = ["Measurement"]
 
@@ -73,6 +74,10 @@ class Measurement(ABC):
     @abstractmethod
     def reduce(self, points: Array, schedule: NDArray[np.int64], strength: float) -> Array:
         """One row per replica from recorded points of shape (M, d, N): shape (N, D)."""
+
+    def lost(self, ensemble: Ensemble) -> NDArray[np.bool_]:
+        """Replicas whose statistic cannot be read, shape (N,); none may be, of those that decide."""
+        return ensemble.failed
 
     def control(
         self, model: Model, algorithm: Algorithm, strength: float, reference: Array | None = None

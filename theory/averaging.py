@@ -150,8 +150,6 @@ class UpdateMap:
         self._rule = _rule_map(algorithm.update_rule, model.d)
         self._gradient = _batch_gradient(model, algorithm.flips(model))
         self.size, self.noises = self._rule.size, self._gradient.noises
-        sigma = algorithm.noise.on(model)
-        self._sigma_on_gamma = None if sigma is None else sp.lambdify(model.parameters, sigma, modules="numpy")
 
     def jet(self, theta: Array, outcomes: slice = slice(None)) -> Jet:
         """U at rest at theta without noise, for some outcomes: a jet in the state, the noise, the kick and lambda."""
@@ -176,8 +174,8 @@ class UpdateMap:
             return self.counts * flips.flip * (1 - flips.flip), np.zeros((self.d, self.d))
         variances = self.counts * self.algorithm.sigmas(self.model) ** 2
         gradient = np.zeros((self.d, self.d))
-        if self._sigma_on_gamma is not None:
-            sigma = np.asarray(self._sigma_on_gamma(*theta), dtype=np.float64)
+        if self.algorithm.noise.kind == "gradient":
+            sigma = self.algorithm.noise.at(self.model, theta)
             # Noise of covariance lr lambda Sigma in theta is a perturbation of the gradient by 1/lr of it.
             gradient = self.algorithm.strength(self.model) / self.algorithm.lr * sigma
         return variances, gradient

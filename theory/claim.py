@@ -112,7 +112,9 @@ class Claim:
         return self.name or f"{self.kind} ({self.theory})"
 
     def check(self, model: Model) -> None:
-        """Raise `InvalidInput` when the conjecture does not fit the model."""
+        """Raise `InvalidInput` when the conjecture or a setting does not fit the model."""
+        for name, setting in SETTINGS[self.kind].items():
+            setting.fits(f"claim.{name}", self.settings[name], model)
         if self.theory != "conjecture":
             return
         parameters = {p.name for p in model.parameters}

@@ -90,12 +90,10 @@ class SlowFlow:
         """
         times = np.asarray(times, dtype=np.float64)
         self._evaluations = 0
-        out, theta, now = np.empty((len(times), len(start))), start, 0.0
-        for i, t in enumerate(times):
-            if t > now:
-                theta = self._advance(theta, float(t) - now)
-                now = float(t)
-            out[i] = theta
+        out = np.tile(np.asarray(start, dtype=np.float64), (len(times), 1))
+        later, where = np.unique(times[times > 0], return_inverse=True)
+        if later.size:
+            out[times > 0] = self._advance(start, later)[where]
         return out
 
     def stationary_point(self, start: Array) -> StationaryPoint:
@@ -119,7 +117,7 @@ class SlowFlow:
                 raise NotApplicable(
                     "stationary point", f"the slow flow from the start has not come to rest at t={now:.3g}"
                 )
-            theta = self._advance(theta, span)
+            theta = self._advance(theta, np.array([span]))[0]
             if np.linalg.norm(theta) > _FARTHEST * (1 + np.linalg.norm(start)):
                 raise NotApplicable("stationary point", "the slow flow runs to infinity")
             now += span
@@ -148,7 +146,8 @@ class SlowFlow:
         tangent, _, derivative = self._chart(theta)
         return tangent, derivative
 
-    def _advance(self, start: Array, span: float) -> Array:
+    def _advance(self, start: Array, times: Array) -> Array:
+        """Positions at times above zero, shape (len(times), d)."""
         size = 1 + float(np.linalg.norm(start))
 
         def rhs(_: float, theta: Array) -> Array:
@@ -161,12 +160,12 @@ class SlowFlow:
                 raise NotApplicable("stationary point", "the slow flow runs to infinity")
             return self.velocity(theta)
 
-        solution = solve_ivp(rhs, (0.0, span), start, method="LSODA", rtol=1e-9, atol=1e-11 * size)
-        end = solution.y[:, -1]
-        if not solution.success or not np.all(np.isfinite(end)):
+        span = (0.0, float(times[-1]))
+        solution = solve_ivp(rhs, span, start, method="LSODA", t_eval=times, rtol=1e-9, atol=1e-11 * size)
+        if not solution.success or not np.all(np.isfinite(solution.y)):
             raise NotApplicable("stationary point", f"the slow flow cannot be followed: {solution.message}")
         try:
-            return retract(self.model, end)
+            return np.array([retract(self.model, point) for point in solution.y.T])
         except NoInterpolation as error:
             raise NotApplicable("rank of the Jacobian", f"the slow flow reaches a singular point: {error}") from None
 

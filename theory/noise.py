@@ -58,6 +58,12 @@ class Noise(ABC):
         """Covariance of noise in the gradient itself in the model's own symbols, without lambda; None without any."""
         return None
 
+    def at(self, model: Model, theta: NDArray[np.float64]) -> NDArray[np.float64]:
+        """The matrix of `on`, which is not None, at a point, shape (d, d)."""
+        with np.errstate(all="ignore"):
+            value = _compiled(self, model)(*theta)
+        return np.asarray(value, dtype=np.float64)
+
 
 @dataclass(frozen=True)
 class LabelNoise(Noise):
@@ -222,13 +228,7 @@ class GradientNoise(Noise):
         own = {p.name: p for p in model.parameters}
         return self.covariance.xreplace({s: own[s.name] for s in self.covariance.free_symbols})
 
-    def at(self, model: Model, theta: NDArray[np.float64]) -> NDArray[np.float64]:
-        """Sigma at a point, shape (d, d)."""
-        with np.errstate(all="ignore"):
-            value = _compiled(self.on(model), model.parameters)(*theta)
-        return np.asarray(value, dtype=np.float64)
-
 
 @lru_cache(maxsize=32)
-def _compiled(matrix: sp.ImmutableMatrix, parameters: tuple[sp.Symbol, ...]) -> Callable[..., Any]:
-    return sp.lambdify(parameters, matrix, modules="numpy")
+def _compiled(noise: Noise, model: Model) -> Callable[..., Any]:
+    return sp.lambdify(model.parameters, noise.on(model), modules="numpy")

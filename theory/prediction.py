@@ -19,6 +19,7 @@ from .scaling import ScalingStatement
 from .slow_statements import FixedPointStatement, TrajectoryStatement
 from .statement import Statement
 from .staying import StayStatement
+from .winding_statement import CirculationStatement
 
 __all__ = ["SLOW_TIMES", "STATEMENTS", "Prediction", "Problem", "predict"]
 
@@ -33,6 +34,7 @@ STATEMENTS: dict[str, type[Statement]] = {
     "stays": StayStatement,
     "escape": EscapeStatement,
     "scaling": ScalingStatement,
+    "circulation": CirculationStatement,
 }
 
 

@@ -15,12 +15,14 @@ from .rivals import Rival
 from .settings import statistic
 from .timescales import Timescales
 
-__all__ = ["SLOW_TIMES", "Prediction", "Problem"]
+__all__ = ["SLOW_TIMES", "WINDING_TIMES", "Prediction", "Problem"]
 
 Array = NDArray[np.float64]
 
 # Where a trajectory is compared, in slow time eta lambda k: one unit in all.
 SLOW_TIMES = np.arange(1, 9) / 8
+# Where the turns of a winding path are counted, over the slow time of the claim.
+WINDING_TIMES = np.arange(1, 65) / 64
 
 
 @dataclass(frozen=True)
@@ -36,7 +38,8 @@ class Problem:
         Tangent basis there.
     scales : Timescales
     horizon : float
-        Slow time: one unit for a trajectory; until the flow has settled for a fixed point.
+        Slow time: one unit for a trajectory, that of the claim for a circulation; until the flow has settled for a
+        fixed point.
     relaxation : float
         Slow time in which the slow motion forgets; for a fixed point.
     settings : mapping

@@ -7,7 +7,7 @@ where the run passes. Everything else, the assumptions, the rivals and how far t
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import numpy as np
 from numpy.typing import NDArray
@@ -161,11 +161,10 @@ class Statement(ABC):
         """Who else predicts the statistic."""
         computed: list[tuple[str, Callable[[], Array]]] = [
             (name, lambda m=make, s=speed: self.value(m(), speed=s))  # type: ignore[misc]
-            for name, make, speed in candidates(self.model, self.algorithm, self.theory)
+            for name, make, speed in self.candidates()
         ]
-        computed.append((_STAYS, lambda: self.stays(value)))
         rivals = []
-        for name, compute in computed:
+        for name, compute in computed + self.others(value):
             try:
                 other = compute()
             except NotApplicable as error:
@@ -177,6 +176,14 @@ class Statement(ABC):
             if distance > 1e-9 or name in ("lambda x 2", _STAYS):
                 rivals.append(Rival(name, other, own, distance))
         return tuple(rivals)
+
+    def candidates(self) -> Iterator[tuple[str, Callable[[], SlowTheory], float]]:
+        """Rivals that have a theory; see `flatmin.theory.rivals.candidates`."""
+        return candidates(self.model, self.algorithm, self.theory)
+
+    def others(self, value: Array) -> list[tuple[str, Callable[[], Array]]]:
+        """Rivals that have none."""
+        return [(_STAYS, lambda: self.stays(value))]
 
     def stays(self, value: Array) -> Array:
         """The statistic of an algorithm that does not leave the start."""
