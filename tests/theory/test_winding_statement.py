@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import sympy as sp
-from flatmin.theory import Algorithm, Claim, GradientNoise, InvalidInput, LabelNoise
+from flatmin.theory import Algorithm, Claim, GradientNoise, InvalidInput, LabelNoise, winding_statement
 from flatmin.theory.averaging import UpdateMap, average
 from flatmin.theory.circulation import SlowForm
 from flatmin.theory.derived import Derived
@@ -100,10 +100,11 @@ def test_bad_settings(settings, message):
         Claim("circulation", settings=settings).check(circle())
 
 
-def test_not_applicable():
+def test_not_applicable(monkeypatch):
     assert predicted(circle(), turned_by(ALONG), center=[1.0, 0.0]).failed.name == "center"
-    # A hundred times the noise goes round 13 times: more than a radian between recorded times.
-    fast = predicted(circle(), turned_by([[100.0, 100.0], [100.0, 100.0]]))
+    # 0.0133 radians between recorded times.
+    monkeypatch.setattr(winding_statement, "_LARGEST_TURN", 0.01)
+    fast = predicted(circle(), turned_by(ALONG))
     assert fast.failed.name == "slow time"
     assert "take claim.time=0.75 or less" in fast.failed.rule
 
