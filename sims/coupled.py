@@ -11,6 +11,7 @@ from .control import LinearControl
 from .kernel import Block, aligned
 from .kernel_random import LANES
 from .linear_kernel import linear_module
+from .linear_process import Segment
 from .replay import KernelMismatch
 
 __all__ = ["CoupledBlock"]
@@ -43,9 +44,9 @@ class CoupledBlock:
         self.control, self.noise, self.arguments = control, noise, arguments
         self.linear, self.second, self.ends = np.zeros(shape), np.zeros(shape), np.zeros(shape)
         self.z, self.t = aligned(np.zeros(control.rank * LANES)), aligned(np.zeros(control.free * LANES))
-        self.segment, self.mark = 0, 0
+        # At marks up to the first step of the process all is zero.
+        self.segment, self.mark = 0, int(np.searchsorted(control.marks, control.segments[0].first, side="right"))
         self.moved = np.zeros(shape[1:])
-        self._read(0)
 
     def before(self, block: Block) -> tuple[Any, Any]:
         """The state of the draws, to be taken before the replicas move."""
@@ -62,7 +63,7 @@ class CoupledBlock:
         words, order = draws
         for s, a, b in self.control.spans(step, cut):
             self._enter(s)
-            marks = self.control.marks[self.mark :]
+            marks = self.control.marks
             stops = marks[(marks > a) & (marks <= b)]
             ends = stops if stops.size and stops[-1] == b else np.append(stops, b)
             self._run(words, order, s, a, ends)
@@ -82,23 +83,22 @@ class CoupledBlock:
         kept = [np.ascontiguousarray(np.empty(0) if segment.plain else m).ravel() for m in matrices]
         law = (segment.law.forces, segment.law.numbers)
         linear_module().advance(self.z, self.t, words, order, first, ends, out_z, out_t, *data, *draws, *kept, *law)
-        for end, z, t in zip(ends, out_z, out_t, strict=True):
-            self.moved += segment.local.tangent @ (-rate * (t - before).reshape(-1, LANES))
-            before = t
-            self._read(int(end), z)
+        rows = out_z.reshape(len(ends), self.control.rank, LANES)
+        moved = np.diff(out_t, axis=0, prepend=before[None]).reshape(len(ends), self.control.free, LANES)
+        moved = segment.local.tangent @ (-rate * moved)
+        moved[0] += self.moved
+        read = len(ends) if ends[-1] in self.control.marks else len(ends) - 1
+        self.moved = moved[read:].sum(axis=0)
+        self._read(segment, rows[:read], moved[:read])
 
-    def _read(self, step: int, z: Array | None = None) -> None:
-        """Note the state at the marks up to `step`."""
-        segment = self.control.segments[self.segment]
-        while self.mark < len(self.control.marks) and self.control.marks[self.mark] <= step:
-            if z is not None:
-                rows = z.reshape(-1, LANES)
-                self.linear[self.mark] = segment.theta @ rows
-                forms = np.einsum("mrq,rk,qk->mk", segment.rest, rows, rows, optimize=True)
-                self.ends[self.mark] = segment.local.tangent @ forms
-            self.second[self.mark] = self.moved
-            self.moved = np.zeros_like(self.moved)
-            self.mark += 1
+    def _read(self, segment: Segment, rows: Array, moved: Array) -> None:
+        """Note the state at the next marks: z and the motion since the mark before, shapes (marks, ., LANES)."""
+        at = slice(self.mark, self.mark + len(rows))
+        self.linear[at] = segment.theta @ rows
+        forms = np.einsum("mrq,erk,eqk->emk", segment.rest, rows, rows, optimize=True)
+        self.ends[at] = segment.local.tangent @ forms
+        self.second[at] = moved
+        self.mark += len(rows)
 
     def _enter(self, s: int) -> None:
         for t in range(self.segment + 1, s + 1):
