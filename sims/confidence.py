@@ -8,9 +8,9 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import brentq
-from scipy.special import chdtrc, ndtr, ndtri, stdtrit
+from scipy.special import betaincinv, chdtrc, ndtr, ndtri, stdtrit
 
-__all__ = ["noise_radius", "student_quantile", "weighted_chi2_tail"]
+__all__ = ["clopper_pearson", "noise_radius", "student_quantile", "weighted_chi2_tail"]
 
 Array = NDArray[np.float64]
 
@@ -68,6 +68,18 @@ def noise_radius(covariance: Array, level: float, replicas: int) -> float:
     square = float(brentq(excess, 1e-9, bound * 1.01, rtol=1e-10))
     inflation = student_quantile(level / 2, replicas) / -float(ndtri(level / 2))
     return float(np.sqrt(square * largest)) * inflation
+
+
+def clopper_pearson(successes: int, trials: int, tail: float) -> tuple[float, float]:
+    """Exact bounds of a probability, each missed with probability `tail` at most.
+
+    References
+    ----------
+    C. Clopper, E. Pearson, *The use of confidence or fiducial limits*, Biometrika 26 (1934).
+    """
+    low = float(betaincinv(successes, trials - successes + 1, tail)) if successes else 0.0
+    high = float(betaincinv(successes + 1, trials - successes, 1 - tail)) if successes < trials else 1.0
+    return low, high
 
 
 def student_quantile(tail: float, replicas: int) -> float:

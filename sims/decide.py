@@ -3,6 +3,7 @@
 The error (measured - predicted)/scale is taken apart into its component along the prediction, which gets a two-sided
 interval, and the norm of the rest, which gets an interval from a ball around the estimate. Each has half of the level.
 Supported: both lie inside the margin. Refuted: one lies outside. A truncation bound of the extrapolation widens both.
+A fraction has an exact interval; of a prediction that is a bound only what lies below it is an error.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from .confidence import noise_radius, student_quantile
+from .confidence import clopper_pearson, noise_radius, student_quantile
 from .extrapolate import Estimate
 
 __all__ = ["Comparison", "VerdictName", "compare", "judge"]
@@ -45,7 +46,14 @@ class Comparison:
 
 
 def compare(
-    predicted: Array, scale: float, origin: Array, estimate: Estimate, *, margin: float, level: float
+    predicted: Array,
+    scale: float,
+    origin: Array,
+    estimate: Estimate,
+    *,
+    margin: float,
+    level: float,
+    at_least: bool = False,
 ) -> Comparison:
     """Hold `predicted` against `estimate`.
 
@@ -61,11 +69,14 @@ def compare(
         Largest relative error that counts as agreement.
     level : float
         Probability that the true error lies outside of the intervals.
+    at_least : bool
+        The prediction, one number, is a bound from below.
     """
     error = (estimate.value - predicted) / scale
     covariance = estimate.covariance / scale**2
     slack = estimate.truncation / scale
-    direction = predicted - origin
+    # One number has a sign, also where it is predicted to be zero.
+    direction = predicted - origin if len(predicted) > 1 else np.ones(1)
     norm = float(np.linalg.norm(direction))
     intervals = []
     along = 0.0
@@ -74,12 +85,19 @@ def compare(
     if norm > 1e-12 * scale:
         unit = direction / norm
         along = float(unit @ error)
-        half = (
-            estimate.widening
-            * student_quantile(level / 4, estimate.replicas)
-            * math.sqrt(max(float(unit @ covariance @ unit), 0.0))
-        )
-        intervals.append((along - half - slack, along + half + slack))
+        if estimate.fraction:
+            below, above = _exact(float(estimate.value[0]), estimate.replicas, level / 4) / scale
+        else:
+            below = above = (
+                estimate.widening
+                * student_quantile(level / 4, estimate.replicas)
+                * math.sqrt(max(float(unit @ covariance @ unit), 0.0))
+            )
+        low, high = along - below - slack, along + above + slack
+        if at_least:
+            # Above the bound there is no error.
+            low, high, along = (min(0.0, v) for v in (low, high, along))
+        intervals.append((low, high))
         across = np.eye(len(unit)) - np.outer(unit, unit)
         rest, rest_covariance = across @ error, across @ covariance @ across
     radius = estimate.widening * noise_radius(rest_covariance, level / 2, estimate.replicas) + slack
@@ -87,6 +105,12 @@ def compare(
     intervals.append((max(0.0, size - radius), size + radius))
     verdict, interval = judge(intervals, margin)
     return Comparison(verdict, float(np.linalg.norm(error)), interval, abs(max(abs(along), size) - margin))
+
+
+def _exact(fraction: float, trials: int, tail: float) -> Array:
+    """How far the exact interval of a fraction reaches below and above it, shape (2,)."""
+    low, high = clopper_pearson(round(fraction * trials), trials, tail)
+    return np.array([fraction - low, high - fraction])
 
 
 def judge(intervals: list[tuple[float, float]], margin: float) -> tuple[VerdictName, tuple[float, float]]:

@@ -67,6 +67,8 @@ class Estimate:
         What was extrapolated.
     coefficients : ndarray, shape (degree + 1, D), or None
         Of the powers of strength over the largest strength; the first is `value`.
+    fraction : bool
+        Whether `value`, one number, is a fraction of the `replicas`: its interval is then exact.
     """
 
     value: Array
@@ -78,6 +80,7 @@ class Estimate:
     strengths: tuple[float, ...]
     replicas: int
     widening: float = 1.0
+    fraction: bool = False
     rungs: tuple[Rung, ...] = ()
     coefficients: Array | None = None
 

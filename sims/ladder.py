@@ -277,12 +277,9 @@ class Ladder:
         """The estimate at the study's own strength, without the columns that tell whether it settled."""
         unit = float(self.measurement.in_units(np.array(1.0), self.own_strength))
         values = len(raw.value) - self.measurement.residual_columns
-        transient = self.measurement.transient(raw.value[:values])
+        transient = self.measurement.transient(raw.value)
         estimate = replace(raw, truncation=raw.truncation + transient).in_units(unit, values)
-        moved = float(np.linalg.norm(raw.value[values:]))
-        # Three times the root mean square error: a settled ensemble stays below it.
-        noise = 3 * float(np.sqrt(np.trace(raw.covariance[values:, values:])))
-        return estimate, max(0.0, moved - noise) * unit
+        return estimate, self.measurement.unsettled(raw.value, raw.covariance) * unit
 
     def _nothing(self, trouble: str, needed: float) -> Measured:
         return Measured(None, 0.0, trouble, needed, self._spent)

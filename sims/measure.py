@@ -8,8 +8,11 @@ from typing import Protocol
 from flatmin.theory import Algorithm, Model
 from flatmin.theory.problem import Problem
 
+from .fraction import FractionGauge
 from .kernel import Kernel
 from .ladder import Ladder
+from .measure_coupling import CouplingMeasurement
+from .measure_hitting import EndMeasurement, HittingExponentMeasurement, HittingMeasurement
 from .measure_local import CovarianceMeasurement, DriftMeasurement, NormalOffsetMeasurement
 from .measure_scaling import ScalingGauge
 from .measure_slow import FixedPointMeasurement, TrajectoryMeasurement
@@ -17,11 +20,13 @@ from .measure_start import EscapeMeasurement, StayMeasurement
 from .measure_winding import CirculationMeasurement
 from .measured import Measured
 from .measurement import Measurement
+from .power_law import PowerLaw, PowerLawMeasurement
 from .progress import Progress
+from .sampler import Sampler
 
 __all__ = ["Gauge", "gauge", "measurement"]
 
-# The statistics that are extrapolated over a ladder of noise strengths.
+# What one replica gives to each statistic.
 _MEASUREMENTS: dict[str, type[Measurement]] = {
     "drift": DriftMeasurement,
     "covariance": CovarianceMeasurement,
@@ -31,6 +36,10 @@ _MEASUREMENTS: dict[str, type[Measurement]] = {
     "stays": StayMeasurement,
     "escape": EscapeMeasurement,
     "circulation": CirculationMeasurement,
+    "coupling": CouplingMeasurement,
+    "hitting-time": HittingMeasurement,
+    "hitting-exponent": HittingExponentMeasurement,
+    "reaches": EndMeasurement,
 }
 # Those that are measured in another way.
 _GAUGES: dict[str, Callable[..., Gauge]] = {"scaling": ScalingGauge}
@@ -62,15 +71,13 @@ def gauge(
     """What measures the statistic of `problem`."""
     if problem.kind in _GAUGES:
         return _GAUGES[problem.kind](model, algorithm, problem, seed=seed, threads=threads, progress=progress)
-    return Ladder(
-        model,
-        algorithm,
-        Kernel.for_algorithm(model, algorithm),
-        measurement(problem, algorithm.slow_rate(model.d)),
-        seed=seed,
-        threads=threads,
-        progress=progress,
-    )
+    kernel = Kernel.for_algorithm(model, algorithm)
+    one = measurement(problem, algorithm.slow_rate(model.d))
+    if isinstance(one, PowerLawMeasurement):
+        return PowerLaw(Sampler(model, algorithm, kernel, one, seed, threads, progress))
+    if isinstance(one, EndMeasurement):
+        return FractionGauge(Sampler(model, algorithm, kernel, one, seed, threads, progress))
+    return Ladder(model, algorithm, kernel, one, seed=seed, threads=threads, progress=progress)
 
 
 def measurement(problem: Problem, rate: float) -> Measurement:

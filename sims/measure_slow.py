@@ -102,7 +102,7 @@ class TrajectoryMeasurement(_Followed):
         first = float(SLOW_TIMES[0])
         return first / (self.rate * math.ceil(first / (self.rate * strength)))
 
-    def transient(self, value: Array) -> float:
+    def transient(self, row: Array) -> float:
         """See `Measurement`."""
         # The start-up of the fast motion takes a fixed number of steps: a term in lambda like any other.
         return 0.0
@@ -144,12 +144,19 @@ class FixedPointMeasurement(_Followed):
 
     @property
     def residual_columns(self) -> int:
-        """One for each parameter."""
+        """One for each parameter: how far the replica still moved."""
         return len(self.problem.start)
 
-    def transient(self, value: Array) -> float:
+    def transient(self, row: Array) -> float:
         """See `Measurement`."""
-        return 2 * SETTLED * float(np.linalg.norm(value - self.problem.start))
+        return 2 * SETTLED * float(np.linalg.norm(row[: len(self.problem.start)] - self.problem.start))
+
+    def unsettled(self, value: Array, covariance: Array) -> float:
+        """See `Measurement`."""
+        d = len(self.problem.start)
+        # Three times the root mean square error: a settled ensemble stays below it.
+        noise = 3 * float(np.sqrt(np.trace(covariance[d:, d:])))
+        return max(0.0, float(np.linalg.norm(value[d:])) - noise)
 
     def schedule(self, strength: float) -> NDArray[np.int64]:
         """See `Measurement`."""

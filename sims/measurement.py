@@ -53,7 +53,7 @@ class Measurement(ABC):
 
     @property
     def residual_columns(self) -> int:
-        """How many last columns of a row hold no value but how far the replica still moved: 0 when it has settled."""
+        """How many last columns of a row hold no value but what says how sound it is: `transient`, `unsettled`."""
         return 0
 
     def begin(self, strength: float) -> Array:
@@ -96,9 +96,13 @@ class Measurement(ABC):
         """The strength nearest to `strength`, and not above, at which the schedule is exact."""
         return strength
 
-    def transient(self, value: Array) -> float:
-        """Bound on what is left of transients in an extrapolated row, as a norm."""
-        return 2 * SETTLED * float(np.linalg.norm(value))
+    def transient(self, row: Array) -> float:
+        """Bound on what is left of transients in the values of an extrapolated row, as a norm."""
+        return 2 * SETTLED * float(np.linalg.norm(row[: len(row) - self.residual_columns]))
+
+    def unsettled(self, value: Array, covariance: Array) -> float:
+        """How much the statistic still moved, less its error, from an extrapolated row; 0 when it has settled."""
+        return 0.0
 
     def resolution(self, strength: float) -> float:
         """Rounding error of an entry of a row: Phi is found to this, and a small noise can be smaller."""

@@ -141,10 +141,11 @@ class _Study:
 
     def _measure(self, prediction: Prediction, started: float) -> Measured:
         """Claims about the same statistic share its data; the most demanding one sets the sample size."""
-        statistic = prediction.claim.statistic
+        assert prediction.problem is not None
+        statistic = prediction.problem.statistic
         if statistic not in self.measured:
-            assert prediction.problem is not None
-            alike = [self._prediction(i) for i, claim in enumerate(self.claims) if claim.statistic == statistic]
+            others = [self._prediction(i) for i in range(len(self.claims))]
+            alike = [p for p in others if p.problem is not None and p.problem.statistic == statistic]
             self.progress.phase("compiling", 0)
             self.gauges[statistic] = gauge(
                 self.model,
@@ -177,7 +178,8 @@ class _Study:
             return first, f"{reason}: the error is too close to it for any budget"
         if stage > _STAGES or spent + needed > options.budget:
             return first, f"{reason}; a budget of about {max(1.3 * (spent + needed), 1.0):.0f} s would decide it"
-        second = self.gauges[prediction.claim.statistic].run(
+        assert prediction.problem is not None
+        second = self.gauges[prediction.problem.statistic].run(
             wanted * scale,
             self.level,
             options.budget,
@@ -195,13 +197,13 @@ class _Study:
         verdict: VerdictName = "inconclusive"
         comparison = values = errors = None
         if measured.estimate is not None:
-            comparison = self._compare(prediction, prediction.value, prediction.scale, measured)
+            comparison = self._compare(prediction, measured)
             stage = 1
             while not reason and comparison.verdict == "inconclusive":
                 stage += 1
                 measured, reason = self._again(prediction, measured, comparison, started, stage)
                 reason = reason or self._blocked(prediction, measured)
-                comparison = self._compare(prediction, prediction.value, prediction.scale, measured)
+                comparison = self._compare(prediction, measured)
             if not reason:
                 verdict = comparison.verdict
         estimate = measured.estimate
@@ -259,7 +261,7 @@ class _Study:
         distinguishable = rival.distance > self.options.margin
         verdict: VerdictName = "inconclusive"
         if measured.estimate is not None and not self._blocked(prediction, measured):
-            verdict = self._compare(prediction, rival.value, rival.scale, measured).verdict
+            verdict = self._compare(prediction, measured, rival).verdict
         return RivalVerdict(rival.theory, rival.value, verdict, distinguishable)
 
     @property
@@ -267,8 +269,10 @@ class _Study:
         """Replica-steps taken so far."""
         return sum(one.total_steps for one in self.gauges.values())
 
-    def _compare(self, prediction: Prediction, value: Array, scale: float, measured: Measured) -> Comparison:
-        """Hold `value`, of the claim or of a rival, against the data."""
+    def _compare(self, prediction: Prediction, measured: Measured, rival: Rival | None = None) -> Comparison:
+        """Hold the claim, or a rival of it, against the data."""
+        value, scale = (rival.value, rival.scale) if rival else (prediction.value, prediction.scale)
+        assert value is not None
         assert measured.estimate is not None
         assert prediction.origin is not None
         return compare(
@@ -278,6 +282,7 @@ class _Study:
             measured.estimate,
             margin=self.options.margin,
             level=self.level,
+            at_least=prediction.at_least and rival is None,
         )
 
     def _not_applicable(self, prediction: Prediction) -> Verdict:

@@ -12,7 +12,7 @@ import sympy as sp
 from .checks import real_number
 from .errors import InvalidInput
 from .model import Model
-from .settings import NO_CONJECTURE, SETTINGS, statistic
+from .settings import NO_CONJECTURE, SETTINGS
 
 __all__ = ["CONJECTURE_NAMES", "KINDS", "THEORIES", "Claim", "RunOptions", "TheoryName"]
 
@@ -96,15 +96,18 @@ class Claim:
         values = {}
         for name, setting in known.items():
             value = self.settings.get(name, setting.default)
+            if value is None and not setting.needed:
+                continue
             if value is None:
                 raise InvalidInput(f"claim.{name}", f" is missing; kind={self.kind!r} needs it")
             values[name] = setting.check(f"claim.{name}", value)
         return values
 
     @property
-    def statistic(self) -> str:
-        """Kind and settings in a line: claims that share it share their data."""
-        return statistic(self.kind, self.settings)
+    def author(self) -> str:
+        """Theory, and what a conjecture says, in a line."""
+        own = (self.regularizer, self.strength, self.covariance)
+        return " ".join([self.theory, *(str(e) for e in own if e is not None)])
 
     @property
     def title(self) -> str:
@@ -113,8 +116,8 @@ class Claim:
 
     def check(self, model: Model) -> None:
         """Raise `InvalidInput` when the conjecture or a setting does not fit the model."""
-        for name, setting in SETTINGS[self.kind].items():
-            setting.fits(f"claim.{name}", self.settings[name], model)
+        for name, value in self.settings.items():
+            SETTINGS[self.kind][name].fits(f"claim.{name}", value, model)
         if self.theory != "conjecture":
             return
         parameters = {p.name for p in model.parameters}

@@ -5,8 +5,9 @@ Slow time is t = eta lambda k (k: steps), so that the flow d theta/dt = velocity
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -123,6 +124,26 @@ class SlowFlow:
             now += span
             span *= 1.5
 
+    def first_passage(self, start: Array, distance: Callable[[Array], float], longest: float) -> float | None:
+        """The slow time at which `distance` first falls to zero along the flow from `start`; None before `longest`.
+
+        Raises
+        ------
+        NotApplicable
+            When the flow leaves the theory's domain.
+        """
+        if distance(start) <= 0:
+            return 0.0
+        self._evaluations = 0
+
+        def met(_: float, theta: Array) -> float:
+            return distance(theta)
+
+        met.terminal, met.direction = True, -1  # type: ignore[attr-defined]
+        solution = self._integrate(start, longest, events=met)
+        times = solution.t_events[0]
+        return float(times[0]) if len(times) else None
+
     def classify(self, theta: Array) -> StationaryPoint:
         """The stationary point at `theta` with its rates."""
         _, _, derivative = self._chart(theta)
@@ -148,6 +169,14 @@ class SlowFlow:
 
     def _advance(self, start: Array, times: Array) -> Array:
         """Positions at times above zero, shape (len(times), d)."""
+        solution = self._integrate(start, float(times[-1]), t_eval=times)
+        try:
+            return np.array([retract(self.model, point) for point in solution.y.T])
+        except NoInterpolation as error:
+            raise NotApplicable("rank of the Jacobian", f"the slow flow reaches a singular point: {error}") from None
+
+    def _integrate(self, start: Array, span: float, **options: Any) -> Any:
+        """The solution by `solve_ivp` over a span of slow time, with its options."""
         size = 1 + float(np.linalg.norm(start))
 
         def rhs(_: float, theta: Array) -> Array:
@@ -160,14 +189,11 @@ class SlowFlow:
                 raise NotApplicable("stationary point", "the slow flow runs to infinity")
             return self.velocity(theta)
 
-        span = (0.0, float(times[-1]))
-        solution = solve_ivp(rhs, span, start, method="LSODA", t_eval=times, rtol=1e-9, atol=1e-11 * size)
+        tolerances = {"rtol": 1e-9, "atol": 1e-11 * size}
+        solution = solve_ivp(rhs, (0.0, span), start, method="LSODA", **tolerances, **options)
         if not solution.success or not np.all(np.isfinite(solution.y)):
             raise NotApplicable("stationary point", f"the slow flow cannot be followed: {solution.message}")
-        try:
-            return np.array([retract(self.model, point) for point in solution.y.T])
-        except NoInterpolation as error:
-            raise NotApplicable("rank of the Jacobian", f"the slow flow reaches a singular point: {error}") from None
+        return solution
 
     def _chart(self, theta: Array) -> tuple[Array, Array, Array]:
         """Tangent basis T, T^T velocity and its derivative along T by central differences."""

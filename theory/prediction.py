@@ -8,10 +8,12 @@ from numpy.typing import NDArray
 from .algorithm import Algorithm
 from .assumptions import Assumption, failed_assumption
 from .claim import Claim
+from .coupling import CouplingStatement
 from .effective import effective
 from .errors import NotApplicable
 from .escape import EscapeStatement
 from .geometry import nearest_zero_loss_point
+from .hitting import HittingExponentStatement, HittingTimeStatement, ReachesStatement
 from .local_statements import CovarianceStatement, DriftStatement
 from .model import Model
 from .problem import SLOW_TIMES, Prediction, Problem
@@ -35,6 +37,10 @@ STATEMENTS: dict[str, type[Statement]] = {
     "escape": EscapeStatement,
     "scaling": ScalingStatement,
     "circulation": CirculationStatement,
+    "coupling": CouplingStatement,
+    "hitting-time": HittingTimeStatement,
+    "hitting-exponent": HittingExponentStatement,
+    "reaches": ReachesStatement,
 }
 
 

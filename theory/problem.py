@@ -45,7 +45,9 @@ class Problem:
     settings : mapping
         Of the claim.
     given : mapping
-        What else the statistic is about, arrays by name.
+        What else the statistic is about, arrays by name: the path or the end of a theory.
+    author : str
+        Whose they are.
     """
 
     kind: str
@@ -56,11 +58,12 @@ class Problem:
     relaxation: float = 0.0
     settings: Mapping[str, Any] = field(default_factory=dict)
     given: Mapping[str, Array] = field(default_factory=dict)
+    author: str = ""
 
     @property
     def statistic(self) -> str:
-        """Kind and settings in a line: its random numbers are keyed by it."""
-        return statistic(self.kind, self.settings)
+        """Kind, settings and author in a line: claims that share it share their data, and random numbers."""
+        return statistic(self.kind, self.settings, self.author)
 
 
 @dataclass(frozen=True)
@@ -84,6 +87,8 @@ class Prediction:
     notes : tuple of str
     labels : tuple of str
         Names of the components of a vector; none where tables show its norm.
+    at_least : bool
+        Whether `value`, one number, is a bound: only what is measured below it is an error.
     """
 
     claim: Claim
@@ -96,6 +101,7 @@ class Prediction:
     times: Array | None = None
     notes: tuple[str, ...] = ()
     labels: tuple[str, ...] = ()
+    at_least: bool = False
 
     @property
     def failed(self) -> Assumption | None:

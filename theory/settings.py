@@ -12,7 +12,7 @@ from .errors import InvalidInput
 if TYPE_CHECKING:
     from .model import Model
 
-__all__ = ["NO_CONJECTURE", "SETTINGS", "SETTING_NAMES", "Setting", "statistic"]
+__all__ = ["NO_CONJECTURE", "SETTINGS", "SETTING_NAMES", "WINDOWS", "Setting", "statistic"]
 
 
 @dataclass(frozen=True)
@@ -24,17 +24,20 @@ class Setting:
     check : callable
         From the name of the field and the value to the value as it is used; raises `InvalidInput` for a bad one.
     default : object
-        None: it must be given.
+        None without one.
     meaning : str
         In a sentence, for the schema of study files.
     fits : callable
         From the name of the field, the value and the model; raises `InvalidInput` when they do not fit together.
+    needed : bool
+        Whether it must be given where it has no default; otherwise it may be missing.
     """
 
     check: Callable[[str, Any], Any]
     default: Any = None
     meaning: str = ""
     fits: Callable[[str, Any, Model], None] = lambda field, value, model: None
+    needed: bool = True
 
 
 def _two_names(field: str, value: Any) -> tuple[str, str]:
@@ -79,6 +82,48 @@ def _batch_size(field: str, value: Any) -> int | str:
     return int(value) if whole else str(value)
 
 
+def _nonzero(field: str, value: Any) -> float:
+    number = real_number(field, value)
+    if number == 0:
+        raise InvalidInput(field, "=0 must not be zero: an error relative to it would mean nothing")
+    return number
+
+
+def _yes_or_no(field: str, value: Any) -> bool:
+    if not isinstance(value, bool):
+        raise InvalidInput(field, f"={value!r} must be true or false")
+    return value
+
+
+def _window(field: str, value: Any) -> str:
+    if value not in WINDOWS:
+        raise InvalidInput(field, f"={value!r} must be one of {list(WINDOWS)}")
+    return str(value)
+
+
+def _numbers(field: str, value: Any) -> tuple[float, ...]:
+    return tuple(real_array(field, value, 1).tolist())
+
+
+def _one_each(field: str, value: Sequence[float], model: Model) -> None:
+    if len(value) != model.d:
+        raise InvalidInput(field, f"={list(value)} has {len(value)} numbers; the model has {model.d} parameters")
+
+
+# Lengths of a run in steps: 1/(rate lambda), 1/(rate sqrt lambda), 50/rate.
+WINDOWS = ("long", "middle", "short")
+_EXPONENT = {
+    "exponent": Setting(_nonzero, needed=False, meaning="A power of lambda other than the theory's."),
+    "bound": Setting(_yes_or_no, default=False, meaning="Whether the power is a bound: the statistic is O(lambda^p)."),
+}
+_BALL = {
+    "gamma": Setting(_positive, meaning="Radius of the ball around the stationary point."),
+    "displacement": Setting(
+        _numbers, None, "Added to the zero-loss start, one number for each parameter.", _one_each, needed=False
+    ),
+}
+
+
 # Kind to its settings, by name.
 SETTINGS: dict[str, dict[str, Setting]] = {
     "fixed-point": {},
@@ -93,12 +138,27 @@ SETTINGS: dict[str, dict[str, Setting]] = {
         "center": Setting(_two_numbers, (0.0, 0.0), "Where the angle is taken about, in that plane."),
         "time": Setting(_positive, 1.0, "Slow time over which turns are counted."),
     },
+    "coupling": {
+        "window": Setting(_window, meaning="Steps: long 1/(eta lambda), middle 1/(eta sqrt lambda), short 50/eta."),
+        **_EXPONENT,
+    },
+    "hitting-time": _BALL,
+    "hitting-exponent": {**_BALL, **_EXPONENT},
+    "reaches": _BALL,
 }
 # Kinds of which no R and no S of one's own says anything.
 NO_CONJECTURE = frozenset({"stays"})
 SETTING_NAMES: tuple[str, ...] = tuple(sorted({name for settings in SETTINGS.values() for name in settings}))
 
 
-def statistic(kind: str, settings: Mapping[str, Any]) -> str:
-    """What is measured, in a line: claims that share it share their data."""
-    return " ".join([kind, *(f"{name}={value!r}" for name, value in sorted(settings.items()))])
+# Settings of what is claimed of a statistic, not of the statistic.
+_CLAIMED = frozenset(_EXPONENT)
+
+
+def statistic(kind: str, settings: Mapping[str, Any], author: str = "") -> str:
+    """What is measured, in a line: claims that share it share their data.
+
+    `author` is the theory whose path or end the statistic is about, where it is about one.
+    """
+    told = (f"{name}={value!r}" for name, value in sorted(settings.items()) if name not in _CLAIMED)
+    return " ".join([kind, *told, *([author] if author else [])])

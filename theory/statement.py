@@ -7,7 +7,7 @@ where the run passes. Everything else, the assumptions, the rivals and how far t
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 
 import numpy as np
 from numpy.typing import NDArray
@@ -109,6 +109,7 @@ class Statement(ABC):
             self.times(),
             tuple(self.notes),
             self.labels(),
+            bool(self.claim.settings.get("bound")),
         )
 
     @abstractmethod
@@ -126,8 +127,19 @@ class Statement(ABC):
     def problem(self, visited: Array, horizon: float, relaxation: float) -> Problem:
         """What a measurement may know."""
         scales = timescales(self.model, self.algorithm, visited)
-        claim = self.claim
-        return Problem(claim.kind, self.theta, self.local.tangent, scales, horizon, relaxation, claim.settings)
+        claim, given = self.claim, self.given()
+        author = claim.author if given else ""
+        tangent = self.local.tangent
+        return Problem(claim.kind, self.begin, tangent, scales, horizon, relaxation, claim.settings, given, author)
+
+    @property
+    def begin(self) -> Array:
+        """Where a run starts, shape (d,)."""
+        return self.theta
+
+    def given(self) -> Mapping[str, Array]:
+        """What the statistic is about beside the start: a path or an end of the claim's theory."""
+        return {}
 
     def origin(self, value: Array) -> Array:
         """Where the predicted direction begins, in the shape of the statistic."""

@@ -1,0 +1,94 @@
+"""The fraction of replicas for which something holds, in the limit lambda -> 0: an exact interval, and 0 or 1 ahead."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+
+import numpy as np
+
+from .extrapolate import Estimate
+from .measured import Measured
+from .sampler import Sampler
+
+__all__ = ["FractionGauge"]
+
+_PILOT_REPLICAS = 64
+_FEWEST = 256
+# As lambda -> 0 the spread of an ensemble vanishes, and the fraction of replicas that end in one basin goes to 0 or 1
+# unless the start is on its border. So the limit is as far from the fraction as 0 or 1 is, and this many times more is
+# left for a border that moves with lambda: a fraction between 1/4 and 1 less a third of the margin decides nothing.
+_CAUTION = 3.0
+_LARGEST_TRUNCATION = 0.4
+_ATTEMPTS = 3
+
+
+@dataclass
+class FractionGauge:
+    """Measures the fraction of replicas whose row is 1.
+
+    Parameters
+    ----------
+    sampler : Sampler
+        Its measurement gives one column of 0 and 1.
+    """
+
+    sampler: Sampler
+
+    @property
+    def total_steps(self) -> int:
+        """Replica-steps taken so far."""
+        return self.sampler.total_steps
+
+    def run(
+        self,
+        half_width: float,
+        level: float,
+        budget: float,
+        *,
+        started: float | None = None,
+        largest: float | None = None,
+        stage: int = 1,
+    ) -> Measured:
+        """Measure with a planned half width of the interval; see `Ladder.run`."""
+        began = time.perf_counter() if started is None else started
+        self.sampler.stage = stage
+        strength = self.sampler.measurement.largest_strength() if largest is None else largest
+        # If all replicas do the same, the interval of Clopper and Pearson ends at tail^(1/N).
+        size = max(_FEWEST, int(np.ceil(-np.log(level / 4) / half_width)))
+        measured = Measured(None, 0.0, "", 0.0, 0.0)
+        for attempt in range(_ATTEMPTS):
+            one = self._attempt(attempt, self.sampler.reachable(strength), size, budget, began)
+            if one.estimate is None:
+                return measured if measured.estimate is not None else one
+            measured = one
+            if one.estimate.truncation < _LARGEST_TRUNCATION * half_width:
+                break
+            strength /= 4
+        return measured
+
+    def _attempt(self, attempt: int, strength: float, size: int, budget: float, began: float) -> Measured:
+        pilot = self.sampler.run(strength, _PILOT_REPLICAS, ("pilot", attempt))
+        spent = time.perf_counter() - began
+        seconds = pilot.seconds / _PILOT_REPLICAS * size
+        if spent + seconds > budget:
+            return Measured(None, 0.0, f"the budget of {budget:g} s is too small", spent + seconds, spent)
+        ensemble = self.sampler.run(strength, size, ("main", attempt))
+        if ensemble.failed.any():
+            failed = int(ensemble.failed.sum())
+            text = f"{failed} replicas diverged or did not settle at lambda={strength:.3g}"
+            return Measured(None, 0.0, text, 0.0, spent)
+        rows = self.sampler.measurement.reduce(ensemble.points, ensemble.schedule, strength)
+        fraction = float(rows.mean())
+        estimate = Estimate(
+            value=np.array([fraction]),
+            covariance=np.array([[fraction * (1 - fraction) / size]]),
+            truncation=_CAUTION * min(fraction, 1 - fraction),
+            degree=0,
+            fit_probability=1.0,
+            misfit=0.0,
+            strengths=(strength,),
+            replicas=size,
+            fraction=True,
+        )
+        return Measured(estimate, 0.0, "", spent + seconds, ensemble.seconds)

@@ -1,0 +1,93 @@
+"""What is left of theta when the slow flow and the linear process on the same draws are taken away."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+from flatmin.theory import Algorithm, Model
+from flatmin.theory.effective import effective
+from flatmin.theory.geometry import retract
+from numpy.typing import NDArray
+from scipy.interpolate import CubicSpline
+
+from .control import Control, LinearControl
+from .ensemble import Ensemble
+from .power_law import PowerLawMeasurement
+
+__all__ = ["CouplingMeasurement"]
+
+Array = NDArray[np.float64]
+
+# Recorded steps: all of a short run, and equally many of long ones, whatever lambda: what is missed between is then
+# the same part of the statistic at every strength, and the exponent does not see it.
+_MARKS = 256
+# Reference points of the linear process on a long window.
+_SEGMENTS = 32
+
+
+class CouplingMeasurement(PowerLawMeasurement):
+    """sup |theta_k - Phi_k - xi_k| over the recorded steps of a window.
+
+    Phi is the path that the problem gives, xi the linear process around its points. Between recorded steps the largest
+    value of a motion like Brownian's is missed by a part that falls as one over the root of their number.
+    """
+
+    coupled = True
+    discretization = 1 / (math.sqrt(2) - 1)
+
+    @property
+    def correction(self) -> float:
+        """The power of lambda in the first correction.
+
+        Beside the motion along Gamma, of order lambda^(1/2), lambda^(3/4) or lambda, there is a part of Delta of one
+        order of the noise more: lambda or, for short windows, lambda^(3/2). With it the sign of the noise does not
+        matter, without it does, or the other way round: it counts by its square.
+        """
+        return 0.5 if self._window == "middle" else 1.0
+
+    def largest_strength(self) -> float:
+        """See `Measurement`."""
+        scales = self.problem.scales
+        # Windows are long beside the fast relaxation.
+        fast = 1 / (self.rate * 50 * max(scales.relaxation_steps, 1.0))
+        longest = {"long": fast, "middle": fast**2, "short": np.inf}[self._window]
+        return float(min(1e-2 / max(scales.nonlinearity, 1e-12), 1e-2 / max(scales.spread, 1e-12), longest))
+
+    def schedule(self, strength: float) -> NDArray[np.int64]:
+        """See `Measurement`."""
+        last = {"long": 1 / strength, "middle": strength**-0.5, "short": 50.0}[self._window] / self.rate
+        last = max(2, round(last))
+        return np.unique(np.rint(np.linspace(1, last, min(last, _MARKS))).astype(np.int64))
+
+    def control(
+        self, model: Model, algorithm: Algorithm, strength: float, reference: Array | None = None
+    ) -> Control | None:
+        """The linear process; nothing is subtracted by coefficients."""
+        schedule, model = self.schedule(strength), effective(model, algorithm)[0]
+        count = _SEGMENTS if self._window == "long" else 1
+        firsts = np.rint(np.arange(count) / count * schedule[-1]).astype(np.int64)
+        middle = (np.arange(count) + 0.5) / count * schedule[-1] if count > 1 else np.zeros(1)
+        points = np.array([retract(model, p) for p in self._path(middle, strength)])
+        linear = LinearControl(model, algorithm, points, firsts, schedule)
+        if not linear.usable:
+            return None
+        return Control(linear, lambda ensemble: np.zeros((ensemble.replicas, 0)), lambda sigmas: np.zeros(0))
+
+    def rows(self, ensemble: Ensemble, strength: float) -> Array:
+        """See `PowerLawMeasurement`."""
+        assert ensemble.linear is not None
+        return self.reduce(ensemble.points - ensemble.linear, ensemble.schedule, strength)
+
+    def reduce(self, points: Array, schedule: NDArray[np.int64], strength: float) -> Array:
+        """See `Measurement`."""
+        left = np.linalg.norm(points - self._path(schedule, strength)[:, :, None], axis=1)
+        return np.stack([left.max(axis=0), left[::2].max(axis=0)], axis=1)
+
+    @property
+    def _window(self) -> str:
+        return str(self.problem.settings["window"])
+
+    def _path(self, steps: Array | NDArray[np.int64], strength: float) -> Array:
+        given = self.problem.given
+        return np.asarray(CubicSpline(given["times"], given["path"])(self.rate * strength * np.asarray(steps)))
