@@ -187,6 +187,31 @@ HOSTILE_STUDIES: list[tuple[str, str, str]] = [
     ("seed boolean", _with("seed = 0", "seed = true"), "run.seed"),
     # Claims.
     ("unknown kind", _with('kind = "fixed-point"', 'kind = "speed"'), "claim[0].kind"),
+    ("window missing", _with('kind = "fixed-point"', 'kind = "coupling"'), "claim[0].window"),
+    ("window unknown", _with('kind = "fixed-point"', 'kind = "coupling"\nwindow = "wide"'), "claim[0].window"),
+    ("gamma missing", _with('kind = "fixed-point"', 'kind = "reaches"'), "claim[0].gamma"),
+    ("gamma negative", _with('kind = "fixed-point"', 'kind = "hitting-time"\ngamma = -0.1'), "claim[0].gamma"),
+    ("gamma of another kind", _with('kind = "fixed-point"', 'kind = "fixed-point"\ngamma = 0.1'), "claim[0].gamma"),
+    (
+        "displacement too short",
+        _with('kind = "fixed-point"', 'kind = "hitting-time"\ngamma = 0.1\ndisplacement = [0.1]'),
+        "claim[0].displacement",
+    ),
+    (
+        "displacement of texts",
+        _with('kind = "fixed-point"', 'kind = "hitting-time"\ngamma = 0.1\ndisplacement = ["a", "b", "c"]'),
+        "claim[0].displacement[0]",
+    ),
+    (
+        "exponent zero",
+        _with('kind = "fixed-point"', 'kind = "hitting-exponent"\ngamma = 0.1\nexponent = 0'),
+        "claim[0].exponent",
+    ),
+    (
+        "bound a number",
+        _with('kind = "fixed-point"', 'kind = "hitting-exponent"\ngamma = 0.1\nbound = 1'),
+        "claim[0].bound",
+    ),
     ("unknown theory", _with('theory = "derived"', 'theory = "mine"'), "claim[0].theory"),
     ("conjecture without formula", _claim(_CONJECTURE), "claim[0]"),
     ("formula without conjecture", _claim(_CLAIM + 'regularizer = "a"\n'), "claim[0].regularizer"),

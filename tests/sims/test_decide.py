@@ -7,6 +7,7 @@ import pytest
 from flatmin.sims.confidence import student_quantile
 from flatmin.sims.decide import compare, judge
 from flatmin.sims.extrapolate import Estimate
+from scipy import stats
 
 LEVEL, MARGIN = 1e-3, 0.02
 PREDICTED = np.array([3.0, 4.0])
@@ -102,3 +103,52 @@ def test_error_rate_across_the_prediction_in_many_dimensions():
     # The ball gives the norm a conservative interval: level/2 bounds each answer.
     for answer in ("supported", "refuted"):
         assert answers.count(answer) / 1500 <= 0.1
+
+
+class TestOneNumber:
+    @staticmethod
+    def compare(predicted, value, error=1e-4, margin=MARGIN, **options):
+        scale = abs(predicted) or 1.0
+        return compare(
+            np.array([predicted]), scale, np.zeros(1), estimate([value], error), margin=margin, level=LEVEL, **options
+        )
+
+    @pytest.mark.parametrize("predicted", [-1.5, 0.75])
+    def test_a_bound_from_below_is_broken_below_it_alone(self, predicted):
+        for excess, verdict in ((0.5, "supported"), (0.0, "supported"), (-0.5, "refuted")):
+            assert self.compare(predicted, predicted + excess, at_least=True).verdict == verdict
+        assert self.compare(predicted, predicted + 0.5).verdict == "refuted"
+        # Where the interval crosses the margin below the bound, neither.
+        assert (
+            self.compare(predicted, predicted * (1 - MARGIN * np.sign(predicted)), at_least=True).verdict
+            == "inconclusive"
+        )
+
+    @pytest.mark.parametrize("predicted", [-1.0, 2.0, 0.0])
+    def test_the_error_has_a_sign_of_its_own(self, predicted):
+        low, high = self.compare(predicted, predicted + 0.01 * (abs(predicted) or 1.0)).interval
+        assert 0.009 < low < 0.01 < high < 0.011
+
+    @pytest.mark.parametrize(
+        ("predicted", "successes", "verdict"),
+        [(1.0, 2000, "supported"), (1.0, 1998, "supported"), (1.0, 1965, "inconclusive"), (1.0, 1850, "refuted"),
+         (0.0, 0, "supported"), (0.0, 2000, "refuted"), (1.0, 0, "refuted")],
+    )  # fmt: skip
+    def test_a_fraction_has_an_exact_interval(self, predicted, successes, verdict):
+        share = successes / 2000
+        held = Estimate(
+            np.array([share]), np.array([[share * (1 - share) / 2000]]), 0.0, 0, 1.0, 0.0, (1e-3,), 2000, fraction=True
+        )
+        result = compare(np.array([predicted]), 1.0, np.zeros(1), held, margin=MARGIN, level=LEVEL)
+        assert result.verdict == verdict
+        # Another route: the bounds are where the binomial tails are level/4.
+        low, high = (predicted + v for v in result.interval)
+        if 0 < successes < 2000:
+            assert stats.binom.sf(successes - 1, 2000, low) == pytest.approx(LEVEL / 4, rel=1e-6)
+            assert stats.binom.cdf(successes, 2000, high) == pytest.approx(LEVEL / 4, rel=1e-6)
+
+    def test_few_replicas_that_all_agree_prove_little(self):
+        held = Estimate(np.ones(1), np.zeros((1, 1)), 0.0, 0, 1.0, 0.0, (1e-3,), 100, fraction=True)
+        result = compare(np.ones(1), 1.0, np.zeros(1), held, margin=MARGIN, level=LEVEL)
+        assert result.verdict == "inconclusive"
+        assert result.interval == pytest.approx((-(1 - (LEVEL / 4) ** 0.01), 0.0))
