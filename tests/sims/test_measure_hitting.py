@@ -24,7 +24,7 @@ def test_first_passage_of_exponentials():
     times, rates = np.linspace(0, 4, 33), np.array([0.7, 1.0, 1.9])
     exact = np.log(5) / rates
     fine, straight = first_passage(np.exp(-np.outer(times, rates)) - 0.2, times)
-    # The rest of a cubic through equal steps h is 3/128 (h r)^4 of the exponential, over its slope r: 4e-5 at most here.
+    # The rest of a cubic through steps h is 3/128 (h r)^4 of the exponential, over its slope r: 4e-5 at most here.
     assert np.max(np.abs(fine - exact)) < 4e-5
     assert np.all(np.abs(fine - exact) < 0.05 * np.abs(straight - fine))
     assert np.all(np.abs(straight - exact) > 2e-4)

@@ -19,7 +19,8 @@ def claim(kind, theory="derived", regularizer=None, **settings):
 
 
 def decided(claims, model=UV, algorithm=SGD, start=(2.0, 0.5), **options):
-    return verify(model, algorithm, start=list(start), claims=claims, **options)
+    # On a busy machine compiling alone may take the default budget.
+    return verify(model, algorithm, start=list(start), claims=claims, **{"budget": 600.0, **options})
 
 
 def test_short_coupling():
@@ -99,7 +100,7 @@ def test_reaches():
     assert (true.measured[0], false.measured[0]) == (1.0, 0.0)
 
 
-@pytest.mark.parametrize("seed", [0, 1])
+@pytest.mark.parametrize("seed", [0, pytest.param(1, marks=pytest.mark.slow)])
 def test_near_the_border_of_two_basins_nothing_is_refuted(seed):
     # A fifth of the spread of the ensemble at the largest strength: replicas cross to the other side.
     (verdict,) = decided([claim("reaches", gamma=0.2)], ELLIPSE, SLOW, (0.01, 0.5), seed=seed)
