@@ -39,7 +39,7 @@ _NO_MOTION = 1e-12
 class CouplingStatement(ExponentStatement):
     """The exponent of sup_k |theta_k - Phi_k - xi_k| over a window of steps."""
 
-    others = (0.0, 0.5, 0.75, 1.0, 1.5)
+    powers = (0.0, 0.5, 0.75, 1.0, 1.5)
 
     def exponent(self) -> float:
         """See `ExponentStatement`."""

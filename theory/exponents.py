@@ -22,7 +22,7 @@ class ExponentStatement(Statement):
     """p in "the statistic goes as lambda^p", shape (1,); with `bound` that it is at most of this order."""
 
     # Who else could be right.
-    others: tuple[float, ...] = ()
+    powers: tuple[float, ...] = ()
 
     @abstractmethod
     def exponent(self) -> float:
@@ -39,9 +39,9 @@ class ExponentStatement(Statement):
     @classmethod
     def rival_count(cls, claim: Claim, algorithm: Algorithm) -> int:
         """See `Statement`."""
-        return len(cls.others)
+        return len(cls.powers)
 
     def rivals(self, value: Array, scale: float) -> tuple[Rival, ...]:
         """Other exponents, measured by the claim's own."""
-        apart = [(other, abs(other - float(value[0])) / scale) for other in self.others]
+        apart = [(other, abs(other - float(value[0])) / scale) for other in self.powers]
         return tuple(Rival(f"exponent {p:g}", np.array([p]), scale, far) for p, far in apart if far > 1e-9)

@@ -147,7 +147,7 @@ class HittingTimeStatement(_Ball):
 class HittingExponentStatement(_Ball, ExponentStatement):
     """The exponent of the number of steps T in lambda, at fixed gamma."""
 
-    others = (-0.5, -1.0, -1.5, -2.0)
+    powers = (-0.5, -1.0, -1.5, -2.0)
 
     def exponent(self) -> float:
         """See `ExponentStatement`."""
