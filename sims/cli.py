@@ -1,4 +1,4 @@
-"""The command line: verify, derive, simulate, experiment, claims, doctor.
+"""The command line: verify, derive, simulate, map, experiment, claims, doctor.
 
 What is slow to import is imported where it is used, so that help and usage errors come at once.
 """
@@ -21,6 +21,7 @@ import click
 
 from .cli_author import COMMANDS
 from .cli_experiment import experiment
+from .cli_map import map_command
 from .cli_options import run_options, selection, study_argument
 from .cli_report import report as report_command
 from .signals import interruptible
@@ -68,7 +69,7 @@ def main() -> None:
     """
 
 
-for _command in (*COMMANDS, experiment, report_command):
+for _command in (*COMMANDS, experiment, map_command, report_command):
     main.add_command(_command)
 
 
@@ -240,11 +241,9 @@ def _refuse_selection(quick: bool, only: str | None, paper_section: str | None) 
 
 def _named(study: str) -> Study:
     """A study file, or the name of one in the catalogue."""
-    from flatmin.theory.study import read_study
-
     from . import catalogue
 
-    return catalogue.load(study) if study in catalogue.names() and not Path(study).exists() else read_study(study)
+    return catalogue.named(study)
 
 
 def _show(rows: list[tuple[str, Verdict]], label: str, seconds: float, studies: list[Study]) -> None:

@@ -48,12 +48,12 @@ def uv_claims(kind, errors):
     return claims
 
 
-def counted(model, algorithm, start, claims, confidence, seeds=SEEDS, budget=60.0):
+def counted(model, algorithm, start, claims, confidence, seeds=SEEDS, budget=60.0, margin=MARGIN):
     """Verdicts over the seeds, by claim, the errors over their standard errors, and over the norm of the prediction."""
     table = {c.title: Counter() for c in claims}
     pulls, biases = ({c.title: [] for c in claims} for _ in range(2))
     for seed in range(seeds):
-        options = {"confidence": confidence, "seed": seed, "budget": budget}
+        options = {"confidence": confidence, "seed": seed, "budget": budget, "margin": margin}
         for verdict in verify(model, algorithm, start=start, claims=claims, **options):
             table[verdict.claim.title][verdict.verdict] += 1
             # One number a claim: the component that is known worst, relative to where it goes.

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from importlib.resources import as_file, files
+from pathlib import Path
 
 from flatmin.theory.errors import InvalidInput
 from flatmin.theory.study import Study, read_study
 
-__all__ = ["chosen", "load", "names"]
+__all__ = ["chosen", "load", "named", "names"]
 
 
 def names() -> tuple[str, ...]:
@@ -19,6 +20,11 @@ def load(name: str) -> Study:
     """Read one study of the catalogue."""
     with as_file(files(__name__) / f"{name}.toml") as path:
         return read_study(path)
+
+
+def named(study: str) -> Study:
+    """A study file, or the study of the catalogue with that name."""
+    return load(study) if study in names() and not Path(study).exists() else read_study(study)
 
 
 def chosen(quick: bool = False, only: str | None = None, section: str | None = None) -> list[Study]:
