@@ -39,8 +39,9 @@ def map_command(study: str, out: Path, no_figure: bool, quiet: bool, threads: in
     """
     from . import catalogue
     from .display import progress_display
-    from .experiments.figures import require, svg
+    from .experiments.figures import svg
     from .experiments.store import Laboratory
+    from .extras import require
     from .jsonfile import finite
     from .maps import STEEPNESS, as_csv, batch_sizes, drawn, mapped
 
@@ -48,7 +49,7 @@ def map_command(study: str, out: Path, no_figure: bool, quiet: bool, threads: in
     steepness = STEEPNESS if grid["steepness"] is None else _numbers("--eta-h", grid["steepness"])
     batches = batch_sizes(one.model.n) if grid["batches"] is None else _batches("--batches", grid["batches"])
     if not no_figure:
-        require("matplotlib")
+        require("report", "flatmin map without --no-figure", "matplotlib")
     with progress_display(quiet) as progress:
         laboratory = Laboratory(out, threads, progress)
         rows = mapped(one, laboratory, steepness, batches, grid["budget"])

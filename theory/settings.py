@@ -130,9 +130,15 @@ SETTINGS: dict[str, dict[str, Setting]] = {
     "drift": {},
     "covariance": {},
     "trajectory": {},
-    "stays": {"time": Setting(_positive, 1.0), "distance": Setting(_not_negative, 1.0)},
+    "stays": {
+        "time": Setting(_positive, 1.0, "Slow time that label noise would move in."),
+        "distance": Setting(_not_negative, 1.0, "How far off Gamma the run starts, over sqrt(lambda)."),
+    },
     "escape": {},
-    "scaling": {"lr": Setting(_positive), "batch_size": Setting(_batch_size, "same")},
+    "scaling": {
+        "lr": Setting(_positive, None, "Learning rate of the other algorithm."),
+        "batch_size": Setting(_batch_size, "same", "Its batch size; sigma is such that lambda is the same."),
+    },
     "circulation": {
         "plane": Setting(_two_names, None, "Two parameters: the angle is taken in their plane.", _parameters),
         "center": Setting(_two_numbers, (0.0, 0.0), "Where the angle is taken about, in that plane."),
