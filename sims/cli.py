@@ -23,7 +23,7 @@ from .cli_author import COMMANDS
 from .cli_experiment import experiment
 from .cli_map import map_command
 from .cli_options import run_options, selection, study_argument
-from .cli_report import report as report_command
+from .cli_report import COMMANDS as REPORT_COMMANDS
 from .signals import interruptible
 
 if TYPE_CHECKING:
@@ -69,7 +69,7 @@ def main() -> None:
     """
 
 
-for _command in (*COMMANDS, experiment, map_command, report_command):
+for _command in (*COMMANDS, experiment, map_command, *REPORT_COMMANDS):
     main.add_command(_command)
 
 
