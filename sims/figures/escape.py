@@ -2,8 +2,8 @@
 
 Sparse regression: f = sum_j (u_j^2 - v_j^2) x_j, 8 weights of which one is not zero, 5 samples. The starts: the
 zero-loss points nearest to u = v = 1, and to a fit of random labels on other inputs. Error: distance of u^2 - v^2 from
-the truth, of a run with its noise. A small model for Damian, Ma, Lee (2021), Section 4; that what is flat is sparse here
-is of HaoChen et al. (2021).
+the truth, of a run with its noise. A small model for Damian, Ma, Lee (2021), Section 4; that what is flat is sparse
+here is of HaoChen et al. (2021).
 """
 
 from __future__ import annotations
