@@ -45,14 +45,19 @@ def read_text(field: str, path: Path) -> str:
     return text
 
 
-def read_table(field: str, path: Path, inputs: Sequence[str]) -> tuple[list[list[float]], list[float]]:
-    """Return the columns `inputs` (rows of x) and ``y`` of a CSV file whose header names exactly these."""
+def read_table(field: str, path: Path, inputs: Sequence[str] | None = None) -> tuple[list[list[float]], list[float]]:
+    """Return the columns `inputs` (rows of x) and ``y`` of a CSV file whose header names exactly these.
+
+    Without `inputs` every column but ``y`` is one.
+    """
     shown = quote(str(path))
     rows = csv.reader(io.StringIO(read_text(field, path)), strict=True)
     try:
         header = [name.strip() for name in next(rows, [])]
         if not header:
             raise InvalidInput(field, f"={shown} is empty; its first line must name the columns")
+        if inputs is None:
+            inputs = list(dict.fromkeys(name for name in header if name != "y"))
         _check_header(field, shown, header, [*inputs, "y"])
         columns = [header.index(name) for name in inputs]
         x: list[list[float]] = []

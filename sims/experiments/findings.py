@@ -92,16 +92,17 @@ def print_findings(name: str, findings: Findings, written: Sequence[Path]) -> No
             shown.add_row(*map(Text, row))
         print_table(shown)
     shown = _empty(f"{name}: {len(findings.decisions)} statements")
-    for column in ("statement", "verdict", "median, its interval", "runs", "refuted by the same runs"):
+    middle = findings.decisions[0].kind if findings.decisions else "median"
+    for column in ("statement", "verdict", f"{middle}, its interval", "runs", "refuted by the same runs"):
         shown.add_column(column, overflow="fold")
     for decision in findings.decisions:
         low, high = decision.interval
         shown.add_row(
             Text(f"{decision.statement.name}: {decision.statement.text}"),
             Text(decision.verdict, style=COLOURS[decision.verdict]),
-            Text(f"{short(decision.median)}\n{short(low)} .. {short(high)}"),
+            Text(f"{short(decision.middle)}\n{short(low)} .. {short(high)}"),
             Text(str(len(decision.statement.values))),
-            Text("\n".join(f"{r.statement.name}: {r.verdict} ({short(r.median)})" for r in decision.rivals)),
+            Text("\n".join(f"{r.statement.name}: {r.verdict} ({short(r.middle)})" for r in decision.rivals)),
         )
     print_table(shown)
     for decision in findings.decisions:
@@ -111,7 +112,7 @@ def print_findings(name: str, findings: Findings, written: Sequence[Path]) -> No
         count = sum(1 + len(d.rivals) for d in findings.decisions)
         together = 1 - count * findings.decisions[0].level
         print_line(
-            f"Intervals of medians over data and noise; all {count} hold together with probability {together:g}."
+            f"Intervals of {middle}s over data and noise; all {count} hold together with probability {together:g}."
         )
     for limit in findings.limits:
         print_line(f"Limit: {limit}")

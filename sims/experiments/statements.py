@@ -1,7 +1,9 @@
-"""Statements about the median over independent draws, decided by exact intervals: no law of the draws is assumed.
+"""Statements about the middle of a number over independent draws, decided by intervals of their median or mean.
 
-Problem: a number is measured in N independent runs (data and noise drawn anew); its median is said to lie in a range.
-Interval: from one order statistic to another; it misses the median with probability at most 2 P(Binomial(N, 1/2) < k).
+Problem: a number is measured in N independent runs (data and noise drawn anew); its middle is said to lie in a range.
+Median: from one order statistic to another; the interval misses the median with probability at most
+2 P(Binomial(N, 1/2) < k), whatever the law of the draws, and needs a dozen runs and more.
+Mean: Student's interval, for runs too long to have many; it is exact for normal draws.
 Verdict: supported when the interval lies inside the range, refuted when it lies outside, else inconclusive.
 References: order-statistic intervals of quantiles, e.g. David and Nagaraja, *Order Statistics* (2003), Section 7.1.
 """
@@ -9,21 +11,23 @@ References: order-statistic intervals of quantiles, e.g. David and Nagaraja, *Or
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
 import numpy as np
 from scipy.special import bdtr
 
-__all__ = ["Decision", "Statement", "decide", "median_interval", "needed"]
+from ..confidence import student_quantile
+
+__all__ = ["MEAN", "MEDIAN", "Decision", "Middle", "Statement", "decide", "mean_interval", "median_interval", "needed"]
 
 Outcome = Literal["supported", "refuted", "inconclusive"]
 
 
 @dataclass(frozen=True)
 class Statement:
-    """The median of a number, over data and noise, lies in a range.
+    """The middle of a number, over data and noise, lies in a range.
 
     Parameters
     ----------
@@ -68,23 +72,27 @@ class Decision:
     ----------
     statement : Statement
     verdict : {"supported", "refuted", "inconclusive"}
-    median : float
+    middle : float
+        The median or the mean of the values.
     interval : tuple of float
-        Of the median, at confidence 1 - level.
+        Of the middle, at confidence 1 - level.
     level : float
-        Probability that the interval misses the median.
+        Probability that the interval misses it.
     rivals : tuple of Decision
     reason : str
         Why it is inconclusive.
+    kind : str
+        "median" or "mean".
     """
 
     statement: Statement
     verdict: Outcome
-    median: float
+    middle: float
     interval: tuple[float, float]
     level: float
     rivals: tuple[Decision, ...]
     reason: str = ""
+    kind: str = "median"
 
     def as_json(self) -> dict[str, Any]:
         """All its numbers; infinite ones are left to the writer."""
@@ -93,7 +101,7 @@ class Decision:
             "name": statement.name,
             "statement": statement.text,
             "verdict": self.verdict,
-            "median": self.median,
+            self.kind: self.middle,
             "interval": list(self.interval),
             "range": [statement.low, statement.high],
             "confidence": 1 - self.level,
@@ -118,28 +126,65 @@ def needed(level: float) -> int:
     return math.ceil(1 - math.log2(level))
 
 
-def decide(statements: Iterable[Statement], confidence: float = 0.999) -> list[Decision]:
+def mean_interval(values: Sequence[float], level: float) -> tuple[float, float]:
+    """Student's interval of the mean; infinite with one value, or with one that is infinite."""
+    array, count = np.asarray(values, dtype=np.float64), len(values)
+    if count < 2 or not np.isfinite(array).all():
+        return -math.inf, math.inf
+    half = student_quantile(level / 2, count) * float(array.std(ddof=1)) / math.sqrt(count)
+    return float(array.mean()) - half, float(array.mean()) + half
+
+
+@dataclass(frozen=True)
+class Middle:
+    """What of the values a statement is about.
+
+    Attributes
+    ----------
+    name : str
+    value : callable
+    interval : callable
+        Of values and level.
+    needed : callable
+        The fewest values with a finite interval at a level.
+    """
+
+    name: str
+    value: Callable[[Sequence[float]], float]
+    interval: Callable[[Sequence[float], float], tuple[float, float]]
+    needed: Callable[[float], int]
+
+
+MEDIAN = Middle("median", lambda values: float(np.median(values)), median_interval, needed)
+MEAN = Middle("mean", lambda values: float(np.mean(values)), mean_interval, lambda level: 2)
+
+
+def decide(statements: Iterable[Statement], confidence: float = 0.999, of: Middle = MEDIAN) -> list[Decision]:
     """Decide statements together: all verdicts, those of rivals included, are right with probability `confidence`.
 
     The level of each is (1 - confidence) over how many there are (Bonferroni), whatever depends on what.
     """
     statements = list(statements)
     level = (1 - confidence) / max(1, sum(1 + len(s.rivals) for s in statements))
-    return [_decided(s, level) for s in statements]
+    return [_decided(s, level, of) for s in statements]
 
 
-def _decided(statement: Statement, level: float) -> Decision:
-    low, high = median_interval(statement.values, level)
+def _decided(statement: Statement, level: float, of: Middle) -> Decision:
+    low, high = of.interval(statement.values, level)
     verdict: Outcome = "inconclusive"
     if statement.low <= low and high <= statement.high and math.isfinite(low):
         verdict = "supported"
     elif high < statement.low or low > statement.high:
         verdict = "refuted"
-    reason, count = "", len(statement.values)
-    if verdict == "inconclusive":
-        more = f"{count} runs are fewer than the {needed(level)} that an interval needs"
-        reason = more if count < needed(level) else "the interval reaches over an end of the range"
-    median = float(np.median(statement.values))
-    return Decision(
-        statement, verdict, median, (low, high), level, tuple(_decided(r, level) for r in statement.rivals), reason
-    )
+    rivals = tuple(_decided(r, level, of) for r in statement.rivals)
+    reason = _reason(statement.values, level, of) if verdict == "inconclusive" else ""
+    return Decision(statement, verdict, of.value(statement.values), (low, high), level, rivals, reason, of.name)
+
+
+def _reason(values: Sequence[float], level: float, of: Middle) -> str:
+    needed = of.needed(level)
+    if len(values) < needed:
+        return f"{len(values)} runs are fewer than the {needed} that an interval needs"
+    if not np.isfinite(values).all():
+        return "a run diverged, or has no such number"
+    return "the interval reaches over an end of the range"

@@ -6,7 +6,7 @@ import math
 
 import numpy as np
 import pytest
-from flatmin.sims.experiments.statements import Statement, decide, median_interval, needed
+from flatmin.sims.experiments.statements import MEAN, Statement, decide, mean_interval, median_interval, needed
 
 
 def test_interval_of_twenty_values_against_the_binomial_written_out():
@@ -51,7 +51,7 @@ def test_all_outcomes():
         (decision,) = decide([statement(values, low, high)])
         assert decision.verdict == expected
         assert bool(decision.reason) == (expected == "inconclusive")
-        assert decision.interval[0] <= decision.median <= decision.interval[1]
+        assert decision.interval[0] <= decision.middle <= decision.interval[1]
 
 
 def test_few_runs_and_diverged_runs_decide_nothing_in_favour():
@@ -77,3 +77,26 @@ def test_broken_numbers_give_no_verdict():
             statement(values)
     with pytest.raises(ValueError, match="below high"):
         statement([1.0], 2.0, 2.0)
+
+
+def test_interval_of_a_mean_against_a_table_and_its_rate_of_misses():
+    # Student's 97.5 % quantile with 4 degrees of freedom, to the digits of printed tables.
+    low, high = mean_interval([1.0, 2.0, 3.0, 4.0, 5.0], 0.05)
+    assert (low + high, high - low) == pytest.approx((6.0, 2 * 2.776 * math.sqrt(2.5 / 5)), rel=2e-4)
+    draws = np.random.default_rng(2).normal(size=(4000, 5))
+    missed = sum(not low <= 0.0 <= high for low, high in (mean_interval(values, 0.05) for values in draws))
+    # Four standard errors of a rate of 0.05 from 4000 trials.
+    assert abs(missed / 4000 - 0.05) <= 4 * math.sqrt(0.05 * 0.95 / 4000)
+
+
+def test_all_outcomes_of_a_mean():
+    values = [1.0, 1.1, 0.9, 1.05, 0.95]
+    for (low, high), expected in {(0, 2): "supported", (3, 4): "refuted", (1, 2): "inconclusive"}.items():
+        (decision,) = decide([statement(values, low, high)], 0.99, MEAN)
+        assert (decision.verdict, decision.middle) == (expected, pytest.approx(1.0))
+        assert decision.as_json()["mean"] == decision.middle
+    (diverged,) = decide([statement([*values, math.inf], 0.0, 2.0)], 0.99, MEAN)
+    assert diverged.verdict == "inconclusive"
+    assert "diverged" in diverged.reason
+    (single,) = decide([statement([1.0], 0.0, 2.0)], 0.99, MEAN)
+    assert "fewer than the 2" in single.reason

@@ -1,0 +1,220 @@
+"""How flat a two-layer network is at a point: tr H, the top eigenvalue, R and its gradient through the Gram matrix.
+
+H = (1/n) sum_i J_i^T C_i J_i is hess L on the zero-loss set and the Gauss-Newton matrix elsewhere, with C at the
+smoothed optimum. With C_i = M_i M_i^T it has the nonzero eigenvalues of G, of size n(K-1), with blocks
+(1/n) M_i^T J_i J_j^T M_j, and J_i J_j^T = (a_i.a_j) 1 + (x_i.x_j) sum_h a'_ih a'_jh w_h w_h^T for two layers. So
+R = -(1/(2 eta)) log det(1 - eta/2 G), and grad R = (1/4) sum W_ab grad G_ab with W = (1 - eta/2 G)^-1.
+"""
+
+from __future__ import annotations
+
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.linalg import LinAlgError, cholesky, solve
+from scipy.linalg.lapack import dpotri
+
+from .errors import InvalidInput, NoInterpolation, NotApplicable
+from .network import NetworkProblem, smooth_relu
+from .slow import learning_rate_rule
+
+__all__ = ["MAX_GRAM", "NetworkGeometry", "to_optimum"]
+
+Array = NDArray[np.float64]
+
+# Larger matrices G take more than ten seconds.
+MAX_GRAM = 5000
+
+
+class NetworkGeometry:
+    """Derivatives of the outputs at one point, and what follows from them.
+
+    Parameters
+    ----------
+    problem : NetworkProblem
+    theta : ndarray, shape (d,)
+
+    Raises
+    ------
+    NotApplicable
+        When an output is not finite there.
+    """
+
+    def __init__(self, problem: NetworkProblem, theta: Array) -> None:
+        self.problem, self.theta = problem, np.asarray(theta, dtype=np.float64)
+        self.activations, self.slope, self.outputs = problem.layers(self.theta)
+        if not np.isfinite(self.outputs).all():
+            raise NotApplicable("smoothness", "an output of the network is not finite at theta")
+
+    @property
+    def size(self) -> int:
+        """Of G: n(K-1)."""
+        return self.problem.n * (self.problem.classes - 1)
+
+    @property
+    def _factors(self) -> Array:
+        """M of each sample, shape (n, K, K - 1)."""
+        return self.problem.factors[self.problem.y]
+
+    @cached_property
+    def _turned(self) -> Array:
+        """W2 M for each sample, shape (n, K - 1, m)."""
+        second = self.problem.split(self.theta)[1][:-1]
+        return np.asarray((second @ self.problem.factors).transpose(0, 2, 1)[self.problem.y])
+
+    @cached_property
+    def _slopes(self) -> Array:
+        """What the factors do to the slopes in the first layer's arguments, shape (n(K-1), m)."""
+        return (self._turned * self.slope[:, None, :]).reshape(self.size, -1)
+
+    def product(self, direction: Array) -> Array:
+        """F v, shape (n(K-1),), for v of shape (d,); H = F^T F and G = F F^T."""
+        change = self.problem.forward(self.theta, self.activations, self.slope, direction)
+        return np.einsum("ikm,ik->im", self._factors, change).ravel() / np.sqrt(self.problem.n)
+
+    def adjoint(self, weights: Array) -> Array:
+        """F^T w, shape (d,), for w of shape (n(K-1),)."""
+        outer = np.einsum("ikm,im->ik", self._factors, weights.reshape(self.problem.n, -1))
+        return self.problem.backward(self.theta, self.activations, self.slope, outer / np.sqrt(self.problem.n))
+
+    def gauss_newton(self, direction: Array) -> Array:
+        """H v, shape (d,)."""
+        return self.adjoint(self.product(direction))
+
+    def gram_product(self, weights: Array) -> Array:
+        """G w, shape (n(K-1),), without G."""
+        return self.product(self.adjoint(weights))
+
+    @property
+    def trace(self) -> float:
+        """Tr H."""
+        sizes = np.einsum("ikm,ikm->i", self._factors, self._factors)
+        second = np.sum(self.activations**2, axis=1) * sizes
+        slopes = np.sum(self._slopes.reshape(self.problem.n, -1) ** 2, axis=1)
+        return float(np.sum(second + np.sum(self.problem.x**2, axis=1) * slopes) / self.problem.n)
+
+    @property
+    def gram(self) -> Array:
+        """G, shape (n(K-1), n(K-1)).
+
+        Raises
+        ------
+        InvalidInput
+            When it is too large.
+        """
+        if self.size > MAX_GRAM:
+            rule = f"={self.size} is too many for their Gram matrix; use flatmin.sims.quadrature"
+            raise InvalidInput("n(K-1)", rule)
+        n, y = self.problem.n, self.problem.y
+        blocks = (self._slopes @ self._slopes.T).reshape(n, -1, n, self.problem.classes - 1)
+        blocks *= (self.problem.x @ self.problem.x.T)[:, None, :, None]
+        blocks += (self.activations @ self.activations.T)[:, None, :, None] * self._overlaps[y][:, :, y]
+        return np.asarray(blocks.reshape(self.size, -1) / n)
+
+    @cached_property
+    def _overlaps(self) -> Array:
+        """M^T M of two classes, shape (K, K - 1, K, K - 1)."""
+        return np.einsum("akm,bkl->ambl", self.problem.factors, self.problem.factors)
+
+    @cached_property
+    def largest(self) -> float:
+        """The top eigenvalue of H, to five digits: Lanczos steps from a fixed vector."""
+        from scipy.sparse.linalg import LinearOperator, eigsh
+
+        if self.size < 3:
+            return float(np.linalg.eigvalsh(self.gram)[-1])
+        operator = LinearOperator((self.size, self.size), matvec=self.gram_product, dtype=np.float64)
+        start = 1.0 + np.arange(self.size) % 7
+        return float(eigsh(operator, k=1, v0=start, tol=1e-4, return_eigenvectors=False)[0])
+
+    def regularizer(self, step: float) -> float:
+        """R of the paper at learning rate `step` (eta/(1+beta) with momentum); tr(H)/4 at step = 0.
+
+        Raises
+        ------
+        NotApplicable
+            When step h_max >= 2.
+        """
+        if step == 0:
+            return self.trace / 4
+        return float(-np.sum(np.log(np.diag(self._root(step)))) / step)
+
+    def regularizer_gradient(self, step: float) -> Array:
+        """Grad R, shape (d,), at fixed C; the gradient of tr(H)/4 at step = 0.
+
+        Along the zero-loss set, P grad R, it is that of the paper's R; across it the paper's has a part more, from the
+        residuals in hess L.
+
+        Raises
+        ------
+        NotApplicable
+            When step h_max >= 2.
+        """
+        if step == 0:
+            return self._pulled(np.eye(self.size))
+        inverse, _ = dpotri(self._root(step), lower=0, overwrite_c=1)
+        lower = np.tril_indices(self.size, -1)
+        inverse[lower] = inverse.T[lower]
+        return self._pulled(inverse)
+
+    def _root(self, step: float) -> Array:
+        """The upper Cholesky factor of 1 - step/2 G: there is none when step h_max >= 2."""
+        try:
+            return np.asarray(cholesky(np.eye(self.size) - step / 2 * self.gram, overwrite_a=True, check_finite=False))
+        except LinAlgError:
+            raise NotApplicable("learning rate", learning_rate_rule(step, self.largest, 2.0)) from None
+
+    def _pulled(self, weights: Array) -> Array:
+        """(1/4) sum W_ab grad G_ab for constant symmetric W: what dR is, pulled back through both layers."""
+        problem, n = self.problem, self.problem.n
+        first, _ = problem.split(self.theta)
+        blocks = weights.reshape(n, -1, n, problem.classes - 1)
+        shared = np.sum(blocks * self._overlaps[problem.y][:, :, problem.y], axis=(1, 3))
+        of_activations = (shared @ self.activations)[:, :-1] / (2 * n)
+        scaled = (blocks * (problem.x @ problem.x.T)[:, None, :, None]).reshape(self.size, -1)
+        of_slopes = ((scaled @ self._slopes) / (2 * n)).reshape(n, problem.classes - 1, -1)
+        bend = smooth_relu(problem.x @ first)[2]
+        arguments = of_activations * self.slope + np.sum(of_slopes * self._turned, axis=1) * bend
+        second = np.einsum("imh,ikm->hk", of_slopes * self.slope[:, None, :], self._factors, optimize=True)
+        # The last row of W2 is added to the outputs and changes no slope.
+        return np.concatenate([(problem.x.T @ arguments).ravel(), second.ravel(), np.zeros(problem.classes)])
+
+
+def to_optimum(problem: NetworkProblem, theta: Any, tolerance: float = 1e-12, rounds: int = 30) -> Array:
+    """The zero-loss point near theta: Gauss-Newton steps of least length.
+
+    Parameters
+    ----------
+    problem : NetworkProblem
+    theta : ndarray, shape (d,)
+    tolerance : float
+        Largest L; steps converge quadratically, so that one more would give rounding.
+    rounds : int
+
+    Raises
+    ------
+    NoInterpolation
+        When no such point is found.
+    """
+    theta = np.array(theta, dtype=np.float64)
+    n, loss = problem.n, np.inf
+    for _ in range(rounds):
+        loss = problem.loss(theta)
+        if not loss > tolerance:
+            break
+        geometry = NetworkGeometry(problem, theta)
+        missing = np.log(problem.laws[problem.y]) - geometry.outputs
+        aim = np.einsum("ikm,ik->im", geometry._factors, missing).ravel() / np.sqrt(n)
+        theta = theta + geometry.adjoint(_solved(geometry.gram, aim))
+    if not loss <= tolerance:
+        rule = f"loss={loss:.2g} after {rounds} Gauss-Newton steps; the network cannot fit these labels"
+        raise NoInterpolation(rule)
+    return theta
+
+
+def _solved(gram: Array, aim: Array) -> Array:
+    """gram^-1 aim; a ridge of rounding size keeps samples that are alike apart."""
+    gram[np.diag_indices(len(gram))] += 1e-12 * float(np.trace(gram))
+    return np.asarray(solve(gram, aim, assume_a="pos", check_finite=False))
