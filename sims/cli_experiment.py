@@ -80,6 +80,18 @@ def run_experiment(name: str, out: Path, threads: int | None, quiet: bool, **opt
     sys.exit(next((_STATUS[v] for v in ("refuted", "inconclusive") if v in found), 0))
 
 
+@experiment.command("digits", short_help="Flipped labels repair bad minimizers of a network.")
+@experiment_options("digits", seeds=5)
+@click.option(
+    "--data",
+    type=click.Path(path_type=Path),
+    help="Other samples: an .npz with X and y, or a CSV with a header and a column y; classes 0 to K-1.",
+)
+def digits(**options: Any) -> None:
+    """A two-layer network from two bad zero-loss starts: label noise against SGD without, R and accuracy along it."""
+    run_experiment("digits", **options)
+
+
 @experiment.command("sparse-recovery", short_help="Label noise finds a sparse truth; its rivals do not.")
 @experiment_options("sparse-recovery", seeds=20)
 def sparse_recovery(**options: Any) -> None:

@@ -13,19 +13,30 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Protocol
 
 import numpy as np
 from flatmin.theory import InvalidInput, NotApplicable
-from flatmin.theory.indexed_geometry import IndexedGeometry
 from numpy.typing import NDArray
 
-__all__ = ["TraceEstimate", "stochastic_regularizer", "stochastic_trace"]
+__all__ = ["Curvature", "TraceEstimate", "stochastic_regularizer", "stochastic_trace"]
 
 Array = NDArray[np.float64]
 
 # A Lanczos vector this much shorter than the largest is rounding: the space is exhausted, and the rule is exact.
 _EXHAUSTED = 1e-10
+
+
+class Curvature(Protocol):
+    """A point of a model at which H is known by products: `IndexedGeometry`, `NetworkGeometry`."""
+
+    @property
+    def trace(self) -> float:
+        """Tr H."""
+
+    @property
+    def smaller(self) -> tuple[int, Callable[[Array], Array]]:
+        """Size of the smaller one of H and the Gram matrix, and the product with it."""
 
 
 @dataclass(frozen=True)
@@ -107,13 +118,13 @@ def stochastic_trace(
 
 
 def stochastic_regularizer(
-    geometry: IndexedGeometry, step: float, *, probes: int = 32, steps: int = 30, seed: int = 0
+    geometry: Curvature, step: float, *, probes: int = 32, steps: int = 30, seed: int = 0
 ) -> TraceEstimate:
-    """R at a point where no n x n matrix can be afforded: `IndexedGeometry.regularizer`, from products alone.
+    """R at a point where no Gram matrix can be afforded: the `regularizer` of a geometry, from products alone.
 
     Parameters
     ----------
-    geometry : IndexedGeometry
+    geometry : Curvature
     step : float
         The learning rate eta (over 1+beta with momentum), above 0.
     probes, steps, seed : int
@@ -125,10 +136,8 @@ def stochastic_regularizer(
         When step h_max >= 2.
     """
     if not step > 0:
-        raise InvalidInput("step", f"={step} must be positive; R at step 0 is tr(H)/4, `IndexedGeometry.trace`")
-    few = geometry.n <= geometry.model.d
-    product: Any = geometry.gram_product if few else geometry.gauss_newton
-    size, limit = (geometry.n if few else geometry.model.d), 2 / step
+        raise InvalidInput("step", f"={step} must be positive; R at step 0 is tr(H)/4, its `trace`")
+    (size, product), limit = geometry.smaller, 2 / step
 
     def upper(largest: float) -> float:
         if largest >= limit:

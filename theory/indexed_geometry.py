@@ -8,6 +8,7 @@ grad R = (1/n) sum_i (hess f_i) v_i with v_i = sum_j W_ij grad f_j, W = (2 - eta
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import cached_property
 from typing import Any
 
@@ -71,6 +72,12 @@ class IndexedGeometry:
     def gram_product(self, weights: Array) -> Array:
         """G w, shape (..., n), without G."""
         return self.product(self.adjoint(weights)) / self.n
+
+    @property
+    def smaller(self) -> tuple[int, Callable[[Array], Array]]:
+        """Size of the smaller one of H and G, and the product with it."""
+        few = self.n <= self.model.d
+        return (self.n, self.gram_product) if few else (self.model.d, self.gauss_newton)
 
     @property
     def trace(self) -> float:

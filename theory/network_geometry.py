@@ -8,6 +8,7 @@ R = -(1/(2 eta)) log det(1 - eta/2 G), and grad R = (1/4) sum W_ab grad G_ab wit
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import cached_property
 from typing import Any
 
@@ -86,6 +87,12 @@ class NetworkGeometry:
     def gram_product(self, weights: Array) -> Array:
         """G w, shape (n(K-1),), without G."""
         return self.product(self.adjoint(weights))
+
+    @property
+    def smaller(self) -> tuple[int, Callable[[Array], Array]]:
+        """Size of the smaller one of H and G, and the product with it."""
+        few = self.size <= self.problem.d
+        return (self.size, self.gram_product) if few else (self.problem.d, self.gauss_newton)
 
     @property
     def trace(self) -> float:

@@ -32,6 +32,11 @@ class Entry:
 
 
 EXPERIMENTS = {
+    "digits": Entry(
+        "digits",
+        "flipped labels repair bad zero-loss networks while R falls, in slow time eta^2 k/B; without flips they stay",
+        "Damian, Ma, Lee (2021), Section 4, arXiv:2106.06530",
+    ),
     "sparse-recovery": Entry(
         "sparse_recovery",
         "label noise finds a sparse truth from few samples; gradient descent, SGD and isotropic noise do not",

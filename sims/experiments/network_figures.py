@@ -1,0 +1,54 @@
+"""Figures of the runs of a network: accuracy, tr H and R along training and against slow time."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from .figures import COLOURS, new_figure
+
+__all__ = ["figures"]
+
+_ROWS = {"accuracy": "test accuracy, %", "trace": "tr H", "R": "R"}
+_AXES = {"step": "steps k", "slow_time": "slow time (eta/(1-beta))^2 k/B"}
+
+
+def figures(runs: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """One figure against steps and one against slow time; columns are starts."""
+    return {"along-training": _figure(runs, "step"), "against-slow-time": _figure(runs, "slow_time")}
+
+
+def _figure(runs: Sequence[Mapping[str, Any]], axis: str) -> Any:
+    starts, names = (list(dict.fromkeys(r[key] for r in runs)) for key in ("start", "algorithm"))
+    figure, grid = new_figure(len(_ROWS), len(starts), width=4.2, height=2.5)
+    for column, start in enumerate(starts):
+        for row, (key, label) in enumerate(_ROWS.items()):
+            axes = grid[row][column]
+            for colour, name in zip(COLOURS, names):
+                _draw(axes, [r for r in runs if (r["start"], r["algorithm"]) == (start, name)], axis, key, colour, name)
+            axes.set_xscale("log")
+            if key != "accuracy":
+                axes.set_yscale("log")
+            axes.set_ylabel(label if column == 0 else "")
+            if row == 0:
+                axes.set_title(f"start: {start}")
+        grid[-1][column].set_xlabel(_AXES[axis])
+    grid[0][0].legend(fontsize="x-small")
+    return figure
+
+
+def _draw(axes: Any, runs: Sequence[Mapping[str, Any]], axis: str, key: str, colour: str, name: str) -> None:
+    """Every seed as a thin line, their mean as a thick one."""
+    curves = []
+    for run in runs:
+        # Slow time 0 has no place on a logarithmic axis.
+        known = [(r[axis], r[key]) for r in run["records"] if r[axis] > 0]
+        x = np.array([k for k, _ in known], dtype=float)
+        y = np.array([np.nan if v is None else v for _, v in known], dtype=float) * (100 if key == "accuracy" else 1)
+        axes.plot(x, y, color=colour, linewidth=0.5, alpha=0.35)
+        curves.append(y)
+    if curves:
+        style = "--" if name.startswith("no flips") else "-"
+        axes.plot(x, np.mean(curves, axis=0), style, color=colour, linewidth=1.5, marker=".", markersize=3, label=name)

@@ -1,0 +1,119 @@
+"""What is said of runs: synthetic runs for which every statement is true, and for each one some that refute it."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+from flatmin.sims.experiments.network_claims import limits, statements, steps_to_the_same_trace
+from flatmin.sims.experiments.statements import MEAN, decide
+
+FAST, CONTROL, MOMENTUM, DESCENT = (
+    "flips, lr 0.1",
+    "no flips, lr 0.1",
+    "momentum 0.9, lr 0.01",
+    "descent on L + lambda R",
+)
+# Slow time of a step, and how far it goes.
+RATES = {FAST: 1.0, "flips, lr 0.05": 0.25, "flips, lr 0.025": 0.0625, MOMENTUM: 1.0, CONTROL: 1.0, DESCENT: 1.0}
+STEPS = [0, 100, 200, 400, 800, 1600, 3200, 6400, 12800]
+
+
+def trace(slow_time):
+    return 200 / (1 + slow_time / 500)
+
+
+def one_run(algorithm, start, seed, speed=1.0, still=False, down=False):
+    rng = np.random.default_rng([seed, len(algorithm), len(start)])
+    records = []
+    for k in STEPS[: -2 if algorithm == DESCENT else None]:
+        slow = k * RATES[algorithm]
+        value = trace(0 if still else slow * speed) * (1 + 0.005 * rng.normal() * (k > 0) * (not still))
+        better = 0.15 * (1 - value / 200)
+        accuracy = 0.7 + (-better if down else better)
+        found = {"accuracy": accuracy, "loss": 0.0, "trace": value, "largest": value / 20, "R": value / 4}
+        records.append({"step": k, "slow_time": slow, **found})
+    return {"algorithm": algorithm, "start": start, "seed": seed, "records": records, "reason": ""}
+
+
+def many(seeds=5, **changes):
+    """All runs; `changes` names how an algorithm differs from the theory."""
+    return [
+        one_run(name, start, seed, **({"still": True} if name == CONTROL else {}) | changes.get(name, {}))
+        for seed in range(seeds)
+        for start in ("full batch", "adversarial")
+        for name in RATES
+        if start == "full batch" or name not in (MOMENTUM, DESCENT)
+    ]
+
+
+def verdicts(runs):
+    return {d.statement.name: d for d in decide(statements(runs), 0.95, MEAN)}
+
+
+def test_true_statements_are_supported_and_their_rivals_refuted():
+    found = verdicts(many())
+    assert len(found) == 14
+    assert {d.verdict for d in found.values()} == {"supported"}
+    assert {r.verdict for d in found.values() for r in d.rivals} == {"refuted"}
+
+
+@pytest.mark.parametrize(
+    ("algorithm", "change", "refuted"),
+    [
+        (FAST, {"still": True}, {"accuracy rises", "tr H falls"}),
+        (FAST, {"down": True}, {"accuracy rises", "accuracy against"}),
+        (CONTROL, {"still": False}, {"control's accuracy stays", "control's tr H stays"}),
+        # As fast as if k ~ 1/lr: twice too fast at half of the rate.
+        ("flips, lr 0.05", {"speed": 2.0}, {"collapse in eta^2 k/B, flips, lr 0.05"}),
+        ("flips, lr 0.025", {"speed": 4.0}, {"collapse in eta^2 k/B, flips, lr 0.025"}),
+        ("flips, lr 0.025", {"speed": 0.25}, {"collapse in eta^2 k/B, flips, lr 0.025"}),
+        (MOMENTUM, {"speed": 0.1}, {"momentum"}),
+        (DESCENT, {"speed": 0.5}, {"descent"}),
+        (DESCENT, {"speed": 2.0}, {"descent"}),
+    ],
+)
+def test_false_statements_are_refuted(algorithm, change, refuted):
+    found = verdicts(many(**{algorithm: change}))
+    for part in refuted:
+        assert any(d.verdict == "refuted" for name, d in found.items() if part in name), (part, found)
+    if algorithm not in (FAST,):  # the others do not depend on this run
+        others = {d.verdict for name, d in found.items() if not any(part in name for part in refuted)}
+        assert others == {"supported"}
+
+
+def test_one_seed_decides_nothing():
+    assert {d.verdict for d in verdicts(many(seeds=1)).values()} == {"inconclusive"}
+
+
+def test_a_run_that_diverged_decides_nothing():
+    runs = many()
+    for run in runs:
+        if run["algorithm"] in (CONTROL, DESCENT) and run["seed"] == 0:
+            run |= {"records": run["records"][:1], "reason": "smoothness: an output is not finite"}
+    found = verdicts(runs)
+    for name, decision in found.items():
+        expected = "inconclusive" if "control" in name or "descent" in name else "supported"
+        assert decision.verdict == expected, name
+
+
+def test_steps_to_the_same_trace():
+    fast = one_run(FAST, "full batch", 0)
+    assert steps_to_the_same_trace(fast, fast) == pytest.approx(1.0)
+    half = one_run(FAST, "full batch", 0, speed=0.5)
+    # Interpolation in logarithms between records a factor 2 apart: a few percent.
+    assert steps_to_the_same_trace(half, fast) == pytest.approx(2.0, rel=0.05)
+    assert math.isnan(steps_to_the_same_trace(one_run(FAST, "full batch", 0, still=True), fast))
+
+
+def test_limits_say_what_the_runs_do_not_show():
+    text = " ".join(limits(many()))
+    assert "rank correlation 1.000" in text
+    assert "does not exist" not in text
+    runs = many()
+    runs[0]["records"][0]["R"] = None
+    runs[0]["records"][3]["accuracy"] = 0.0
+    text = " ".join(limits(runs))
+    assert "R does not exist at 1 recorded points" in text
+    assert "does not always raise accuracy: in 1 of" in text
