@@ -206,17 +206,20 @@ def to_optimum(problem: NetworkProblem, theta: Any, tolerance: float = 1e-12, ro
         When no such point is found.
     """
     theta = np.array(theta, dtype=np.float64)
-    n, loss = problem.n, np.inf
+    loss = problem.loss(theta)
     for _ in range(rounds):
-        loss = problem.loss(theta)
         if not loss > tolerance:
             break
         geometry = NetworkGeometry(problem, theta)
         missing = np.log(problem.laws[problem.y]) - geometry.outputs
-        aim = np.einsum("ikm,ik->im", geometry._factors, missing).ravel() / np.sqrt(n)
-        theta = theta + geometry.adjoint(_solved(geometry.gram, aim))
+        aim = np.einsum("ikm,ik->im", geometry._factors, missing).ravel() / np.sqrt(problem.n)
+        step = geometry.adjoint(_solved(geometry.gram, aim))
+        # Far away a whole step can lead too far; the loss falls along the step at first.
+        tried = [theta + step / 2**halved for halved in range(8)]
+        theta, loss = next(((t, new) for t in tried if (new := problem.loss(t)) < loss), (tried[-1], np.inf))
     if not loss <= tolerance:
-        rule = f"loss={loss:.2g} after {rounds} Gauss-Newton steps; the network cannot fit these labels"
+        reached = "does not fall any more" if loss == np.inf else f"is {loss:.2g}"
+        rule = f"the loss {reached} after Gauss-Newton steps; the network cannot fit these labels"
         raise NoInterpolation(rule)
     return theta
 
