@@ -7,12 +7,12 @@ from typing import Any
 
 import numpy as np
 
-from .figures import COLOURS, new_figure
+from .figures import COLOURS, new_figure, require
 
 __all__ = ["figures"]
 
 _ROWS = {"accuracy": "test accuracy, %", "trace": "tr H", "R": "R"}
-_AXES = {"step": "steps k", "slow_time": "slow time (eta/(1-beta))^2 k/B"}
+_AXES = {"step": "steps k", "slow_time": "slow time (η/(1−β))² k/B"}
 
 
 def figures(runs: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
@@ -26,17 +26,28 @@ def _figure(runs: Sequence[Mapping[str, Any]], axis: str) -> Any:
     for column, start in enumerate(starts):
         for row, (key, label) in enumerate(_ROWS.items()):
             axes = grid[row][column]
+            if column:
+                axes.sharey(grid[row][0])
             for colour, name in zip(COLOURS, names):
                 _draw(axes, [r for r in runs if (r["start"], r["algorithm"]) == (start, name)], axis, key, colour, name)
             axes.set_xscale("log")
             if key != "accuracy":
-                axes.set_yscale("log")
+                _plain_log(axes)
             axes.set_ylabel(label if column == 0 else "")
             if row == 0:
                 axes.set_title(f"start: {start}")
         grid[-1][column].set_xlabel(_AXES[axis])
     grid[0][0].legend(fontsize="x-small")
     return figure
+
+
+def _plain_log(axes: Any) -> None:
+    """A logarithmic axis with ticks 1, 2, 5, 10, ... written out."""
+    ticker = require("matplotlib.ticker")
+    axes.set_yscale("log")
+    axes.yaxis.set_major_locator(ticker.LogLocator(subs=(1.0, 2.0, 5.0)))
+    axes.yaxis.set_major_formatter(ticker.ScalarFormatter())
+    axes.yaxis.set_minor_formatter(ticker.NullFormatter())
 
 
 def _draw(axes: Any, runs: Sequence[Mapping[str, Any]], axis: str, key: str, colour: str, name: str) -> None:
