@@ -110,8 +110,9 @@ class LinearMoments:
         power = self.values ** float(steps)
         with np.errstate(divide="ignore", invalid="ignore"):
             # Sums of a geometric series, and of those sums; where the ratio is 1 by counting.
-            once = np.where(self.values == 1, float(steps), (1 - power) / (1 - self.values))
-            twice = np.where(self.values == 1, steps * (steps - 1) / 2, (steps - once) / (1 - self.values))
+            fixed = np.abs(self.values - 1) < 1e-13
+            once = np.where(fixed, float(steps), (1 - power) / (1 - self.values))
+            twice = np.where(fixed, steps * (steps - 1) / 2, (steps - once) / (1 - self.values))
         begun = self.vectors.T @ start.ravel()
         now = power * begun + once * self.fresh
         total = once * begun + twice * self.fresh
@@ -147,9 +148,15 @@ class LinearControl:
         The step from which each serves, increasing; before the first nothing runs.
     marks : sequence of int
         Steps at which the linear process is read, increasing.
+    walks : bool
+        Read where the noise-free iteration from the linear process ends, instead of theta in it: noise may then act
+        along the zero-loss set.
     """
 
-    def __init__(self, model: Model, algorithm: Algorithm, points: Array, firsts: Steps, marks: Steps) -> None:
+    def __init__(
+        self, model: Model, algorithm: Algorithm, points: Array, firsts: Steps, marks: Steps, walks: bool = False
+    ) -> None:
+        self.walks = walks
         self.algorithm, self.n = algorithm, model.n
         self.batch = algorithm.batch(model)
         law = SampleLaw.of(model, algorithm)
@@ -166,13 +173,17 @@ class LinearControl:
     @property
     def usable(self) -> bool:
         """Whether the rule is linear, the moments can be had, and the dimensions are the same everywhere."""
-        if not self.segments or not all(s.sound for s in self.segments):
+        if not self.segments or not (self.walks or all(s.sound for s in self.segments)):
             return False
         first = self.segments[0]
         small = self.rank <= MOST_NORMAL and first.gradients.shape[1] * (1 + self.free) <= MOST_PRODUCTS
         alike = all(s.size == self.rank and s.gradients.shape == first.gradients.shape for s in self.segments)
         alike = alike and all(s.second.shape == first.second.shape for s in self.segments)
-        return small and alike and all(np.max(np.abs(np.linalg.eigvals(s.mean_step))) < 1 for s in self.segments)
+        return small and alike and all(s.contracts for s in self.segments)
+
+    def shown(self, segment: Segment) -> Array:
+        """From z to what is read, shape (d, r)."""
+        return segment.limit if self.walks else segment.theta
 
     def transport(self, s: int) -> Array:
         """What remains of z where segment s takes over from the one before, shape (r, r)."""
@@ -195,7 +206,7 @@ class LinearControl:
         Returns
         -------
         covariance : ndarray, shape (Q, d, d)
-            Of theta in the linear process.
+            Of what is read of the linear process.
         increments : ndarray, shape (Q, d)
             Mean second-order motion along the zero-loss set since the mark before.
         ends : ndarray, shape (Q, d)
@@ -214,9 +225,10 @@ class LinearControl:
                 moved += segment.local.tangent @ np.einsum("mrq,rq->m", segment.slope, total)
             at = max(at, int(mark))
             segment = self.segments[current]
-            covariances.append(segment.theta @ s_now @ segment.theta.T)
+            shown = self.shown(segment)
+            covariances.append(shown @ s_now @ shown.T)
             increments.append(moved)
-            ends.append(segment.local.tangent @ np.einsum("mrq,rq->m", segment.rest, s_now))
+            ends.append(np.einsum("arq,rq->a", segment.end, s_now))
         return np.array(covariances), np.array(increments), np.array(ends)
 
     def _moments(self, s: int, sigmas: Array) -> LinearMoments:

@@ -52,6 +52,11 @@ class CoupledBlock:
         """The state of the draws, to be taken before the replicas move."""
         return aligned(block.words), block.order.copy()
 
+    def compile(self, block: Block) -> None:
+        """Take no step, so that the process is compiled."""
+        never = int(self.control.marks[-1]) + 1
+        self._run(*self.before(block), 0, never, np.array([never]))
+
     def follow(self, draws: tuple[Any, Any], step: int, cut: int, block: Block) -> None:
         """Repeat the draws that the replicas of `block` made between two steps.
 
@@ -94,9 +99,8 @@ class CoupledBlock:
     def _read(self, segment: Segment, rows: Array, moved: Array) -> None:
         """Note the state at the next marks: z and the motion since the mark before, shapes (marks, ., LANES)."""
         at = slice(self.mark, self.mark + len(rows))
-        self.linear[at] = segment.theta @ rows
-        forms = np.einsum("mrq,erk,eqk->emk", segment.rest, rows, rows, optimize=True)
-        self.ends[at] = segment.local.tangent @ forms
+        self.linear[at] = self.control.shown(segment) @ rows
+        self.ends[at] = np.einsum("arq,erk,eqk->eak", segment.end, rows, rows, optimize=True)
         self.second[at] = moved
         self.mark += len(rows)
 

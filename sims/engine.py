@@ -88,8 +88,9 @@ def simulate(
     if antithetic:
         setting.turn_signs()
     run = _Run(setting, schedule, settle, control, Blocks(replicas, on_progress, should_stop))
-    began = time.perf_counter()
     setting.check_kernel_once()
+    run.compile()
+    began = time.perf_counter()
     run.blocks.run(run.block, threads)
     return Ensemble(
         points=run.points,
@@ -135,6 +136,15 @@ class _Run:
         self.linear = np.empty((marks, d, replicas)) if control else None
         self.second = np.empty((marks, d, replicas)) if control else None
         self.ends = np.empty((marks, d, replicas)) if control else None
+
+    def compile(self) -> None:
+        """Take no step with what is compiled at its first call: sample sizes are planned by the time of steps."""
+        setting, coupled = self.setting, self._coupled()
+        block, settled = setting.block(0), np.zeros(LANES, dtype=np.bool_)
+        if self.settled is not None:
+            setting.kernel.descend(block.theta.copy(), settled, setting.arguments["lr"], setting.scale, 0)
+        if coupled:
+            coupled.compile(block)
 
     def block(self, number: int) -> None:
         """Run one block through the schedule."""

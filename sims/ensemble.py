@@ -39,7 +39,7 @@ class Ensemble:
     replica_steps : int
         Steps taken, summed over the replicas.
     seconds : float
-        Wall time.
+        Wall time of running, without compiling.
     mirror : ndarray, shape (M, d, N), or None
         `points` of the same replicas with the signs of all label noise turned.
     """

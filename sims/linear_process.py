@@ -90,6 +90,10 @@ class Segment:
         What d normal numbers add in each step, for gradient noise.
     bent : ndarray, shape (m, q, d) or (m, q, 0)
         What they add along Gamma, times a coordinate of x_theta, because the covariance changes with theta.
+    sound : bool
+        Whether no noise acts along Gamma.
+    limit : ndarray, shape (d, s)
+        From z to where the noise-free iteration ends, to first order: zero when `sound`.
     """
 
     def __init__(self, first: int, local: LocalGeometry, model: Model, algorithm: Algorithm, law: SampleLaw) -> None:
@@ -103,11 +107,12 @@ class Segment:
         mean[:, :d] -= law.alpha * linear.gain @ local.hessian
         slow = np.eye(d) if self.plain else slow_projector(mean)[:d]
         added = _added(model, algorithm, local.theta)
-        # Noise along Gamma is a diffusion there, which this process does not describe.
+        # Noise along Gamma makes a random walk there, which not every control describes.
         size = 1 + float(np.max(np.abs(added), initial=0.0))
         self.sound = bool(np.max(np.abs(slow @ linear.gain @ added), initial=0.0) < 1e-9 * size)
         columns = normal if self.plain else _invariant(mean, linear.gain @ np.hstack([normal, added]))
         self.basis, there = columns, columns[:d]
+        self.limit = np.zeros_like(there) if self.plain else slow @ columns
         frame = normal if self.plain or _within(there, normal) else _span(np.hstack([normal, there]))
         self.gradients = np.ascontiguousarray(local.jacobian @ frame)
         gained = linear.gain / self.lr
@@ -156,7 +161,31 @@ class Segment:
             # Geometric sums: the step is diagonal in these coordinates.
             factors = np.diag(self.mean_step)
             return np.asarray(self.slope / (1 - np.multiply.outer(factors, factors)))
+        if not self.sound:
+            # What is along Gamma already does not move: of that part the sum has no term.
+            m, size, stays = self.mean_step, self.size**2, slow_projector(self.mean_step)
+            operator = np.eye(size) - np.kron(m.T, m.T)
+            forms = np.linalg.lstsq(operator, self.slope.reshape(-1, size).T, rcond=_RANK)[0].T.reshape(
+                self.slope.shape
+            )
+            return np.asarray(forms - stays.T @ forms @ stays)
         return np.array([solve_discrete_lyapunov(self.mean_step.T, q) for q in self.slope]).reshape(self.slope.shape)
+
+    @cached_property
+    def end(self) -> Array:
+        """Quadratic forms, shape (d, s, s): where the noise-free iteration from z ends, to second order."""
+        along = np.einsum("am,mrq->arq", self.local.tangent, self.rest)
+        if self.sound:
+            return along
+        # A step t along Gamma is one to theta + t - (1/2) J^+ (t F_i t)_i.
+        bent = np.einsum("ar,iab,bq->irq", self.limit, self.local.second, self.limit)
+        return along - 0.5 * np.einsum("ai,irq->arq", np.linalg.pinv(self.local.jacobian, rcond=1e-7), bent)
+
+    @property
+    def contracts(self) -> bool:
+        """Whether everything but a walk along Gamma decays."""
+        factors = np.linalg.eigvals(self.mean_step)
+        return bool(np.all(np.abs(factors if self.sound else factors[np.abs(factors - 1) > _RANK]) < 1))
 
 
 def _added(model: Model, algorithm: Algorithm, theta: Array) -> Array:

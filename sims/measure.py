@@ -12,6 +12,7 @@ from .fraction import FractionGauge
 from .kernel import Kernel
 from .ladder import Ladder
 from .measure_coupling import CouplingMeasurement
+from .measure_diffusion import diffusion_measurement
 from .measure_hitting import EndMeasurement, HittingExponentMeasurement, HittingMeasurement
 from .measure_local import CovarianceMeasurement, DriftMeasurement, NormalOffsetMeasurement
 from .measure_scaling import ScalingGauge
@@ -27,7 +28,7 @@ from .sampler import Sampler
 __all__ = ["Gauge", "gauge", "measurement"]
 
 # What one replica gives to each statistic.
-_MEASUREMENTS: dict[str, type[Measurement]] = {
+_MEASUREMENTS: dict[str, Callable[[Problem, float], Measurement]] = {
     "drift": DriftMeasurement,
     "covariance": CovarianceMeasurement,
     "normal-offset": NormalOffsetMeasurement,
@@ -40,6 +41,7 @@ _MEASUREMENTS: dict[str, type[Measurement]] = {
     "hitting-time": HittingMeasurement,
     "hitting-exponent": HittingExponentMeasurement,
     "reaches": EndMeasurement,
+    "diffusion": diffusion_measurement,
 }
 # Those that are measured in another way.
 _GAUGES: dict[str, Callable[..., Gauge]] = {"scaling": ScalingGauge}

@@ -51,14 +51,14 @@ class _Local(Measurement):
         # the size of theta, 1e-3: these are of the size of the bias at the top of the ladder.
         scales = self.problem.scales
         steps = int(self.schedule(1.0)[-1])
-        moved = steps * self.rate * max(scales.slow_rate, 1e-12)
+        moved = steps * self.rate * max(scales.slow_rate, scales.walk, 1e-12)
         return min(1e-4 / max(scales.nonlinearity, 1e-12), 1e-3 / moved, 1e-3 / max(scales.spread, 1e-12))
 
     def control(
         self, model: Model, algorithm: Algorithm, strength: float, reference: Array | None = None
     ) -> Control | None:
         """The linear process around the start."""
-        linear = LinearControl(model, algorithm, self.problem.start[None], [0], self.schedule(strength))
+        linear = self.process(model, algorithm, strength)
         if not linear.usable:
             return None
         return Control(
@@ -66,6 +66,10 @@ class _Local(Measurement):
             lambda ensemble: self.linear_rows(linear, ensemble, strength),
             lambda sigmas: self.linear_mean(linear, sigmas, strength),
         )
+
+    def process(self, model: Model, algorithm: Algorithm, strength: float) -> LinearControl:
+        """The linear process beside each replica."""
+        return LinearControl(model, algorithm, self.problem.start[None], [0], self.schedule(strength))
 
     @abstractmethod
     def linear_rows(self, control: LinearControl, ensemble: Ensemble, strength: float) -> Array:
@@ -93,9 +97,12 @@ class DriftMeasurement(_Local):
 
     def reduce(self, points: Array, schedule: NDArray[np.int64], strength: float) -> Array:
         """See `Measurement`."""
-        moved = (points[1] - points[0]).T / float(schedule[1] - schedule[0]) / strength
+        return self.along((points[1] - points[0]).T / float(schedule[1] - schedule[0]) / strength)
+
+    def along(self, moved: Array) -> Array:
+        """The part along the zero-loss set of rows, shape (N, d)."""
         tangent = self.problem.tangent
-        return (moved @ tangent) @ tangent.T
+        return np.asarray((moved @ tangent) @ tangent.T)
 
     def linear_rows(self, control: LinearControl, ensemble: Ensemble, strength: float) -> Array:
         """Second-order motion along Gamma, with that of the noise-free iteration that ends in Phi."""

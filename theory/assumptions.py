@@ -47,11 +47,14 @@ def failed_assumption(error: NotApplicable) -> Assumption:
     return Assumption(error.assumption, False, None, error.reason)
 
 
-def point_assumptions(model: Model, algorithm: Algorithm, visited: Sequence[Array] | Array) -> tuple[Assumption, ...]:
+def point_assumptions(
+    model: Model, algorithm: Algorithm, visited: Sequence[Array] | Array, derived: type[Derived] = Derived
+) -> tuple[Assumption, ...]:
     """Check the assumptions about the model and the algorithm at the zero-loss points `visited`.
 
     The list: interpolation; label noise; constant rank of the Jacobian; eta h_max < 2; the second-moment limit; the
-    Polyak-Lojasiewicz constant near the points; Lipschitz constants of f, grad f and hess f.
+    Polyak-Lojasiewicz constant near the points; Lipschitz constants of f, grad f and hess f. `derived` says which noise
+    is allowed.
 
     References
     ----------
@@ -59,7 +62,7 @@ def point_assumptions(model: Model, algorithm: Algorithm, visited: Sequence[Arra
     """
     points = [np.asarray(v) for v in visited]
     locals_ = [LocalGeometry.at(model, p) for p in points]
-    theory = Derived(model, algorithm)
+    theory = derived(model, algorithm)
     loss = max(float(model.loss(p)) for p in points)
     strength = algorithm.strength(model)
     stability = _learning_rate(algorithm, theory, locals_)

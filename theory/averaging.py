@@ -9,7 +9,7 @@ itself is differentiated, in x and in the noise e, as jets of what the rule decl
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import lru_cache
 from itertools import combinations, combinations_with_replacement
@@ -27,7 +27,7 @@ from .losses import FlipLaw
 from .model import Model
 from .rules import UpdateRule
 
-__all__ = ["Averaged", "UpdateMap", "average"]
+__all__ = ["Averaged", "UpdateMap", "average", "motion_along"]
 
 Array = NDArray[np.float64]
 
@@ -54,6 +54,8 @@ class Averaged:
         Spectral radius of A there.
     diffusion : ndarray, shape (d, d)
         Covariance per step of the noise along the fixed point set; zero where the noise has no tangent part.
+    ito : ndarray, shape (d,)
+        What that noise adds to `drift`; zero where it is.
     """
 
     covariance: Array
@@ -62,6 +64,7 @@ class Averaged:
     radius: float
     contraction: float
     diffusion: Array
+    ito: Array
 
 
 class _RuleMap:
@@ -230,14 +233,42 @@ def average(update: UpdateMap, theta: Array, tolerance: float = 1e-8) -> Average
     push = 0.5 * np.einsum("abc,bc->a", bent, covariance) + forced
     mean = update.mean(restricted)
     offset = basis @ np.linalg.solve(np.eye(count) - mean, dual @ push)
+    along, ito = motion_along(slow, basis, dual, mean, fresh, lambda s: np.einsum("abc,bc->a", bent, s))
     return Averaged(
         covariance[:d, :d],
-        (slow @ push)[:d],
+        (slow @ push + ito)[:d],
         offset[:d],
         float(np.max(np.abs(np.linalg.eigvals(operator)), initial=0.0)),
         float(np.max(np.abs(np.linalg.eigvals(mean)), initial=0.0)),
-        (slow @ fresh @ slow.T)[:d, :d],
+        along[:d, :d],
+        ito[:d],
     )
+
+
+def motion_along(
+    slow: Array, basis: Array, dual: Array, mean: Array, fresh: Array, bend: Callable[[Array], Array]
+) -> tuple[Array, Array]:
+    """Covariance, shape (D, D), and mean, shape (D,), per step of the motion that noise makes along fixed points.
+
+    A fast deviation goes on as A^k, and its correlation with the motion along the set is bent back by D2U; and a step
+    t along the set is one to theta + t + (1/2) c with (1 - A) c = D2U[t, t], for the set consists of fixed points.
+
+    Parameters
+    ----------
+    slow : ndarray, shape (D, D)
+        The projection onto the fixed directions of A.
+    basis, dual : ndarray, shape (D, s), (s, D)
+        Of the stable subspace.
+    mean : ndarray, shape (s, s)
+        A there.
+    fresh : ndarray, shape (D, D)
+        Covariance of the noise of a step.
+    bend : callable
+        From a symmetric matrix to D2U of it, shape (D,).
+    """
+    settled = basis @ np.linalg.solve(np.eye(len(mean)) - mean, dual)
+    along, cross = slow @ fresh @ slow.T, slow @ fresh @ settled.T
+    return along, 0.5 * (slow @ bend(cross + cross.T) + settled @ bend(along))
 
 
 def _batches(algorithm: Algorithm, n: int, batch: int) -> Iterator[tuple[int, list[int]]]:

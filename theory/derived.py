@@ -35,6 +35,8 @@ class Derived(SlowTheory):
     """
 
     name = "derived"
+    # Whether noise along Gamma ends the derivation: a drift and a covariance do not describe it.
+    needs_normal_noise = True
 
     def __init__(self, model: Model, algorithm: Algorithm) -> None:
         super().__init__(model, algorithm)
@@ -61,7 +63,7 @@ class Derived(SlowTheory):
             self._last = local, found
         found = self._last[1]
         size = max(float(np.trace(found.covariance)) * (1 - found.contraction), 1e-300)
-        if float(np.trace(found.diffusion)) > 1e-9 * size:
+        if self.needs_normal_noise and float(np.trace(found.diffusion)) > 1e-9 * size:
             rule = "the noise has a part along Gamma: the limit is a diffusion, which no R describes"
             raise NotApplicable("noise normal to Gamma", rule)
         return found
@@ -82,6 +84,10 @@ class Derived(SlowTheory):
     def drift(self, local: LocalGeometry) -> Array:
         """Change of Phi(theta) per step, shape (d,)."""
         return super().drift(local) if self.plain else self.averaged(local).drift
+
+    def diffusion(self, local: LocalGeometry) -> Array:
+        """Covariance per step of the noise along Gamma, shape (d, d)."""
+        return np.zeros((self.model.d, self.model.d)) if self.plain else self.averaged(local).diffusion
 
     def normal_offset(self, local: LocalGeometry) -> Array:
         """E[theta - Phi(theta)], shape (d,)."""

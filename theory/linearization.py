@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from scipy.linalg import solve_discrete_lyapunov
 
 from .algorithm import Algorithm
-from .averaging import Averaged
+from .averaging import Averaged, motion_along
 from .errors import NotApplicable
 from .geometry import LocalGeometry
 from .linear import LinearRule, slow_projector
@@ -74,9 +74,9 @@ def linearized(
     push = -0.5 * gain @ local.third(covariance[:d, :d])
     push = push + strength * rule.forcing(np.concatenate([local.theta, np.zeros(rule.size - d)]))
     offset = basis @ np.linalg.solve(np.eye(len(mean)) - mean, dual @ push)
-    return Averaged(
-        covariance[:d, :d], (slow @ push)[:d], offset[:d], radius, contraction, (slow @ fresh @ slow.T)[:d, :d]
-    )
+    along, ito = motion_along(slow, basis, dual, mean, fresh, lambda s: -gain @ local.third(s[:d, :d]))
+    drift = (slow @ push + ito)[:d]
+    return Averaged(covariance[:d, :d], drift, offset[:d], radius, contraction, along[:d, :d], ito[:d])
 
 
 def _with_minibatch(mean: Array, moved: Array, seen: Array, fresh: Array, weight: float) -> tuple[Array, float]:

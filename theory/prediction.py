@@ -9,6 +9,7 @@ from .algorithm import Algorithm
 from .assumptions import Assumption, failed_assumption
 from .claim import Claim
 from .coupling import CouplingStatement
+from .diffusion_statement import DiffusionStatement
 from .effective import effective
 from .errors import NotApplicable
 from .escape import EscapeStatement
@@ -36,6 +37,7 @@ STATEMENTS: dict[str, type[Statement]] = {
     "stays": StayStatement,
     "escape": EscapeStatement,
     "scaling": ScalingStatement,
+    "diffusion": DiffusionStatement,
     "circulation": CirculationStatement,
     "coupling": CouplingStatement,
     "hitting-time": HittingTimeStatement,

@@ -124,6 +124,12 @@ _BALL = {
 }
 
 
+def _moment(field: str, value: Any) -> str:
+    if value not in ("mean", "covariance"):
+        raise InvalidInput(field, f'={value!r} must be "mean" or "covariance"')
+    return str(value)
+
+
 # Kind to its settings, by name.
 SETTINGS: dict[str, dict[str, Setting]] = {
     "fixed-point": {},
@@ -139,6 +145,7 @@ SETTINGS: dict[str, dict[str, Setting]] = {
         "lr": Setting(_positive, None, "Learning rate of the other algorithm."),
         "batch_size": Setting(_batch_size, "same", "Its batch size; sigma is such that lambda is the same."),
     },
+    "diffusion": {"moment": Setting(_moment, None, "Of the change of Phi(theta) per step: its mean or covariance.")},
     "circulation": {
         "plane": Setting(_two_names, None, "Two parameters: the angle is taken in their plane.", _parameters),
         "center": Setting(_two_numbers, (0.0, 0.0), "Where the angle is taken about, in that plane."),

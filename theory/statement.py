@@ -52,6 +52,8 @@ class Statement(ABC):
 
     # Whether the statistic is one of the motion along Gamma, which must then have a dimension.
     along_gamma = True
+    # The derived theory, which says what noise is allowed.
+    derived_theory: type[Derived] = Derived
 
     def __init__(
         self, model: Model, algorithm: Algorithm, claim: Claim, theta: Array, checked: tuple[Assumption, ...]
@@ -59,7 +61,7 @@ class Statement(ABC):
         self.model, self.algorithm, self.claim, self.theta = model, algorithm, claim, theta
         self.checked = checked
         self.theory = make_theory(model, algorithm, claim)
-        self.derived = Derived(model, algorithm)
+        self.derived = self.derived_theory(model, algorithm)
         self.local = LocalGeometry.at(model, theta)
         self.extra: list[Assumption] = []
         self.notes: list[str] = []
@@ -67,7 +69,7 @@ class Statement(ABC):
     @classmethod
     def assumptions(cls, model: Model, algorithm: Algorithm, claim: Claim, theta: Array) -> tuple[Assumption, ...]:
         """What must hold at the start before anything is predicted."""
-        checked = list(point_assumptions(model, algorithm, [theta]))
+        checked = list(point_assumptions(model, algorithm, [theta], cls.derived_theory))
         if not all(a.holds for a in checked):
             return tuple(checked)
         free = model.d - LocalGeometry.at(model, theta).rank
@@ -126,7 +128,7 @@ class Statement(ABC):
 
     def problem(self, visited: Array, horizon: float, relaxation: float) -> Problem:
         """What a measurement may know."""
-        scales = timescales(self.model, self.algorithm, visited)
+        scales = timescales(self.model, self.algorithm, visited, self.derived_theory)
         claim, given = self.claim, self.given()
         author = claim.author if given else ""
         tangent = self.local.tangent
@@ -213,5 +215,6 @@ class Statement(ABC):
         return max(abs(along), float(np.linalg.norm(error - along * unit)))
 
     def _merged(self, visited: Array) -> tuple[Assumption, ...]:
-        along = {a.name: a for a in point_assumptions(self.model, self.algorithm, visited)}
+        found = point_assumptions(self.model, self.algorithm, visited, self.derived_theory)
+        along = {a.name: a for a in found}
         return (*(along.get(a.name, a) for a in self.checked), *self.extra)

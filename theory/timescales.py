@@ -42,6 +42,8 @@ class Timescales:
         Per unit of lambda: tr S over the squared size of theta.
     minibatch : bool
         Whether minibatch noise is present, so that the drift needs a burn-in.
+    walk : float
+        Per unit of slow time: trace of the covariance of a diffusion along Gamma, over the squared size of theta.
     """
 
     contraction: float
@@ -50,6 +52,7 @@ class Timescales:
     slow_rate: float
     spread: float
     minibatch: bool
+    walk: float = 0.0
 
     @property
     def relaxation_steps(self) -> float:
@@ -58,7 +61,7 @@ class Timescales:
         return -1.0 / float(np.log(slowest))
 
 
-def timescales(model: Model, algorithm: Algorithm, visited: Array) -> Timescales:
+def timescales(model: Model, algorithm: Algorithm, visited: Array, derived: type[Derived] = Derived) -> Timescales:
     """The slowest and most nonlinear scales over the zero-loss points `visited`, shape (k, d).
 
     Raises
@@ -66,7 +69,7 @@ def timescales(model: Model, algorithm: Algorithm, visited: Array) -> Timescales
     NotApplicable
         Where a point has no stationary covariance.
     """
-    theory = Derived(model, algorithm)
+    theory = derived(model, algorithm)
     rows = []
     for theta in np.atleast_2d(visited):
         local = LocalGeometry.at(model, theta)
@@ -74,11 +77,13 @@ def timescales(model: Model, algorithm: Algorithm, visited: Array) -> Timescales
         size = max(float(np.linalg.norm(theta)), 1e-300)
         speed = float(np.linalg.norm(theory.velocity(local))) / size
         spread = float(np.trace(theory.covariance(local))) / theory.strength / size**2
-        rows.append((contraction, theory.second_moment_radius(local), _nonlinearity(theory, local), speed, spread))
+        walk = float(np.trace(theory.diffusion(local))) / (theory.rate * theory.strength) / size**2
+        fast = (contraction, theory.second_moment_radius(local), _nonlinearity(theory, local))
+        rows.append((*fast, speed, spread, walk))
     worst = np.max(np.array(rows), axis=0)
     minibatch = algorithm.minibatch_factor(model) > 0 and model.n > 1
-    contraction, second_moment, nonlinearity, slow_rate, spread = worst.tolist()
-    return Timescales(contraction, second_moment, nonlinearity, slow_rate, spread, minibatch)
+    contraction, second_moment, nonlinearity, slow_rate, spread, walk = worst.tolist()
+    return Timescales(contraction, second_moment, nonlinearity, slow_rate, spread, minibatch, walk)
 
 
 def _nonlinearity(theory: Derived, local: LocalGeometry) -> float:

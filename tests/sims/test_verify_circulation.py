@@ -23,7 +23,7 @@ def test_speed_and_its_rivals(seed):
         # Any R is one-valued on the circle.
         Claim("circulation", "conjecture", regularizer=X**2 + Y**2, settings=SETTINGS),
     ]
-    verdicts = verify(circle(), turned_by(ALONG), start=START, claims=claims, seed=seed, margin=0.04)
+    verdicts = verify(circle(), turned_by(ALONG), start=START, claims=claims, seed=seed, margin=0.04, budget=600)
     assert [v.verdict for v in verdicts] == ["supported", "refuted", "refuted"]
     refuted = {r.theory for r in verdicts[0].rivals if r.verdict == "refuted"}
     assert refuted == {"small-lr", "lambda x 2", "stays at start", "reversed sign"}
@@ -33,7 +33,9 @@ def test_speed_and_its_rivals(seed):
 def test_no_circulation_without_correlation():
     """Prediction zero, relative to the size before projection; the measured speed is zero too."""
     algorithm = turned_by([[1.0, 0.0], [0.0, 2.0]])
-    (verdict,) = verify(circle(), algorithm, start=START, claims=[Claim("circulation", settings=SETTINGS)], margin=0.04)
+    (verdict,) = verify(
+        circle(), algorithm, start=START, claims=[Claim("circulation", settings=SETTINGS)], margin=0.04, budget=600
+    )
     assert verdict.verdict == "supported"
     assert abs(verdict.measured[0]) < 0.02 * abs(angular_speed(1.0))
 
