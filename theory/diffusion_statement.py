@@ -70,7 +70,8 @@ class DiffusionStatement(Statement):
 
     def candidates(self) -> Iterator[tuple[str, Callable[[], SlowTheory], float]]:
         """See `Statement`."""
-        for theory in (DiffusionLimit, GradientFlowLimit, *_RIVALS[self.moment]):
+        theories: tuple[type[SlowTheory], ...] = (DiffusionLimit, GradientFlowLimit, *_RIVALS[self.moment])
+        for theory in theories:
             if theory.name != self.theory.name:
                 yield theory.name, lambda t=theory: t(self.model, self.algorithm), 1.0  # type: ignore[misc]
         yield "lambda x 2", lambda: self.theory, 2.0
