@@ -38,7 +38,8 @@ def detail(estimate: Estimate, predicted: Array, scale: float, origin: Array | N
     -------
     dict
         `coefficients` are those of powers of strength over the largest strength; `error` is the signed relative error
-        along the predicted direction, of every rung and of the limit, each with its standard error.
+        along the predicted direction, of every rung and of the limit, each with its standard error. Where an exponent
+        was fitted `law` is "power", `coefficients` are p, log A, c, `correction_power` is q, and rungs have no error.
     """
     flat = predicted.reshape(-1)
     away = flat - (0.0 if origin is None else origin.reshape(-1))
@@ -58,13 +59,14 @@ def detail(estimate: Estimate, predicted: Array, scale: float, origin: Array | N
         if small:
             entry["mean"] = plain(rung.mean)
             entry["standard_error"] = plain(np.sqrt(np.maximum(np.diag(rung.covariance), 0.0)))
-        rungs.append(entry | errors(rung.mean, rung.covariance))
-    return {
+        # Of an exponent the statistic itself is no estimate.
+        rungs.append(entry if estimate.power is not None else entry | errors(rung.mean, rung.covariance))
+    polynomial = estimate.power is None
+    law: dict[str, Any] = {} if polynomial else {"law": "power", "correction_power": estimate.power}
+    return law | {
         "degree": estimate.degree,
         "coefficients": plain(estimate.coefficients) if small else None,
-        "error_coefficients": None
-        if estimate.coefficients is None
-        else _along(estimate.coefficients, flat, unit, scale),
+        "error_coefficients": _along(estimate.coefficients, flat, unit, scale) if polynomial else None,
         "truncation": plain(estimate.truncation / scale),
         "fit_probability": plain(estimate.fit_probability),
         "widening": plain(estimate.widening),

@@ -80,6 +80,8 @@ class Detail(_Entry):
     """How a limit was measured; see `flatmin.sims.detail`."""
 
     rungs: tuple[Rung, ...] = ()
+    law: str = "polynomial"
+    correction_power: float | None = None
     degree: int = 0
     coefficients: Numbers = None
     error_coefficients: Numbers = None

@@ -67,6 +67,9 @@ class Estimate:
         What was extrapolated.
     coefficients : ndarray, shape (degree + 1, D), or None
         Of the powers of strength over the largest strength; the first is `value`.
+        With `power`: p, log A and c, shape (3, 1).
+    power : float or None
+        q, where A lambda^p (1 + c lambda^q) was fitted and `value` is p; None for a polynomial.
     fraction : bool
         Whether `value`, one number, is a fraction of the `replicas`: its interval is then exact.
     """
@@ -83,6 +86,7 @@ class Estimate:
     fraction: bool = False
     rungs: tuple[Rung, ...] = ()
     coefficients: Array | None = None
+    power: float | None = None
 
     def in_units(self, unit: float, size: int) -> Estimate:
         """The first `size` components, in units in which one is `unit`."""

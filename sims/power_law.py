@@ -87,6 +87,9 @@ def power_law(rungs: list[Rung], correction: float) -> Estimate:
         misfit=float(np.max(np.abs(residuals))),
         strengths=tuple(strengths.tolist()),
         replicas=min(r.replicas for r in rungs),
+        rungs=tuple(rungs),
+        coefficients=slope[:, None],
+        power=correction,
     )
 
 
@@ -231,7 +234,9 @@ class PowerLaw:
             mean, variance = table.mean(axis=0), table.var(axis=0, ddof=1) / len(table)
             tails = max(tails, kurtosis(table[:, :1] - mean[0]) / len(table))
             for rungs, c in ((fine, 0), (coarse, 1)):
-                rungs.append(Rung(float(strength), mean[c : c + 1], variance[c : c + 1, None], len(table)))
+                rungs.append(
+                    Rung(float(strength), mean[c : c + 1], variance[c : c + 1, None], len(table), int(schedule[-1]))
+                )
         correction = self.measurement.correction
         estimate = power_law(fine, correction)
         between = abs(float(estimate.value[0] - power_law(coarse, correction).value[0]))

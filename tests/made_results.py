@@ -7,8 +7,9 @@ from typing import Any
 import numpy as np
 from flatmin.sims.detail import detail
 from flatmin.sims.extrapolate import Rung, extrapolate
+from flatmin.sims.power_law import power_law
 
-__all__ = ["HOSTILE", "STUDY", "claim", "document"]
+__all__ = ["HOSTILE", "STUDY", "claim", "document", "exponent_claim"]
 
 LADDER = np.geomspace(1e-4, 1e-3, 4)
 # Markup, a script, mathematics of matplotlib, signs of LaTeX, of a shell and of a spreadsheet.
@@ -80,6 +81,17 @@ def claim(kind: str, predicted: Any, verdict: str = "supported", off: float = 0.
     return entry | more
 
 
+def exponent_claim(power: float = 0.5, off: float = 0.0, **more: Any) -> dict[str, Any]:
+    """A claim about a power of lambda, whose data follow the law with `off` added to its exponent."""
+    strengths = np.geomspace(10**-4.5, 1e-3, 5)
+    means = 3 * strengths ** (power + off) * np.exp(0.1 * strengths / strengths.max())
+    estimate = power_law([Rung(float(s), np.array([m]), np.array([[(1e-4 * m) ** 2]]), 128, 9)
+                          for s, m in zip(strengths, means)], 1.0)  # fmt: skip
+    value = np.array([power])
+    made = claim("coupling", [power], off=off / power, labels=["exponent"], detail=detail(estimate, value, power, None))
+    return made | {"measured": estimate.value.tolist()} | more
+
+
 def document(claims: list[dict[str, Any]] | None = None, **more: Any) -> dict[str, Any]:
     """A whole result: by default one claim of each shape, among them a kind that nobody knows yet."""
     if claims is None:
@@ -92,6 +104,7 @@ def document(claims: list[dict[str, Any]] | None = None, **more: Any) -> dict[st
             claim("covariance", [[2e-4, 1e-4], [1e-4, 3e-4]], "refuted", off=0.3),
             claim("trajectory", [[2 - t / 8, 0.5 + t / 20] for t in range(1, 9)], times=list(range(100, 900, 100))),
             claim("escape-rate", 0.25, "inconclusive", off=0.0205, reason="the interval crosses the margin"),
+            exponent_claim(),
             claim("tensor", np.arange(1.0, 28.0).reshape(3, 3, 3).tolist()),
             claim("fixed-point", [1.0, 1.0], "not-applicable") | not_applicable,
         ]

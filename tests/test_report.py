@@ -86,7 +86,7 @@ class TestPage:
         for entry in document()["claims"]:
             assert entry["name"] in shown.text
             assert entry["reason"] if entry["verdict"] == "not-applicable" else True
-        assert "3 supported, 1 refuted, 1 inconclusive, 1 not-applicable" in shown.text
+        assert "4 supported, 1 refuted, 1 inconclusive, 1 not-applicable" in shown.text
         # The word stands beside every colour.
         for word in ("✓ supported", "✗ refuted", "? inconclusive", "– not-applicable"):
             assert word in shown.text
@@ -120,7 +120,7 @@ class TestPage:
 
     def test_every_figure_is_a_file_with_its_data(self, made):
         figures = sorted(p.stem for p in (made / "good" / "figures").glob("*.svg"))
-        assert len(figures) == 19
+        assert len(figures) == 21
         assert figures == sorted(p.stem for p in (made / "good" / "figures").glob("*.csv"))
 
     def test_the_result_is_kept_whole(self, made):

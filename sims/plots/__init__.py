@@ -29,11 +29,12 @@ def plots(claim: ClaimEntry, what: str = "a figure") -> Iterator[Plot]:
     from .ladder import ladder
     from .matrices import ellipse, entries
     from .paths import coordinates, plane
+    from .powers import powers
     from .theories import theories
     from .values import values
 
     makers: tuple[Callable[[ClaimEntry], Plot | None], ...] = (
-        ladder, values, plane, coordinates, ellipse, entries, theories,
+        ladder, values, powers, plane, coordinates, ellipse, entries, theories,
     )  # fmt: skip
     for make in makers:
         made = make(claim)

@@ -124,13 +124,17 @@ def exponent(largest: float) -> tuple[float, str]:
     return 10.0**power, f"10{str(power).translate(_SUPERSCRIPTS)}"
 
 
-def log_ticks(axes: Axes) -> None:
-    """Powers of ten on a logarithmic x axis, as text."""
+def log_ticks(axis: Any) -> None:
+    """Powers of ten on a logarithmic axis, as text."""
     from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
-    axes.xaxis.set_major_locator(LogLocator(numticks=8))
-    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: _power(value)))
-    axes.xaxis.set_minor_formatter(NullFormatter())
+    axis.set_major_locator(LogLocator(numticks=8))
+    axis.set_major_formatter(FuncFormatter(lambda value, _: _power(value)))
+    low, high = sorted(axis.get_view_interval())
+    # Within less than a decade there may be no power of ten to read.
+    axis.set_minor_formatter(
+        NullFormatter() if high > 20 * max(low, 1e-300) else FuncFormatter(lambda v, _: f"{v:.3g}")
+    )
 
 
 def _power(value: float) -> str:

@@ -43,7 +43,7 @@ def theories(claim: ClaimEntry) -> Plot | None:
                 va="center", fontsize=9, color=colour,
             )  # fmt: skip
         axes.set_xscale("log")
-        log_ticks(axes)
+        log_ticks(axes.xaxis)
         axes.set_xlim(low, high)
         axes.set_yticks(range(len(rows)), [short(name, 26) for name, _, _ in rows])
         axes.set_ylim(len(rows) - 0.4, -0.6)

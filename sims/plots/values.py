@@ -22,7 +22,9 @@ _MOST = 6
 def values(claim: ClaimEntry) -> Plot | None:
     """Up to six components, those that the theories disagree on most."""
     detail, predicted = claim.detail, claim.predicted
-    if detail is None or predicted is None or detail.coefficients is None or len(detail.rungs) < 2:
+    if detail is None or predicted is None or detail.law != "polynomial":
+        return None
+    if detail.coefficients is None or len(detail.rungs) < 2:
         return None
     means = [claim.shaped(r.mean) for r in detail.rungs]
     spreads = [claim.shaped(r.standard_error) for r in detail.rungs]

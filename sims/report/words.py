@@ -27,6 +27,14 @@ _SENTENCES = {
     "drift": "At the start, the mean moves along the zero-loss set at this velocity per step",
     "covariance": "Around the start, the fast fluctuation has this stationary covariance",
     "trajectory": "Over one unit of slow time, the mean follows the slow flow from the start",
+    "stays": "Without label noise, SGD stays where it is on the zero-loss set",
+    "escape": "The distance from a stationary point grows at this rate per step",
+    "scaling": "Another learning rate and batch size at the same λ change the slow velocity by this",
+    "circulation": "The slow motion turns at this mean angular speed",
+    "coupling": "What slow flow and linear process leave of a run is this power of λ",
+    "hitting-time": "A ball around the end is met after this slow time",
+    "hitting-exponent": "The number of steps until a ball is met is this power of λ",
+    "reaches": "This fraction of the runs settles near the stationary point",
 }
 _THEORIES = {
     "derived": "derived for exactly this algorithm",

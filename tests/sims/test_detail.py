@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from flatmin.sims.detail import detail
 from flatmin.sims.extrapolate import Rung, extrapolate
+from flatmin.sims.power_law import power_law
 
 LADDER = np.geomspace(1e-4, 1e-3, 4)
 PREDICTED = np.array([3.0, 4.0])
@@ -41,13 +42,22 @@ def test_without_a_direction_the_error_has_its_own():
     assert block["limit"]["error"] == pytest.approx(0.25)
 
 
-def test_large_statistics_keep_the_error_alone():
-    wide = np.ones(1025)
-    rungs = [Rung(float(s), wide, np.eye(1025), 500) for s in LADDER]
-    block = detail(extrapolate(rungs, 1), wide, 1.0, None)
+def test_large_statistics_keep_the_error_alone(monkeypatch):
+    monkeypatch.setattr("flatmin.sims.detail._MOST", 1)
+    block = detail(estimate(), PREDICTED, 5.0, None)
     assert block["coefficients"] is None
     assert "mean" not in block["rungs"][0]
-    assert block["rungs"][0]["error"] == pytest.approx(0.0, abs=1e-9)
+    assert block["rungs"][0]["error"] == pytest.approx(2 * LADDER[0] / 5)
+
+
+def test_exponents():
+    rungs = [Rung(float(s), np.array([3 * s**0.5]), np.array([[1e-12 * s]]), 500, 70) for s in LADDER]
+    block = detail(power_law(rungs, 1.0), np.array([0.75]), 0.75, None)
+    assert (block["law"], block["correction_power"]) == ("power", 1.0)
+    assert block["coefficients"] == [[pytest.approx(0.5)], [pytest.approx(np.log(3))], [pytest.approx(0, abs=1e-6)]]
+    assert block["limit"]["error"] == pytest.approx(-1 / 3)
+    assert block["error_coefficients"] is None
+    assert "error" not in block["rungs"][0]
 
 
 def test_units():

@@ -14,13 +14,14 @@ from flatmin.sims.document import claim_entry
 from flatmin.sims.plots import plots
 from flatmin.sims.plots.style import themed
 from flatmin.theory import InvalidInput
-from made_results import HOSTILE, LADDER, claim, document
+from made_results import HOSTILE, LADDER, claim, document, exponent_claim
 
 NAMES = {
     "drift": ["ladder", "values", "theories"],
     "covariance": ["ladder", "values", "ellipse", "entries", "theories"],
     "trajectory": ["ladder", "values", "path", "coordinates", "theories"],
     "escape-rate": ["ladder", "values", "theories"],
+    "coupling": ["powers", "theories"],
     "tensor": ["ladder", "values", "theories"],
     "fixed-point": [],
 }
@@ -52,6 +53,17 @@ def test_numbers_of_the_ladder():
         assert float(row["error_percent"]) == pytest.approx(2000 * strength, abs=0.04)
         z = (float(row["error_percent"]) - float(row["fit_percent"])) / float(row["standard_error_percent"])
         assert float(row["residual_in_standard_errors"]) == pytest.approx(z)
+
+
+def test_the_fitted_law_goes_through_the_points():
+    plot = drawn(exponent_claim(0.5, off=0.1))["powers"]
+    # The data have the exponent 0.6; the prediction's line leaves them by a factor (10^1.5)^0.1 = 1.41 over the ladder.
+    rows = list(csv.DictReader(io.StringIO(plot.csv())))
+    measured = [float(r["value"]) for r in rows if r["what"] == "measured"]
+    claimed = [float(r["value"]) for r in rows if r["what"] == "prediction: 0.5"]
+    assert claimed[0] == measured[0]
+    assert measured[-1] / claimed[-1] == pytest.approx(10**0.15 * np.exp(0.1 - 0.1 * 10**-1.5))
+    assert "fitted: 0.6 as λ → 0" in [t.get_text() for t in plot.figure.axes[0].get_legend().get_texts()]
 
 
 def test_theories_are_as_far_as_they_are():
