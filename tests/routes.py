@@ -91,14 +91,14 @@ def sharpness_aware_by_hand(case: Case, forcing: float = 1.0) -> dict:
     g, second, q = local.jacobian, local.second, local.normal
     update = UpdateMap(model, algorithm)  # which batches there are
     operator, fresh, terms = 0.0, 0.0, []
-    sigma = algorithm.noise.at(model, case.theta)
+    gradient = algorithm.noise.kind == "gradient"
     for probability, counts in zip(update.probabilities, update.counts, strict=True):
         weights, variances = counts / batch, counts * algorithm.sigmas(model) ** 2 / batch**2
         hessian = g.T @ (weights[:, None] * g)
         ahead = np.eye(model.d) + rho * hessian
         noise = g.T @ (variances[:, None] * g)
-        if sigma is not None:
-            noise = algorithm.noise.strength / eta * sigma
+        if gradient:
+            noise = algorithm.noise.strength / eta * algorithm.noise.at(model, case.theta)
         step = q.T @ (np.eye(model.d) - eta * hessian @ ahead) @ q
         operator = operator + probability * np.kron(step, step)
         fresh = fresh + probability * eta**2 * q.T @ ahead @ noise @ ahead @ q
