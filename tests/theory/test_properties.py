@@ -179,7 +179,7 @@ def of_samples(case, order, y=None):
     return Case(again, replace(case.algorithm, noise=noise), case.theta)
 
 
-@few(8)
+@few(5)
 @given(cases(), st.randoms(use_true_random=False))
 def test_the_order_of_the_samples_does_not_matter(case, random):
     order = list(range(case.model.n))
@@ -233,7 +233,7 @@ def orthogonal(draw, d):
     return q
 
 
-@few(5)
+@few(3)
 @given(cases(rules=[SGD, HeavyBall, Nesterov, WeightDecay, SharpnessAware]), st.data())
 def test_isotropic_rules_know_no_coordinates(case, data):
     there = quantities(case)
