@@ -13,6 +13,7 @@ from browser import Browser, find_browser
 from cli_runs import flatmin, forbid_simulation, study
 from flatmin.sims import extras
 from flatmin.sims.report import write_report
+from flatmin.sims.report.words import greek
 from made_results import HOSTILE, STUDY, claim, document
 
 _VOID = {"meta", "img", "br", "hr", "link", "input"}
@@ -55,6 +56,10 @@ class Page(HTMLParser):
         return " ".join(" ".join(self.words).split())
 
 
+# Every shape is drawn in tests/sims/test_plots.py; here are fewer, for the time that figures take.
+GOOD = document([entry for entry in document()["claims"] if entry["kind"] not in ("trajectory", "tensor")])
+
+
 @pytest.fixture(scope="module")
 def made(tmp_path_factory):
     """A report of claims of every shape, and one whose every text is hostile."""
@@ -71,7 +76,7 @@ def made(tmp_path_factory):
         [hostile], study=HOSTILE, command=HOSTILE, commit=HOSTILE, machine={HOSTILE: HOSTILE},
         flatmin='"><script>1</script>', studies=[{"name": HOSTILE, "text": text}],
     )  # fmt: skip
-    write_report(document(), folder / "good")
+    write_report(GOOD, folder / "good")
     write_report(bad, folder / "bad")
     return folder
 
@@ -83,10 +88,10 @@ def page(folder):
 class TestPage:
     def test_every_claim_is_there(self, made):
         shown = page(made / "good")
-        for entry in document()["claims"]:
+        for entry in GOOD["claims"]:
             assert entry["name"] in shown.text
-            assert entry["reason"] if entry["verdict"] == "not-applicable" else True
-        assert "4 supported, 1 refuted, 1 inconclusive, 1 not-applicable" in shown.text
+            assert greek(entry.get("reason", "")) in shown.text
+        assert "2 supported, 1 refuted, 1 inconclusive, 1 not-applicable" in shown.text
         # The word stands beside every colour.
         for word in ("✓ supported", "✗ refuted", "? inconclusive", "– not-applicable"):
             assert word in shown.text
@@ -120,11 +125,11 @@ class TestPage:
 
     def test_every_figure_is_a_file_with_its_data(self, made):
         figures = sorted(p.stem for p in (made / "good" / "figures").glob("*.svg"))
-        assert len(figures) == 21
+        assert len(figures) == 13
         assert figures == sorted(p.stem for p in (made / "good" / "figures").glob("*.csv"))
 
     def test_the_result_is_kept_whole(self, made):
-        assert json.loads((made / "good" / "result.json").read_text()) == document()
+        assert json.loads((made / "good" / "result.json").read_text()) == GOOD
 
 
 @pytest.mark.skipif(find_browser() is None, reason="no Chromium here: the page was not seen in a browser")

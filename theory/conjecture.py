@@ -10,6 +10,7 @@ from .algorithm import Algorithm
 from .claim import Claim
 from .derived import Derived
 from .errors import NotApplicable
+from .formulas import theory_formulas
 from .geometry import LocalGeometry
 from .model import Model
 from .noise import FlippedLabels
@@ -36,6 +37,7 @@ class Conjecture(SlowTheory):
     def __init__(self, model: Model, algorithm: Algorithm, claim: Claim) -> None:
         super().__init__(model, algorithm)
         claim.check(model)
+        self.claim = claim
         sigma_rms = float(np.sqrt(np.mean(algorithm.sigmas(model) ** 2)))
         if isinstance(algorithm.noise, FlippedLabels):
             sigma_rms *= float(np.sqrt(algorithm.noise.alpha))  # of the loss as the user gave it
@@ -55,6 +57,10 @@ class Conjecture(SlowTheory):
             self._gradient = self._compile(sp.Matrix([regularizer.diff(p) for p in model.parameters]))
         else:
             self._matrix = self._compile(claim.covariance)
+
+    def formulas(self) -> tuple[tuple[str, str], ...]:
+        """The study's own, in LaTeX."""
+        return theory_formulas(self.name, self.algorithm, self.claim)
 
     @np.errstate(all="ignore")  # a value that is not finite is refused below
     def covariance(self, local: LocalGeometry) -> Array | None:

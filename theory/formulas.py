@@ -78,6 +78,8 @@ def theory_formulas(name: str, algorithm: Algorithm, claim: Claim | None = None)
         return _closed_form(bool(algorithm.beta))
     if name == "derived" and isinstance(algorithm.noise, LabelNoise) and isinstance(algorithm.update_rule, SGD):
         return _finite_batch(algorithm)
+    if name != "derived":
+        return ()
     return ((r"S = \mathrm{E}\left[A_{w} S A_{w}^{T}\right] + \operatorname{Cov} U(\theta, w)",
              "on the stable directions; second-order averaging of the update map U, A = dU/dtheta"),)  # fmt: skip
 

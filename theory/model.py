@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from functools import cached_property
+from html import escape
 from typing import Any
 
 import numpy as np
@@ -221,6 +222,13 @@ class Model:
     def _repr_latex_(self) -> str:
         shown = self.prediction[0] if len(self.prediction) == 1 else sp.Matrix(self.prediction)
         return f"$f(\\theta) = {sp.latex(shown)}$"
+
+    def _repr_html_(self) -> str:
+        names = ", ".join(f"${escape(sp.latex(p))}$" for p in self.parameters)
+        return (
+            f"<p>{escape(self._repr_latex_())}</p><p>parameters {names}; n = {self.n} samples; "
+            f"{escape(self.loss_name)} loss</p>"
+        )
 
 
 def _real(symbol: sp.Symbol) -> sp.Symbol:

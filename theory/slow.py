@@ -11,12 +11,14 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from functools import cached_property
+from html import escape
 
 import numpy as np
 from numpy.typing import NDArray
 
 from .algorithm import Algorithm
 from .errors import InvalidInput, NotApplicable
+from .formulas import theory_formulas
 from .geometry import LocalGeometry
 from .model import Model
 from .noise import GradientNoise
@@ -91,6 +93,18 @@ class SlowTheory(ABC):
     def velocity(self, local: LocalGeometry) -> Array:
         """Drift per unit of slow time rate*lambda*k, shape (d,)."""
         return self.drift(local) / (self.rate * self.strength)
+
+    def formulas(self) -> tuple[tuple[str, str], ...]:
+        """S and R in LaTeX, each with a gloss; empty for a theory that has none of its own."""
+        return theory_formulas(self.name, self.algorithm)
+
+    def _repr_latex_(self) -> str:
+        shown = r",\quad ".join(latex for latex, _ in self.formulas())
+        return f"${shown}$" if shown else ""
+
+    def _repr_html_(self) -> str:
+        lines = (f"<li>${escape(latex)}$ {escape(gloss)}</li>" for latex, gloss in self.formulas())
+        return f"<p><b>{escape(self.name)}</b>, λ = {self.strength:.4g}</p><ul>{''.join(lines)}</ul>"
 
     def _covariance(self, local: LocalGeometry) -> Array:
         s = self.covariance(local)
