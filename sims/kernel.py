@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from types import ModuleType
 from typing import Any
@@ -90,6 +90,10 @@ class Kernel:
     def from_source(cls, model: Any, source: str) -> Kernel:
         """The kernel with this text, of plain SGD with label noise."""
         return cls(model, source, load_module(source))
+
+    def on(self, model: Any) -> Kernel:
+        """The same kernel with the data of another model, which differs in nothing else."""
+        return replace(self, model=model)
 
     def serves(self, algorithm: Algorithm) -> bool:
         """Whether the kernel runs this algorithm."""

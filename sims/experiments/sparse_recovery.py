@@ -1,128 +1,165 @@
-"""Sparse recovery: label noise finds a sparse truth from few samples.
+"""Sparse recovery: label noise finds a sparse truth from few samples, because R is nearly an l1 norm.
 
 Problem: y_i = <beta*, x_i>, x_i normal, n < d samples, beta* with k entries of size 1; f = <theta*theta, x>, or
-<u*u - v*v, x> for signed truths; all parameters start at 1, where the loss vanishes for very many beta.
-Algorithm: SGD with label noise, then a short noise-free descent. Rivals: gradient descent, the same SGD without noise.
-Statement: R is close to the l1 norm of beta here, so that label noise ends at beta*, and the others do not.
-References: HaoChen, Wei, Lee, Ma (2021), *Shape Matters*, Theorem 1; Damian, Ma, Lee (2021), Section 1.
+<u*u - v*v, x> for signed truths; all parameters start at 1, where very many beta have no loss.
+Algorithm: SGD with label noise, then a short noise-free descent. Beside it gradient descent, the same SGD without
+noise, and with isotropic noise of several sizes.
+Statement: it ends at the beta of least R = (1/4) tr H = sum_j c_j |beta_j|, c_j = mean_i x_ij^2, which is beta* once n
+is a small multiple of k log d; the others stay far from it.
+References: HaoChen, Wei, Lee, Ma (2021), *Shape Matters*; Damian, Ma, Lee (2021), Section 1.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
-from typing import Any, Literal
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass
+from typing import Any
 
 import numpy as np
-import sympy as sp
-from flatmin.theory import Algorithm, IndexedModel, LabelNoise
-from numpy.typing import NDArray
+from flatmin.theory.errors import NotApplicable
+from flatmin.theory.indexed_geometry import IndexedGeometry
 
-from ..engine import simulate
-from ..kernel import Kernel
-from .findings import Findings, NumberTable, short
-from .statements import Statement, decide
+from . import sparse_figures, sparse_statements
+from .findings import Findings
+from .sparse_problem import Problem, Training
+from .statements import decide
 from .store import Laboratory, Setting
 
-__all__ = ["ALGORITHMS", "problem", "run", "train"]
-
-Array = NDArray[np.float64]
-
-# Batch size and label noise of each algorithm.
-ALGORITHMS: dict[str, tuple[int | Literal["full"], float]] = {
-    "label noise": (1, 1.5),
-    "SGD": (1, 0.0),
-    "gradient descent": ("full", 0.0),
-}
-STEPS, DESCENT, RATE = 300_000, 30_000, 0.003
-RECOVERED, BETTER = 0.1, 10.0
+__all__ = ["Design", "run", "train"]
 
 
-def run(laboratory: Laboratory, seeds: int, *, d: int = 100, n: int = 40, steps: int = STEPS) -> Findings:
+@dataclass(frozen=True)
+class Design:
+    """What is run; the defaults are the experiment.
+
+    Attributes
+    ----------
+    d, n : int
+        Parameters in a vector, samples.
+    sparsities : tuple of int
+        k; each with squares of one vector and, signed, with differences of squares.
+    rate : float
+        eta d: at the start eta |grad f_i|^2 is 4 times as large on average, and must stay below 2.
+    sigma : float
+        Label noise; 0 turns it off.
+    steps : int
+        Noisy steps: over eta^2 sigma^2 steps = 6 units of slow time.
+    kicks : tuple of float
+        Sizes of isotropic noise, of which the best for it counts.
+    hard : tuple of int
+        (n, k): so few samples that beta of least R, the sparsest and the truth are apart.
+    longer : int
+        How many times more steps these take.
+    sizes, counts, multiples : tuple
+        The map: d, k, and n over k log d.
+    """
+
+    d: int = 100
+    n: int = 40
+    sparsities: tuple[int, ...] = (3, 5)
+    rate: float = 0.3
+    sigma: float = 1.5
+    steps: int = 300_000
+    kicks: tuple[float, ...] = (1e-4, 3e-4, 1e-3, 3e-3)
+    hard: tuple[int, int] = (20, 8)
+    longer: int = 10
+    sizes: tuple[int, ...] = (50, 100, 200)
+    counts: tuple[int, ...] = (1, 2, 3, 5, 8, 12)
+    multiples: tuple[float, ...] = (0.4, 0.55, 0.75, 1.0, 1.35, 1.8, 2.4)
+
+    def training(self, d: int) -> Training:
+        """SGD with label noise for d parameters: the same slow time in no more steps for larger d."""
+        lr, ratio = self.rate / d, d / self.d
+        steps = self.steps if ratio >= 1 else round(self.steps * ratio**2)
+        return Training(lr=lr, steps=steps, sigma=self.sigma * max(1.0, ratio))
+
+    def settings(self, seeds: int) -> Iterator[dict[str, Any]]:
+        """Every run."""
+        noisy = self.training(self.d)
+        silent = {**asdict(noisy), "sigma": 0.0}
+        algorithms = {
+            "label noise": asdict(noisy),
+            "SGD": silent,
+            # At rest long before; full batches are slow.
+            "gradient descent": {**silent, "batch_size": "full", "steps": max(1, self.steps // 10)},
+            **{f"isotropic noise {kick:g}": {**silent, "kick": kick} for kick in self.kicks},
+        }
+        for seed in range(seeds):
+            for k in self.sparsities:
+                for signed in (False, True):
+                    problem = {"d": self.d, "n": self.n, "k": k, "signed": signed, "seed": seed}
+                    for name, training in algorithms.items():
+                        yield {"part": "recovery", "algorithm": name, **problem, **training}
+            n, k = self.hard
+            problem = {"d": self.d, "n": n, "k": k, "signed": False, "seed": seed}
+            longer = {**algorithms["label noise"], "steps": self.longer * self.steps}
+            yield {"part": "minimizer", "algorithm": "label noise", **problem, **longer}
+            for d in self.sizes:
+                for k in self.counts:
+                    for n in samples(d, k, self.multiples):
+                        problem = {"d": d, "n": n, "k": k, "signed": False, "seed": seed}
+                        yield {"part": "map", "algorithm": "label noise", **problem, **asdict(self.training(d))}
+
+
+def samples(d: int, k: int, multiples: tuple[float, ...]) -> list[int]:
+    """Numbers of samples near these multiples of k log d."""
+    near = (max(2, round(m * k * np.log(d))) for m in multiples)
+    return sorted({n for n in near if n <= d})
+
+
+def run(laboratory: Laboratory, seeds: int, design: Design | None = None) -> Findings:
     """All runs, their tables and figures, and the verdicts."""
-    settings = [
-        {"algorithm": name, "d": d, "n": n, "k": k, "signed": signed, "steps": steps, "seed": seed}
-        for k, signed in ((3, False), (5, False), (3, True))
-        for name in ALGORITHMS
-        for seed in range(seeds)
-    ]
-    results = laboratory.finish(train, settings, cost=_cost, name=lambda s: f"{s['algorithm']}, k = {s['k']}")
+    settings = list((design or Design()).settings(seeds))
+    results = laboratory.finish(train, settings, cost=_cost, name=_name)
     runs = [{**setting, **result} for setting, result in zip(settings, results, strict=True)]
-    return Findings(decide(_statements(runs)), [_table(runs)], {}, runs)
-
-
-def problem(d: int, n: int, k: int, seed: int, signed: bool = False) -> tuple[IndexedModel, Array]:
-    """A model with drawn data, and the truth beta*."""
-    rng = np.random.default_rng([seed, d, n, k, int(signed)])
-    x, truth = rng.normal(size=(n, d)), np.zeros(d)
-    truth[rng.choice(d, k, replace=False)] = rng.choice([-1.0, 1.0], k) if signed else 1.0
-    j = sp.Symbol("j", integer=True)
-    u, v, inputs = (sp.IndexedBase(name, shape=(d,)) for name in ("u", "v", "x"))
-    entry = u[j] ** 2 - v[j] ** 2 if signed else u[j] ** 2
-    prediction = sp.Sum(entry * inputs[j], (j, 0, d - 1))
-    return IndexedModel([u, v] if signed else [u], prediction, inputs=inputs, x=x, y=x @ truth), truth
-
-
-def coefficients(theta: Array, d: int) -> Array:
-    """beta = theta*theta, or u*u - v*v."""
-    return theta[:d] ** 2 - theta[d:] ** 2 if len(theta) > d else theta**2
+    return Findings(
+        decisions=decide(sparse_statements.statements(runs)),
+        tables=sparse_statements.tables(runs),
+        figures=sparse_figures.figures(runs),
+        runs=runs,
+        limits=sparse_statements.LIMITS,
+    )
 
 
 def train(setting: Setting, should_stop: Callable[[], bool]) -> dict[str, Any]:
-    """One run: noisy steps, then noise-free ones; how far from the truth it ends."""
-    model, truth = problem(setting["d"], setting["n"], setting["k"], setting["seed"], setting["signed"])
-    batch, sigma = ALGORITHMS[setting["algorithm"]]
-    kernel, seed = Kernel.for_model(model), setting["seed"]
-    theta = np.ones(model.d)
-    for algorithm, steps in (
-        (Algorithm(RATE, batch, LabelNoise(sigma)), setting["steps"]),
-        (Algorithm(RATE, "full", LabelNoise(0.0)), DESCENT),
-    ):
-        ensemble = simulate(kernel, algorithm, None, theta, 1, [steps], seed=seed, threads=1, should_stop=should_stop)
-        theta = ensemble.points[-1, :, 0]
-    beta = coefficients(theta, setting["d"])
-    error = float(np.linalg.norm(beta - truth))
-    return {
-        "error": error if np.isfinite(error) else None,
-        "l1": float(np.abs(beta).sum()),
-        "loss": float(model.loss(theta)),
-    }
+    """One run: where it ends, and how R and the error fall on the way."""
+    problem = Problem.draw(*(setting[name] for name in ("d", "n", "k", "seed", "signed")))
+    training = Training(**{name: setting[name] for name in Training.__dataclass_fields__})
+    records = 30 if setting["part"] != "map" and setting["sigma"] else 1
+    steps, points = training.path(problem, setting["seed"], records, should_stop)
+    result: dict[str, Any] = {"error": problem.error(problem.coefficients(points[-1]))}
+    least = problem.minimizer(weighted=True)
+    result["least_r_error"] = problem.error(least)
+    if setting["part"] == "map":
+        return result
+    beta, sparsest = problem.coefficients(points[-1]), problem.minimizer(weighted=False)
+    result["loss"] = float(problem.model.loss(points[-1]))
+    result["to_least_r"] = float(np.linalg.norm(beta - least))
+    result["to_least_l1"] = float(np.linalg.norm(beta - sparsest))
+    result["apart"] = float(np.linalg.norm(least - sparsest))
+    result["times"] = [float(t) for t in steps * (training.lr * setting["sigma"]) ** 2]
+    result["errors"] = [problem.error(problem.coefficients(theta)) for theta in points]
+    result["l1"] = [float(np.abs(problem.coefficients(theta)).sum()) for theta in points]
+    result["l2"] = [float(np.sum(problem.coefficients(theta) ** 2)) for theta in points]
+    result["r"] = [_regularizer(problem, theta, training.lr) for theta in points]
+    return result
+
+
+def _regularizer(problem: Problem, theta: np.ndarray, lr: float) -> float | None:
+    """None where it is not defined: beyond the limit of the learning rate, or diverged."""
+    if not np.isfinite(theta).all():
+        return None
+    try:
+        return IndexedGeometry(problem.model, theta).regularizer(lr)
+    except NotApplicable:
+        return None
 
 
 def _cost(setting: Setting) -> float:
-    batch = ALGORITHMS[setting["algorithm"]][0]
-    return float(setting["steps"]) * (1.0 if batch == 1 else 6.0)
+    """Entries of parameters that are updated, as if a full batch took six times as long, kicks three times."""
+    factor = 6.0 if setting["batch_size"] == "full" else 3.0 if setting["kick"] else 1.0
+    return setting["d"] * (setting["steps"] * factor + 6.0 * setting["descent"])
 
 
-def _errors(runs: Iterable[dict[str, Any]], **chosen: Any) -> Array:
-    """Errors of the runs with these settings, by seed; infinite where a run diverged."""
-    found = [r["error"] for r in runs if all(r[key] == value for key, value in chosen.items())]
-    return np.array([np.inf if e is None else e for e in found])
-
-
-def _cases(runs: list[dict[str, Any]]) -> list[tuple[int, bool]]:
-    return list(dict.fromkeys((r["k"], r["signed"]) for r in runs))
-
-
-def _statements(runs: list[dict[str, Any]]) -> list[Statement]:
-    statements = []
-    for k, signed in _cases(runs):
-        chosen = {"k": k, "signed": signed}
-        ours = _errors(runs, algorithm="label noise", **chosen) / np.sqrt(k)
-        rivals = []
-        for name in list(ALGORITHMS)[1:]:
-            theirs = _errors(runs, algorithm=name, **chosen) / np.sqrt(k)
-            rivals.append(Statement(name, f"{name} recovers as well", theirs, high=RECOVERED))
-        text = f"label noise recovers the truth: |beta - beta*| below {RECOVERED:g} |beta*|"
-        name = f"recovery, k = {k}{', signed' if signed else ''}"
-        statements.append(Statement(name, text, ours, high=RECOVERED, rivals=tuple(rivals)))
-    return statements
-
-
-def _table(runs: list[dict[str, Any]]) -> NumberTable:
-    rows = []
-    for k, signed in _cases(runs):
-        for name in ALGORITHMS:
-            errors = _errors(runs, k=k, signed=signed, algorithm=name)
-            spread = [short(float(v)) for v in (np.mean(errors), np.std(errors), errors.min(), errors.max())]
-            rows.append([f"k = {k}{', signed' if signed else ''}", name, *spread])
-    return NumberTable("|beta - beta*|", ["truth", "algorithm", "mean", "deviation", "least", "largest"], rows)
+def _name(setting: Setting) -> str:
+    return f"{setting['algorithm']}, d = {setting['d']}, n = {setting['n']}, k = {setting['k']}"

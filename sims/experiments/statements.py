@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 import numpy as np
+from numpy.typing import NDArray
 from scipy.special import bdtr
 
 from ..confidence import student_quantile
@@ -51,7 +52,7 @@ class Statement:
 
     name: str
     text: str
-    values: Sequence[float]
+    values: Sequence[float] | NDArray[np.float64]
     low: float = -math.inf
     high: float = math.inf
     unit: str = ""
@@ -111,7 +112,7 @@ class Decision:
         }
 
 
-def median_interval(values: Sequence[float], level: float) -> tuple[float, float]:
+def median_interval(values: Sequence[float] | NDArray[np.float64], level: float) -> tuple[float, float]:
     """Interval of the median that misses it with probability at most `level`; infinite with too few values."""
     ordered, count = np.sort(np.asarray(values, dtype=np.float64)), len(values)
     # P(fewer than k of the values lie below the median) = P(Binomial(count, 1/2) <= k - 1), on each side.
