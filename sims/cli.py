@@ -198,10 +198,14 @@ def simulate(study: str, out: Path, quiet: bool, **options: Any) -> None:
 @main.command()
 @study_argument(required=False)
 def claims(study: str | None) -> None:
-    """List the built-in catalogue, or explain STUDY: statement, hypotheses, source, what would refute it."""
+    """List the built-in catalogue and the experiments, or explain one: statement, hypotheses, source, refutation."""
     from . import catalogue
-    from .explain import explained, listed
+    from .experiments import EXPERIMENTS
+    from .explain import explained, explained_experiment, listed, listed_experiment
 
+    if study in EXPERIMENTS:
+        click.echo(explained_experiment(study), nl=False)
+        return
     if study is not None:
         click.echo(explained(_named(study)), nl=False)
         return
@@ -210,6 +214,9 @@ def claims(study: str | None) -> None:
         click.echo(click.style(name, bold=True) + head.removeprefix(name))
         for line in rest:
             click.echo(line)
+    for name in EXPERIMENTS:
+        head, *rest = listed_experiment(name)
+        click.echo("\n".join((click.style(name, bold=True) + head.removeprefix(name), *rest)))
 
 
 @main.command()

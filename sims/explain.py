@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import inspect
 from textwrap import fill
 
 from flatmin.theory.rules import SGD
 from flatmin.theory.study import Study
 
-__all__ = ["explained", "listed", "setting"]
+from .experiments import EXPERIMENTS, load
+
+__all__ = ["explained", "explained_experiment", "listed", "listed_experiment", "setting"]
 
 _WIDTH = 110
 
@@ -56,6 +59,22 @@ def setting(study: Study) -> list[tuple[str, str]]:
         *([("loss", model.loss_name)] if model.loss_name != "square" else []),
         ("start", ", ".join(f"{p.name} = {v:g}" for p, v in zip(model.parameters, study.start))),
     ]
+
+
+def listed_experiment(name: str) -> list[str]:
+    """Lines of the list: the experiment, what it shows, how to run it."""
+    entry = EXPERIMENTS[name]
+    return [f"{name}  an experiment: flatmin experiment {name}", _wrapped(f"  {entry.summary}", "  ")]
+
+
+def explained_experiment(name: str) -> str:
+    """The page of an experiment: what its script says of itself, and how to run it."""
+    entry = EXPERIMENTS[name]
+    ways = (
+        f"Run it: flatmin experiment {name} (minutes; needs the extra `experiments`). Its statements are decided there."
+    )
+    says = inspect.cleandoc(load(name).__doc__ or "")
+    return "\n\n".join((f"# {name}", says, _wrapped(ways), _wrapped(f"Source: {entry.source}"))) + "\n"
 
 
 def _place(study: Study) -> str:

@@ -1,9 +1,9 @@
 """SGD with isotropic noise on a quadratic parametrization: what label noise is compared with.
 
 Problem: f_i = sum_j a_ij theta_j^2, L = 1/(2n) sum (f_i - y_i)^2.
-Algorithm: theta <- theta - eta (f_i - y_i) grad f_i + size xi, i drawn anew at every step, xi standard normal in R^d.
-Same steps as SGD with label noise and batch size 1, but for the law of the noise, which kicks along the zero-loss set
-too. References: HaoChen, Wei, Lee, Ma (2021), Section 2 (Langevin dynamics).
+Algorithm: theta <- theta - eta (f_i - y_i) grad f_i + size xi, i drawn anew at every step, xi independent signs in R^d.
+Same steps as SGD with label noise (also signs) and batch size 1, but that the noise has covariance size^2 in every
+direction, along the zero-loss set too. References: HaoChen, Wei, Lee, Ma (2021), Section 2 (Langevin dynamics).
 """
 
 from __future__ import annotations
@@ -26,15 +26,15 @@ from numba import njit
 
 
 @njit(
-    "void(f8[::1], f8[:, ::1], f8[::1], i8[::1], f8[:, ::1], f8)",
+    "void(f8[::1], f8[:, ::1], f8[::1], i8[::1], u1[:, ::1], f8, f8)",
     nogil=True,
     error_model="numpy",
     fastmath={"contract", "reassoc", "nsz"},
     cache=True,
     no_cfunc_wrapper=True,
 )
-def steps(theta, a, y, samples, kicks, lr):
-    """One step for each of the samples, with a row of kicks for each."""
+def steps(theta, a, y, samples, bits, lr, size):
+    """One step for each of the samples, with a row of kicks for each: size where a bit is 1, else -size."""
     for t in range(samples.size):
         row = a[samples[t]]
         f = 0.0
@@ -42,7 +42,7 @@ def steps(theta, a, y, samples, kicks, lr):
             f += row[j] * theta[j] * theta[j]
         rate = 2.0 * lr * (f - y[samples[t]])
         for j in range(theta.size):
-            theta[j] += kicks[t, j] - rate * row[j] * theta[j]
+            theta[j] += size * (2.0 * bits[t, j] - 1.0) - rate * row[j] * theta[j]
 '''
 _TOGETHER = 2000  # steps of a call
 
@@ -59,17 +59,19 @@ def isotropic_sgd(
     start : ndarray, shape (d,)
     lr : float
     size : float
-        Standard deviation of a kick, in each coordinate.
+        Of a kick, in each coordinate.
     steps, seed : int
     should_stop : callable
         `SimulationStopped` is raised once it returns True.
     """
     module, rng = load_module(KERNEL), np.random.default_rng(seed)
     theta, a = np.array(start, dtype=np.float64), np.ascontiguousarray(a)
+    width = -(-len(theta) // 8)
     for first in range(0, steps, _TOGETHER):
         if should_stop():
             raise SimulationStopped
         count = min(_TOGETHER, steps - first)
-        kicks = size * rng.standard_normal((count, len(theta)))
-        module.steps(theta, a, y, rng.integers(0, len(y), count), kicks, lr)
+        signs = np.frombuffer(rng.bytes(count * width), dtype=np.uint8).reshape(count, width)
+        bits = np.unpackbits(signs, axis=1, count=len(theta))
+        module.steps(theta, a, y, rng.integers(0, len(y), count), bits, lr, size)
     return theta

@@ -18,7 +18,8 @@ ALGORITHMS = ("label noise", "gradient descent", "SGD", "isotropic noise")
 
 def figures(runs: Sequence[Run]) -> dict[str, Any]:
     """By the name of the file."""
-    return {"training": _training(runs), "recovery": _recovery(runs), "map": _map(runs)}
+    drawn = {"training": _training(runs), "recovery": _recovery(runs)}
+    return drawn | ({"map": _map(runs)} if chosen(runs, part="map") else {})
 
 
 def _training(runs: Sequence[Run]) -> Any:

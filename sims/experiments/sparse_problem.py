@@ -106,7 +106,7 @@ class Training:
     sigma : float
         Of the label noise.
     kick : float
-        Standard deviation of isotropic noise, in each coordinate; batch size 1 then.
+        Size of isotropic noise in each coordinate; batch size 1 then.
     descent : int
         Noise-free steps at the end: what is left is where the run is on the zero-loss set.
     """

@@ -81,7 +81,9 @@ def recovered_fractions(runs: Sequence[Run], key: str = "error") -> dict[tuple[i
 def statements(runs: Sequence[Run]) -> list[Statement]:
     """Everything that is decided."""
     found = [_recovery(runs, k, signed) for k, signed in cases(runs)]
-    return [*found, _norm(runs), _minimizer(runs), *_enough(runs)]
+    found += [_norm(runs)]
+    found += [_minimizer(runs)] if chosen(runs, part="minimizer") else []
+    return found + (_enough(runs) if chosen(runs, part="map") else [])
 
 
 def _recovery(runs: Sequence[Run], k: int, signed: bool) -> Statement:
@@ -97,12 +99,17 @@ def _norm(runs: Sequence[Run]) -> Statement:
     """R over the l1 norm where they are furthest apart on the way of label noise: at its ends all norms are alike."""
     k = max(k for k, _ in cases(runs))
     paths = chosen(runs, part="recovery", algorithm="label noise", signed=False, k=k)
-    ratios = {key: [numbers(p["r"]) / numbers(p[key]) for p in paths] for key in ("l1", "l2")}
-    worst = {key: np.array([np.nanmax(np.abs(np.log(r))) for r in found]) for key, found in ratios.items()}
+    worst = {key: np.array([_furthest(p["r"], p[key]) for p in paths]) for key in ("l1", "l2")}
     high = math.log(1 + CLOSE)
     text = f"R is the l1 norm of beta to a factor of {1 + CLOSE:g} all along label noise SGD, k = {k}"
     rival = Statement("the squared l2 norm", "R is close to the squared l2 norm", worst["l2"], high=high)
     return Statement("R and the l1 norm", text, worst["l1"], high=high, rivals=(rival,))
+
+
+def _furthest(r: Iterable[float | None], norm: Iterable[float | None]) -> float:
+    """The largest |log(R/norm)| along a path; infinite where one of them was not finite."""
+    ratios = [math.inf if a is None or b is None else abs(math.log(a / b)) for a, b in zip(r, norm)]
+    return max(ratios)
 
 
 def _minimizer(runs: Sequence[Run]) -> Statement:
@@ -173,7 +180,7 @@ def _times(value: float | None, factor: float) -> float | None:
 
 def tables(runs: Sequence[Run]) -> list[NumberTable]:
     """The comparison, and the map."""
-    return [_comparison(runs), _map(runs)]
+    return [_comparison(runs)] + ([_map(runs)] if chosen(runs, part="map") else [])
 
 
 def _comparison(runs: Sequence[Run]) -> NumberTable:

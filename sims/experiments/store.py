@@ -6,10 +6,12 @@ import hashlib
 import inspect
 import json
 import threading
-from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from collections import deque
+from collections.abc import Callable, Generator, Mapping, Sequence
+from contextlib import closing
 from importlib.metadata import version
 from pathlib import Path
+from queue import SimpleQueue
 from typing import Any
 
 from ..blocks import processors
@@ -91,35 +93,62 @@ class Laboratory:
         known = {file: found for file in dict.fromkeys(files) if (found := _read(file)) is not None}
         waiting = {file: dict(s) for file, s in zip(files, settings, strict=True) if file not in known}
         self.progress.phase(f"{len(known)} runs on file" if known else "", sum(map(cost, waiting.values())), unit="")
-        stop = threading.Event()
+        whole = len(known) + len(waiting)
 
-        def kept(file: Path) -> dict[str, Any]:
+        def kept(file: Path, stop: threading.Event) -> dict[str, Any]:
             return _write(file, waiting[file], run(waiting[file], stop.is_set))
 
-        with ThreadPoolExecutor(self.threads, thread_name_prefix="flatmin") as pool:
-            pending: dict[Future[dict[str, Any]], Path] = {}
-            try:
-                pending = {pool.submit(kept, file): file for file in waiting}
-                while pending:
-                    done, _ = wait(pending, timeout=0.1, return_when=FIRST_COMPLETED)
-                    for future in done:
-                        file = pending.pop(future)
-                        known[file] = future.result()
-                        self.progress.claim(name(waiting[file]), len(known) - 1, len(known) + len(pending))
-                        self.progress.advance(cost(waiting[file]))
-            except KeyboardInterrupt:
-                whole = dict.fromkeys(files)
-                finished = sum(file.exists() for file in whole)
-                raise Interrupted(f"{finished} of {len(whole)} runs finished, kept in {self.folder}") from None
-            finally:
-                stop.set()
-                pool.shutdown(cancel_futures=True)
+        try:
+            with closing(_unordered(kept, list(waiting), min(self.threads, len(waiting)))) as finished:
+                for file, result in finished:
+                    known[file] = result
+                    self.progress.claim(name(waiting[file]), len(known) - 1, whole)
+                    self.progress.advance(cost(waiting[file]))
+        except KeyboardInterrupt:
+            count = sum(file.exists() for file in dict.fromkeys(files))
+            raise Interrupted(f"{count} of {whole} runs finished, kept in {self.folder}") from None
         return [known[file] for file in files]
 
     def write(self, name: str, data: bytes) -> Path:
         """Write a file of the folder, whole or not at all."""
         write_whole("--out", self.folder / name, data)
         return self.folder / name
+
+
+def _unordered(
+    function: Callable[[Path, threading.Event], dict[str, Any]], files: Sequence[Path], threads: int
+) -> Generator[tuple[Path, dict[str, Any]], None, None]:
+    """Results of a function for each file as they come, from several threads; the first error is raised.
+
+    Not a ThreadPoolExecutor: waiting for its futures takes a lock of each, which Ctrl-C can leave taken for ever.
+    """
+    tasks, finished, stop = deque(files), SimpleQueue[tuple[Path, Any]](), threading.Event()
+
+    def work() -> None:
+        while tasks and not stop.is_set():
+            try:
+                file = tasks.popleft()
+            except IndexError:  # another thread was faster
+                return
+            try:
+                finished.put((file, function(file, stop)))
+            except BaseException as error:
+                finished.put((file, error))
+
+    workers = [threading.Thread(target=work, name=f"flatmin-{k}") for k in range(threads)]
+    try:
+        for worker in workers:
+            worker.start()
+        for _ in files:
+            file, outcome = finished.get()
+            if isinstance(outcome, BaseException):
+                raise outcome
+            yield file, outcome
+    finally:
+        stop.set()
+        for worker in workers:
+            if worker.ident is not None:
+                worker.join()
 
 
 def _origin(run: Run) -> str:
