@@ -13,7 +13,8 @@ import numpy as np
 import pytest
 from cli_runs import flatmin, strict
 from experiment_designs import SHORT, TINY
-from flatmin.sims.experiments import figures, sparse_recovery
+from flatmin.sims import extras
+from flatmin.sims.experiments import sparse_recovery
 from flatmin.sims.experiments.isotropic import isotropic_sgd
 from flatmin.sims.experiments.sparse_problem import Problem, Training
 from flatmin.sims.experiments.sparse_statements import recovered_fractions, smallest_samples
@@ -92,7 +93,7 @@ def test_wrong_input(tmp_path, monkeypatch):
         (["dense-recovery"], "dense-recovery", 2),
     ):
         assert message in flatmin("experiment", *arguments, status=status).stderr
-    monkeypatch.setattr(figures, "import_module", lambda name: __import__("no_such_package"))
+    monkeypatch.setattr(extras, "find_spec", lambda name: None)
     missing = flatmin("experiment", "sparse-recovery", "--out", tmp_path / "none", status=2)
     assert "pip install 'flatmin[experiments]'" in missing.stderr
     assert not (tmp_path / "none").exists()
