@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from .figures import COLOURS, new_figure, require
+from .figures import COLOURS, new_figure, plain_log
 
 __all__ = ["figures"]
 
@@ -32,22 +32,14 @@ def _figure(runs: Sequence[Mapping[str, Any]], axis: str) -> Any:
                 _draw(axes, [r for r in runs if (r["start"], r["algorithm"]) == (start, name)], axis, key, colour, name)
             axes.set_xscale("log")
             if key != "accuracy":
-                _plain_log(axes)
+                axes.set_yscale("log")
+                plain_log(axes.yaxis)
             axes.set_ylabel(label if column == 0 else "")
             if row == 0:
                 axes.set_title(f"start: {start}")
         grid[-1][column].set_xlabel(_AXES[axis])
     grid[0][0].legend(fontsize="x-small")
     return figure
-
-
-def _plain_log(axes: Any) -> None:
-    """A logarithmic axis with ticks 1, 2, 5, 10, ... written out."""
-    ticker = require("matplotlib.ticker")
-    axes.set_yscale("log")
-    axes.yaxis.set_major_locator(ticker.LogLocator(subs=(1.0, 2.0, 5.0)))
-    axes.yaxis.set_major_formatter(ticker.ScalarFormatter())
-    axes.yaxis.set_minor_formatter(ticker.NullFormatter())
 
 
 def _draw(axes: Any, runs: Sequence[Mapping[str, Any]], axis: str, key: str, colour: str, name: str) -> None:

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from .figures import COLOURS, new_figure
+from .figures import COLOURS, new_figure, plain_log, style
 from .sparse_statements import best_kick, cases, chosen, errors, numbers, recovered_fractions
 
 __all__ = ["figures"]
@@ -18,8 +18,9 @@ ALGORITHMS = ("label noise", "gradient descent", "SGD", "isotropic noise")
 
 def figures(runs: Sequence[Run]) -> dict[str, Any]:
     """By the name of the file."""
-    drawn = {"training": _training(runs), "recovery": _recovery(runs)}
-    return drawn | ({"map": _map(runs)} if chosen(runs, part="map") else {})
+    with style():
+        drawn = {"training": _training(runs), "recovery": _recovery(runs)}
+        return drawn | ({"map": _map(runs)} if chosen(runs, part="map") else {})
 
 
 def _training(runs: Sequence[Run]) -> Any:
@@ -30,14 +31,15 @@ def _training(runs: Sequence[Run]) -> Any:
     for colour, (k, signed) in zip(COLOURS, shown):
         of = chosen(runs, part="recovery", algorithm="label noise", k=k, signed=signed)
         times = of[0]["times"]
-        for key, axis, style in (("errors", left, "-"), ("r", right, "-"), ("l1", right, ":")):
+        for key, axis, line in (("errors", left, "-"), ("r", right, "-"), ("l1", right, ":")):
             paths = np.array([numbers(r[key]) for r in of])
-            axis.plot(times, paths.T, style, color=colour, alpha=0.15, linewidth=0.6)
+            axis.plot(times, paths.T, line, color=colour, alpha=0.15, linewidth=0.6)
             name = {"errors": f"k = {k}", "r": f"R, k = {k}", "l1": f"l1 norm, k = {k}"}[key]
-            axis.plot(times, np.median(paths, axis=0), style, color=colour, linewidth=1.8, label=name)
+            axis.plot(times, np.median(paths, axis=0), line, color=colour, linewidth=1.8, label=name)
     for axis, label in ((left, r"$|\beta - \beta^*| / |\beta^*|$"), (right, r"$R$ and $|\beta|_1$")):
         axis.set(xlabel=r"slow time $\eta\lambda t = \eta^2 \sigma^2 t / B$", ylabel=label, yscale="log")
         axis.legend()
+    plain_log(right.yaxis)
     figure.suptitle("Label noise along training: the median of the draws, and each")
     return figure
 
@@ -48,6 +50,8 @@ def _recovery(runs: Sequence[Run]) -> Any:
     figure, axes = new_figure(1, len(shown), width=2.4)
     for axis, (k, signed) in zip(axes[0], shown):
         case = {"part": "recovery", "k": k, "signed": signed}
+        if axis is not axes[0][0]:
+            axis.sharey(axes[0][0])
         for m, name in enumerate(ALGORITHMS):
             full = best_kick(runs, **case) if name == "isotropic noise" else name
             values = errors(runs, algorithm=full, **case)
@@ -56,7 +60,6 @@ def _recovery(runs: Sequence[Run]) -> Any:
             axis.plot([m - 0.35, m + 0.35], [np.median(values)] * 2, color=COLOURS[m])
         axis.set(yscale="log", title=f"k = {k}{', signed' if signed else ''}", xticks=range(len(ALGORITHMS)))
         axis.set_xticklabels(ALGORITHMS, rotation=40, ha="right")
-        axis.sharey(axes[0][0])
     axes[0][0].set_ylabel(r"$|\beta - \beta^*| / |\beta^*|$ at the end")
     return figure
 
@@ -77,9 +80,11 @@ def _map(runs: Sequence[Run]) -> Any:
             axis.scatter([], [], marker=marker, facecolors="none", edgecolors="0.4", label=f"d = {d}")
         lengths = [k * np.log(d) for d, k, _ in fractions]
         ends = np.array([min(lengths), max(lengths)])
-        for multiple, style in ((0.75, ":"), (1.35, "--")):
-            axis.plot(ends, multiple * ends, style, color="0.3", linewidth=0.9, label=f"n = {multiple} k log d")
+        for multiple, line in ((0.75, ":"), (1.35, "--")):
+            axis.plot(ends, multiple * ends, line, color="0.3", linewidth=0.9, label=f"n = {multiple} k log d")
         axis.set(xscale="log", yscale="log", xlabel="k log d", ylabel="samples n", title=title)
+        plain_log(axis.xaxis)
+        plain_log(axis.yaxis)
     axes[0][0].legend(fontsize="small")
     figure.colorbar(drawn, ax=list(axes[0]), label="fraction of draws that end at the truth")
     return figure

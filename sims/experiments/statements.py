@@ -24,6 +24,7 @@ from ..confidence import student_quantile
 __all__ = ["MEAN", "MEDIAN", "Decision", "Middle", "Statement", "decide", "mean_interval", "median_interval", "needed"]
 
 Outcome = Literal["supported", "refuted", "inconclusive"]
+Values = Sequence[float] | NDArray[np.float64]
 
 
 @dataclass(frozen=True)
@@ -52,7 +53,7 @@ class Statement:
 
     name: str
     text: str
-    values: Sequence[float] | NDArray[np.float64]
+    values: Values
     low: float = -math.inf
     high: float = math.inf
     unit: str = ""
@@ -112,7 +113,7 @@ class Decision:
         }
 
 
-def median_interval(values: Sequence[float] | NDArray[np.float64], level: float) -> tuple[float, float]:
+def median_interval(values: Values, level: float) -> tuple[float, float]:
     """Interval of the median that misses it with probability at most `level`; infinite with too few values."""
     ordered, count = np.sort(np.asarray(values, dtype=np.float64)), len(values)
     # P(fewer than k of the values lie below the median) = P(Binomial(count, 1/2) <= k - 1), on each side.
@@ -127,7 +128,7 @@ def needed(level: float) -> int:
     return math.ceil(1 - math.log2(level))
 
 
-def mean_interval(values: Sequence[float], level: float) -> tuple[float, float]:
+def mean_interval(values: Values, level: float) -> tuple[float, float]:
     """Student's interval of the mean; infinite with one value, or with one that is infinite."""
     array, count = np.asarray(values, dtype=np.float64), len(values)
     if count < 2 or not np.isfinite(array).all():
@@ -151,8 +152,8 @@ class Middle:
     """
 
     name: str
-    value: Callable[[Sequence[float]], float]
-    interval: Callable[[Sequence[float], float], tuple[float, float]]
+    value: Callable[[Values], float]
+    interval: Callable[[Values, float], tuple[float, float]]
     needed: Callable[[float], int]
 
 
@@ -182,7 +183,7 @@ def _decided(statement: Statement, level: float, of: Middle) -> Decision:
     return Decision(statement, verdict, of.value(statement.values), (low, high), level, rivals, reason, of.name)
 
 
-def _reason(values: Sequence[float], level: float, of: Middle) -> str:
+def _reason(values: Values, level: float, of: Middle) -> str:
     needed = of.needed(level)
     if len(values) < needed:
         return f"{len(values)} runs are fewer than the {needed} that an interval needs"

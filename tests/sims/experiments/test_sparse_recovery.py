@@ -157,7 +157,7 @@ def test_a_run_that_diverges_counts_as_one_that_found_nothing(tmp_path):
     findings = sparse_recovery.run(Laboratory(tmp_path), 2, wild)
     (error,) = {r["error"] for r in findings.runs if r["algorithm"] == "label noise"}
     assert error is None
-    assert findings.decisions[0].median == np.inf
+    assert findings.decisions[0].middle == np.inf
 
 
 def test_smallest_samples_and_fractions():
