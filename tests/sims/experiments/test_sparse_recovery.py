@@ -172,7 +172,7 @@ def test_smallest_samples_and_fractions():
 def test_the_script_uses_other_noise_where_it_is_asked_to():
     settings = list(TINY.settings(1))
     assert [(s["algorithm"], s["sigma"], s["kick"], s["batch_size"]) for s in settings] == [
-        ("label noise", 2.0, 0.0, 1),
+        ("label noise", 4.0, 0.0, 1),
         ("SGD", 0.0, 0.0, 1),
         ("gradient descent", 0.0, 0.0, "full"),
         ("isotropic noise 0.001", 0.0, 1e-3, 1),
