@@ -18,6 +18,9 @@ _HEAD = r"""% Tables of verdicts, written by flatmin {version}. Use: \input{{thi
 \providecommand{{\toprule}}{{\hline}}\providecommand{{\midrule}}{{\hline}}\providecommand{{\bottomrule}}{{\hline}}
 """
 
+# Of the columns, over that of a line.
+_WIDTHS = (0.19, 0.34, 0.15, 0.21)
+
 
 def latex_tables(result: Result) -> str:
     """One table for each study: claim, prediction, measurement, error, verdict, rivals refuted.
@@ -41,7 +44,7 @@ def _table(study: str, claims: list[ClaimEntry], result: Result) -> str:
     )
     lines = [
         r"\begin{table}[htbp]",
-        r"\centering\small",
+        r"\centering\footnotesize\setlength{\tabcolsep}{3.5pt}",
         rf"\caption{{{caption}}}",
         r"\begin{tabular}{llll}",
         r"\toprule",
@@ -58,13 +61,13 @@ def _row(claim: ClaimEntry) -> str:
     ]
     refuted = [r.theory for r in claim.rivals if r.verdict == "refuted" and r.distinguishable]
     verdict = _text(claim.verdict) + (f"; {_text(', '.join(refuted))}" if refuted else "")
-    cells = (_wrapped([_text(claim.name)], 3.2), _wrapped(values or ["--"], 5.2), _interval(claim))
-    return " & ".join([*cells, _wrapped([verdict], 3.4)]) + r" \\"
+    cells = ([_text(claim.name)], values or ["--"], [_interval(claim)], [verdict])
+    return " & ".join(_wrapped(lines, width) for lines, width in zip(cells, _WIDTHS)) + r" \\"
 
 
 def _wrapped(lines: list[str], width: float) -> str:
     inner = r"\newline ".join(lines)
-    return rf"\parbox[t]{{{width}cm}}{{\raggedright {inner}\strut}}"
+    return rf"\parbox[t]{{{width}\linewidth}}{{\raggedright {inner}\strut}}"
 
 
 def _interval(claim: ClaimEntry) -> str:

@@ -111,8 +111,9 @@ def bounds(claim: ClaimEntry) -> str:
     if claim.interval is None:
         return "–"
     low, high = (100 * v for v in claim.interval)
-    size = max(abs(low), abs(high), 1e-12)
-    digits = max(0, min(6, 1 - floor(log10(size))))
+    # As many digits as its size deserves, and as tell its ends apart.
+    size, width = max(abs(low), abs(high), 1e-12), max(high - low, 1e-3)
+    digits = max(0, min(6, 1 - floor(log10(size))), min(3, -floor(log10(width))))
     return f"{low:+.{digits}f} to {high:+.{digits}f} %".replace("-", "−")
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 from flatmin.sims.document import claim_entry
+from flatmin.sims.plots.style import bounds
 from flatmin.sims.report.words import figure_of, greek, number, sentence, with_error
 from made_results import HOSTILE, claim
 
@@ -66,3 +67,17 @@ def test_what_the_first_table_shows():
     assert [row[:2] for row in figure_of(claim_entry(path))] == [("u at step 20", "3"), ("v at step 20", "4")]
     (row,) = figure_of(claim_entry(claim("drift", [3.0, 4.0, 0.0, 0.0, 0.0])))
     assert row[:2] == ("norm", "5")
+
+
+@pytest.mark.parametrize(
+    ("interval", "shown"),
+    [
+        ((0.411, 0.413), "+41.1 to +41.3 %"),
+        ((-2e-5, 2e-5), "−0.0020 to +0.0020 %"),
+        ((-0.98922, -0.98921), "−98.922 to −98.921 %"),
+        ((0.1, 0.5), "+10 to +50 %"),
+        (None, "–"),
+    ],
+)
+def test_bounds_are_told_apart(interval, shown):
+    assert bounds(claim_entry(claim("drift", [1.0], interval=interval))) == shown
