@@ -2,16 +2,33 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from dataclasses import replace
 
 import numpy as np
 from flatmin.theory.averaging import Averaged, UpdateMap, average
 from flatmin.theory.derived import Derived
+from flatmin.theory.effective import effective
 from flatmin.theory.geometry import LocalGeometry, retract
 from flatmin.theory.rules import Preconditioned
 from flatmin.theory.slow import SlowTheory
 from flatmin.theory.testing import Case
+from hypothesis import settings
+
+# How many times as many examples; see `test_properties.test_more_examples`.
+FACTOR = int(os.environ.get("FLATMIN_EXAMPLES", "1"))
+
+
+def few(count):
+    return settings(max_examples=FACTOR * count, deadline=None, derandomize=True)
+
+
+def quantities(case, algorithm=None):
+    """S and the drift per step of the derived theory, side by side."""
+    model, algorithm = effective(case.model, algorithm or case.algorithm)
+    theory, local = Derived(model, algorithm), LocalGeometry.at(model, case.theta)
+    return np.vstack([theory.covariance(local), theory.drift(local)])
 
 
 def from_the_update_map(case: Case) -> Averaged:
@@ -41,9 +58,8 @@ def disagreements(
         offset = averaged.offset - local.project(averaged.offset)
         size = third / closed.rate / local.curvatures[-1] + float(np.linalg.norm(averaged.offset))
         distances["offset"] = float(np.linalg.norm(closed.normal_offset(local) - offset)) / size
-        distances["radius"] = (
-            abs(closed.second_moment_radius(local) - averaged.radius) if hasattr(closed, "averaged") else 0.0
-        )
+        if isinstance(closed, Derived):
+            distances["radius"] = abs(closed.second_moment_radius(local) - averaged.radius)
     return distances
 
 
