@@ -119,6 +119,8 @@ class LabelNoise(Noise):
         return {"law": self.law, "sigma": np.broadcast_to(self.sigma, model.n).tolist()}
 
     def __str__(self) -> str:
+        if not np.any(self.sigma):
+            return "no noise"
         sigma = f"{list(self.sigma)}" if isinstance(self.sigma, tuple) else f"{self.sigma:g}"
         return f"label noise {sigma} ({self.law})"
 
