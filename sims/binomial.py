@@ -2,7 +2,8 @@
 
 Binomial(N, p) is a sum of Binomial(2^k, p) over the bits k of N, and each of those is one look-up in an alias table.
 How often each of n samples is drawn is found by halves: of the N draws in a range of samples, Binomial(N, left/all)
-fall into its left half; ranges of one depth have at most two sizes, so that there are few tables.
+fall into its left half; ranges of one depth have at most two sizes, so that there are few tables. So is which of the
+other classes each flipped label of a class becomes.
 
 References
 ----------
@@ -60,14 +61,15 @@ def halves(n: int) -> Iterator[tuple[int, int, int]]:
             waiting += [(middle, last), (first, middle)]
 
 
-def noise_tables(n: int, batch: int, *, flip: float | None = None, amplitude: float = 0.0) -> Array:
+def noise_tables(n: int, batch: int, *, flip: float | None = None, amplitude: float = 0.0, others: int = 1) -> Array:
     """What a kernel needs to draw batches of counts, as one array.
 
-    Entries: the amplitude; where the heads of the table of flips begin; where the list of ranges begins; heads; ranges;
-    tables. There is a head for each probability and bit: where the table begins, its width and its first value. A
-    range is its first sample, its middle and where the heads of its probability begin.
+    Entries: the amplitude; where the heads of the table of flips begin; where the list of ranges begins; heads; n - 1
+    ranges of samples, and those of the `others` that a class can become; tables. There is a head for each probability
+    and bit: where the table begins, its width and its first value. A range is its first sample, its middle and where
+    the heads of its probability begin.
     """
-    ranges = list(halves(n))
+    ranges = [*halves(n), *halves(others)]
     probabilities = sorted({(m - a) / (b - a) for a, m, b in ranges})
     wanted = [0.5 if flip is None else flip, *probabilities]
     bits = batch.bit_length()

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from flatmin.theory import Algorithm, Model
+from flatmin.theory.effective import effective
 from flatmin.theory.geometry import LocalGeometry
 from flatmin.theory.linear import linear_rule
 from numpy.typing import NDArray
@@ -45,8 +46,8 @@ def second_moment_map(
 
     Parameters
     ----------
-    g : ndarray, shape (n, r)
-        Gradients of the samples.
+    g : ndarray, shape (n, r) or (n rows, r)
+        Gradients of the samples; of K - 1 terms for each with K classes.
     lr : float
     batch : int
         B draws in a step.
@@ -57,19 +58,22 @@ def second_moment_map(
     segment : Segment, optional
         Of another rule than plain SGD: M = carried - (lr/B) gain sum_b kappa_b g_b g_b^T seen, with curvatures kappa_b.
     """
-    n, r = g.shape
+    rows, r = 1 if segment is None else segment.law.rows, g.shape[1]
+    n = len(g) // rows
     h = g.T @ g / n
-    same = np.einsum("ia,ib,ic,id->acbd", g, g, g, g).reshape(r * r, r * r) / n
-    carried, alpha, spread = np.eye(r), 1.0, 0.0
+    terms = g.reshape(n, rows, r)
+    each = np.einsum("ika,ikb->iab", terms, terms)
+    same = np.einsum("iab,icd->acbd", each, each).reshape(r * r, r * r) / n
+    carried, spread = np.eye(r), 0.0
     if segment is not None:
-        carried, alpha, spread = segment.carried, segment.law.alpha, segment.law.spread
+        carried, spread = segment.carried, segment.law.spread
         same = np.kron(segment.gain, segment.gain) @ same @ np.kron(segment.seen, segment.seen)
         h = segment.gain @ h @ segment.seen
     # Which samples are drawn varies by this part of what it would if draws were independent.
     varied = 0.0 if full or n == 1 else 1.0 if replacement else (n - batch) / (n - 1)
-    mean = carried - lr * alpha * h
+    mean = carried - lr * h
     pairs = (varied + spread) * same - varied * np.kron(h, h)
-    return np.asarray(np.kron(mean, mean) + (lr * alpha) ** 2 / batch * pairs)
+    return np.asarray(np.kron(mean, mean) + lr**2 / batch * pairs)
 
 
 class LinearMoments:
@@ -162,8 +166,9 @@ class LinearControl:
         law = SampleLaw.of(model, algorithm)
         self.segments: list[Segment] = []
         if linear_rule(algorithm.update_rule, model.d, algorithm.lr) is not None:
+            square = effective(model, algorithm)[0]
             self.segments = [
-                Segment(int(k), LocalGeometry.at(model, p), model, algorithm, law)
+                Segment(int(k), LocalGeometry.at(square, p), model, algorithm, law)
                 for k, p in zip(firsts, points, strict=True)
             ]
         self.marks = np.asarray(marks, dtype=np.int64)
@@ -238,8 +243,8 @@ class LinearControl:
         replacement = self.algorithm.sampling == "with-replacement"
         fresh = segment.kick @ segment.kick.T
         if self.law_has_forces:
-            pushed = g @ segment.gain.T
-            fresh = fresh + (lr**2 / self.batch) * (pushed.T * sigmas**2) @ pushed / self.n
+            pushed, own = g @ segment.gain.T, np.repeat(sigmas / segment.law.unit, segment.law.rows)
+            fresh = fresh + (lr**2 / self.batch) * (pushed.T * own**2) @ pushed / self.n
         other = None if segment.plain and segment.law.numbers.size == 0 else segment
         return LinearMoments(second_moment_map(g, lr, self.batch, full, replacement, other), fresh)
 

@@ -1,8 +1,8 @@
 """The parts of a generated module for noise, losses and rules that go over all samples in each step.
 
 Sample i enters with how often it was drawn, count_i, and a number noise_i: the sum of its label noise, or how many of
-its draws have a flipped label. Gradient noise is added to the total gradient: L(theta) times normal numbers, L a
-Cholesky factor of the covariance.
+its draws have a flipped label; with K classes K numbers, how many of its draws have each. Gradient noise is added to
+the total gradient: L(theta) times normal numbers, L a Cholesky factor of the covariance.
 """
 
 from __future__ import annotations
@@ -10,10 +10,12 @@ from __future__ import annotations
 import inspect
 from collections.abc import Mapping, Sequence
 from itertools import chain
+from typing import Any
 
 import sympy as sp
 from flatmin.theory import Model
 from flatmin.theory.errors import TooLarge
+from flatmin.theory.losses import Loss
 
 from . import counted_layouts as layouts
 from . import kernel_binomial, vector_counted
@@ -56,12 +58,24 @@ class CountedText:
         self.kicks = [names.new(f"kick_{t}") for t in names.theta] if form.noise == "gradient" else []
         self.lists = self._together() if self.together else self._one_by_one()
 
-    def _residual(self, f: sp.Expr, count: sp.Symbol, noise: sp.Symbol, y: sp.Symbol) -> sp.Expr:
-        loss = self.model.sample_loss
-        right = loss.slope_at(f, y)
+    def _residuals(
+        self, outputs: dict[str, sp.Expr], of: str, f: Sequence[sp.Expr], drawn: Sequence[sp.Symbol], y: sp.Symbol
+    ) -> list[sp.Symbol]:
+        """Slopes of the loss in the outputs f of a sample, summed over its draws; drawn: its count and its noise."""
+        names, loss, (count, *noises) = self.names, self.model.sample_loss, drawn
+        each = [f"{of}_{c}" for c in range(len(f))] if len(f) > 1 else [of]
+        if len(f) > 1:
+            logits = [names.new(f"logit{one}") for one in each]
+            outputs |= {str(s): e for s, e in zip(logits, f, strict=True)}
+            f = logits
         if self.form.noise == "flip":
-            return count * right + noise * (loss.slope_at(f, -y) - right)
-        return count * right - (noise if self.form.noise == "label" else 0)
+            slopes = loss.drawn_slopes(f, y, count, noises)
+        else:
+            assert isinstance(loss, Loss)
+            slopes = [count * loss.slope_at(f[0], y) - (noises[0] if self.form.noise == "label" else 0)]
+        residuals = [names.new(f"residual{one}") for one in each]
+        outputs |= {str(s): e for s, e in zip(residuals, slopes, strict=True)}
+        return residuals
 
     def _kicked(
         self, outputs: dict[str, sp.Expr], total: sp.Expr, j: int, point: Mapping[sp.Symbol, sp.Expr]
@@ -107,38 +121,46 @@ class CountedText:
         names, model = self.names, self.model
         if model.inputs:
             self.columns = [[names.new(f"{x}_{i}") for x in names.inputs] for i in range(model.n)]
-            f = names.rename(model.prediction[0])
-            predictions = [f.xreplace(dict(zip(names.inputs, row, strict=True))) for row in self.columns]
+            known = [dict(zip(names.inputs, row, strict=True)) for row in self.columns]
+            predictions = [[names.rename(f).xreplace(row) for f in model.prediction] for row in known]
         else:
             self.columns = [[] for _ in range(model.n)]
-            predictions = [names.rename(e) for e in model.sample_expressions]
+            predictions = in_groups([names.rename(e) for e in model.sample_expressions], model.outputs)
+        noises = in_groups(names.noises, model.outputs)
         outputs: dict[str, sp.Expr] = {}
         for m, (point, totals) in enumerate(names.step.points):
             at = {}
             if point != names.theta:
                 at = {t: names.new(f"point{m}_{t}") for t in names.theta}
                 outputs |= {str(s): e for s, e in zip(at.values(), point, strict=True)}
-            residuals = [names.new(f"residual{m}_{i}") for i in range(model.n)]
-            entries = zip(residuals, predictions, names.counts, names.noises, names.targets, strict=True)
-            for residual, f, count, noise, target in entries:
-                outputs[str(residual)] = self._residual(f.xreplace(at), count, noise, target)
+            pushed: list[tuple[sp.Symbol, sp.Expr]] = []
+            for i, (f, count, noise, target) in enumerate(
+                zip(predictions, names.counts, noises, names.targets, strict=True)
+            ):
+                moved = [e.xreplace(at) for e in f]
+                pushed += zip(self._residuals(outputs, f"{m}_{i}", moved, (count, *noise), target), f, strict=True)
             for j, (total, t) in enumerate(zip(totals, names.theta, strict=True)):
-                sum_ = sp.Add(*(r * f.diff(t).xreplace(at) for r, f in zip(residuals, predictions, strict=True)))
+                sum_ = sp.Add(*(r * e.diff(t).xreplace(at) for r, e in pushed))
                 outputs[str(total)] = self._kicked(outputs, sum_, j, at)
         new = {str(names.new(f"new_{r}")): e for r, e in zip(names.rows, self._new_rows(), strict=True)}
-        drawn = zip(names.counts, names.noises, names.targets, self.columns, strict=True)
-        samples = [s for count, noise, target, row in drawn for s in (count, noise, target, *row)]
+        drawn = zip(names.counts, noises, names.targets, self.columns, strict=True)
+        samples = [s for count, noise, target, row in drawn for s in (count, *noise, target, *row)]
         inputs = [*names.rows, *samples, *self.kicks, self.amplitude, names.rate]
         return {"STEP": _only(three_address(outputs | new, inputs, names.temporaries()), list(new))}
 
     def _one_by_one(self) -> dict[str, Program]:
         """One sample's part of the total, and the update by the total."""
         names = self.names
-        f, count, noise = names.rename(self.model.prediction[0]), names.new("drawn_count"), names.new("drawn_noise")
-        residual = names.new("residual")
-        parts = {str(names.new(f"part_{t}")): residual * f.diff(t) for t in names.theta}
-        outputs = {str(residual): self._residual(f, count, noise, names.target), **parts}
-        sample = three_address(outputs, [*names.rows, *names.inputs, names.target, count, noise], names.temporaries())
+        f = [names.rename(e) for e in self.model.prediction]
+        drawn = [names.new("drawn_count"), *(names.new("drawn_noise") for _ in f)]
+        outputs: dict[str, sp.Expr] = {}
+        residuals = self._residuals(outputs, "", f, drawn, names.target)
+        parts = {
+            str(names.new(f"part_{t}")): sp.Add(*(r * e.diff(t) for r, e in zip(residuals, f, strict=True)))
+            for t in names.theta
+        }
+        inputs = [*names.rows, *names.inputs, names.target, *drawn]
+        sample = three_address(outputs | parts, inputs, names.temporaries())
         kicked: dict[str, sp.Expr] = {}
         totals = {t: self._kicked(kicked, t, j, {}) for j, t in enumerate(names.total)}
         new = {
@@ -156,7 +178,7 @@ class CountedText:
     def constants(self) -> str:
         """Sizes, as the text of assignments."""
         model, together = self.model, f"N = {self.model.n}\n" if self.together else ""
-        return f"{together}INPUTS = {len(model.inputs)}\nKICKS = {len(self.kicks)}\n"
+        return f"{together}INPUTS = {len(model.inputs)}\nKICKS = {len(self.kicks)}\nOUTPUTS = {model.outputs}\n"
 
     def functions(self) -> list[str]:
         """The texts of functions for draws."""
@@ -164,23 +186,16 @@ class CountedText:
 
     def layout(self, raw: str, moments: Mapping[str, str]) -> str:
         """The loop over steps."""
-        draw = {"label": layouts.DRAW_LABELS, "flip": layouts.DRAW_FLIPS, "gradient": layouts.DRAW_KICKS}
-        return fill(layouts.RUN, DRAW=draw[self.form.noise], STEP=self._step(raw, 2), **moments)
+        draw = layouts.DRAW["class" if self.model.outputs > 1 else self.form.noise]
+        return fill(layouts.RUN, DRAW=draw, STEP=self._step(raw, 2), **moments)
 
     @property
     def noiseless(self) -> str:
         """The full-batch step without noise."""
         flips = ""
         if self.form.noise == "flip":
-            row = len(self.names.rows) - 1
-            flips = indented(
-                1,
-                (
-                    "for i in range(y.size):",
-                    "    for k in range(LANES):",
-                    f"        noise[np.uint64(i * LANES + k)] = theta[{row_at(row)}]",
-                ),
-            )
+            mean = layouts.MEAN_CLASSES if self.model.outputs > 1 else layouts.MEAN_FLIPS
+            flips = fill(mean, FLIP=row_at(len(self.names.rows) - 1))
         return fill(layouts.NOISELESS, FLIPS=flips, STEP=self._step("None", 1))
 
     def _step(self, raw: str, depth: int) -> str:
@@ -200,9 +215,10 @@ class CountedText:
         theta = {"THETA_K": rows_at("theta", len(names.rows)), "ADD_RAW": indented(2, sums)}
         kicks = [*([rows_at("kick", len(self.kicks))] if self.kicks else []), "amplitude", "rate"]
         if self.together:
-            width = len(self.model.inputs)
+            width, k = len(self.model.inputs), self.model.outputs
+            noise = in_groups([f"noise[{row_at(r)}]" for r in range(self.model.n * k)], k)
             entries = (
-                (f"count[{row_at(i)}]", f"noise[{row_at(i)}]", f"y[{i}]", *(f"x[{i}, {c}]" for c in range(width)))
+                (f"count[{row_at(i)}]", *noise[i], f"y[{i}]", *(f"x[{i}, {c}]" for c in range(width)))
                 for i in range(self.model.n)
             )
             step = function_text("step", "One step of one replica.", self.lists["STEP"])
@@ -216,11 +232,17 @@ class CountedText:
                 DATA=listed(data),
                 DATA_I=listed([*(f"x[i, {c}]" for c in range(len(names.inputs))), "y[i]"]),
                 PARTS=listed(f"part{j}" for j in range(d)),
+                NOISE_K=listed(f"noise[np.uint64(first + {c} * LANES + k)]" for c in range(self.model.outputs)),
                 ADD_TOTALS=indented(3, (f"total[{row_at(j)}] += part{j}" for j in range(d))),
                 ARGUMENTS=listed([rows_at("total", d), *kicks]),
                 **theta,
             ),
         ]
+
+
+def in_groups(entries: Sequence[Any], size: int) -> list[Sequence[Any]]:
+    """Slices of so many entries."""
+    return [entries[i : i + size] for i in range(0, len(entries), size)]
 
 
 def _only(program: Program, outputs: Sequence[str]) -> Program:

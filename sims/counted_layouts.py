@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from .layouts import SCATTER
 
-__all__ = ["COUNTS", "DRAW_FLIPS", "DRAW_KICKS", "DRAW_LABELS", "NOISELESS", "RUN", "SCALAR_INDEXED", "SCALAR_UNROLLED"]
+__all__ = ["COUNTS", "DRAW", "NOISELESS", "RUN", "SCALAR_INDEXED", "SCALAR_UNROLLED"]
 
 COUNTS = (
     SCATTER
@@ -29,11 +29,11 @@ RUN = (
 
 @allocating
 def make_scratch(x, y):
-    """Count and noise, one row per sample, normal numbers, total gradient; index and noise of one draw; zeros."""
-    n = y.size
+    """Count and noise, rows for each sample, normal numbers, total gradient; index and noise of one draw; zeros."""
+    n, index = y.size, np.zeros(LANES, dtype=np.uint64)
     count = rows(n)
     fill(count, 1.0)
-    return count, rows(n), rows(KICKS), rows(PARAMETERS), np.zeros(LANES, dtype=np.uint64), rows(1), np.zeros(n)
+    return count, rows(n * OUTPUTS), rows(KICKS), rows(PARAMETERS), index, rows(1), np.zeros(n)
 
 
 @called
@@ -55,7 +55,7 @@ def run(theta, words, order, status, scratch<SUMS>, step, stop, x, y, sigma, rat
 '''
 )
 
-DRAW_LABELS = """\
+_LABEL_NOISE = """\
         if sampling == FULL:
             for i in range(n):
                 full_noise(words, noise, np.uint64(i * LANES), sigma[i], law, step % period * n + i)
@@ -74,15 +74,32 @@ _COUNTS = """\
             without_replacement(words, order, count, noise, index, eps, none, batch)
 """
 
-DRAW_FLIPS = _COUNTS + "        draw_flips(words, count, noise, sigma, n)"
-
-DRAW_KICKS = (
-    _COUNTS
-    + """\
+_KICKS = """\
         for j in range(KICKS):
             normals(words, kick, np.uint64(j * LANES))
         amplitude = sigma[0] * batch"""
-)
+
+# By the noise of the form.
+DRAW = {
+    "label": _LABEL_NOISE,
+    "flip": _COUNTS + "        draw_flips(words, count, noise, sigma, n)",
+    "class": _COUNTS + "        draw_labels(words, count, noise, sigma, y, n, OUTPUTS)",
+    "gradient": _COUNTS + _KICKS,
+}
+
+# What a step without noise has in the place of flips, and of classes: their means.
+MEAN_FLIPS = """\
+    for i in range(y.size):
+        for k in range(LANES):
+            noise[np.uint64(i * LANES + k)] = theta[<FLIP>]"""
+
+MEAN_CLASSES = """\
+    for i in range(y.size):
+        for c in range(OUTPUTS):
+            for k in range(LANES):
+                flip = theta[<FLIP>]
+                mean = 1.0 - flip if c == y[i] else flip / (OUTPUTS - 1)
+                noise[np.uint64((i * OUTPUTS + c) * LANES + k)] = mean"""
 
 NOISELESS = '''\
 @called
@@ -101,10 +118,10 @@ def samples_pass(theta, total, count, noise, x, y, n):
     hot()
     fill(total, 0.0)
     for i in range(n):
-        row = i * LANES
+        row, first = i * LANES, i * OUTPUTS * LANES
         <DATA> = <DATA_I>
         for k in range(LANES):
-            <PARTS> = sample(<THETA_K>, <DATA>, count[np.uint64(row + k)], noise[np.uint64(row + k)])
+            <PARTS> = sample(<THETA_K>, <DATA>, count[np.uint64(row + k)], <NOISE_K>)
 <ADD_TOTALS>
 
 

@@ -86,7 +86,7 @@ class CoupledBlock:
         data = (segment.gradients.ravel(), segment.second.ravel(), self.noise, rate)
         matrices = (segment.carried, segment.gain, segment.seen, segment.kick, -segment.bent / rate)
         kept = [np.ascontiguousarray(np.empty(0) if segment.plain else m).ravel() for m in matrices]
-        law = (segment.law.forces, segment.law.numbers)
+        law = (segment.law.forces.ravel(), segment.law.labels, segment.law.rows, segment.law.numbers)
         linear_module().advance(self.z, self.t, words, order, first, ends, out_z, out_t, *data, *draws, *kept, *law)
         rows = out_z.reshape(len(ends), self.control.rank, LANES)
         moved = np.diff(out_t, axis=0, prepend=before[None]).reshape(len(ends), self.control.free, LANES)

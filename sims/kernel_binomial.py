@@ -47,19 +47,26 @@ def binomial(words, k, trials, tables, heads):
     return total
 
 
+@inlined
+def halved(words, lane, rows, begin, parts, tables, ranges):
+    """Split the number in row `begin` over so many rows from there on, by halves."""
+    lanes = np.uint64(LANES)
+    for r in range(parts - 1):
+        at = np.uint64(ranges) + np.uint64(3 * r)
+        first = (begin + np.uint64(tables[at])) * lanes + lane
+        middle = (begin + np.uint64(tables[at + np.uint64(1)])) * lanes + lane
+        left = binomial(words, lane, rows[first], tables, tables[at + np.uint64(2)])
+        rows[middle] = rows[first] - left
+        rows[first] = left
+
+
 @called
 def draw_counts(words, count, tables, n, batch):
     """How often each sample is among `batch` draws with replacement, row by row."""
-    lanes, ranges = np.uint64(LANES), np.uint64(tables[2])
     for k in range(LANES):
         lane = np.uint64(k)
         count[lane] = batch
-        for r in range(n - 1):
-            at = ranges + np.uint64(3 * r)
-            first, middle = np.uint64(tables[at]) * lanes + lane, np.uint64(tables[at + np.uint64(1)]) * lanes + lane
-            left = binomial(words, lane, count[first], tables, tables[at + np.uint64(2)])
-            count[middle] = count[first] - left
-            count[first] = left
+        halved(words, lane, count, np.uint64(0), n, tables, tables[2])
 
 
 @called
@@ -71,4 +78,24 @@ def draw_flips(words, count, noise, tables, n):
             noise[at] = binomial(words, np.uint64(k), count[at], tables, tables[1])
 
 
-FUNCTIONS = (lane_word, binomial, draw_counts, draw_flips)
+@called
+def draw_labels(words, count, noise, tables, y, n, classes):
+    """How many of the draws of each sample have each class: a row for each, those of a sample together."""
+    lanes, ranges = np.uint64(LANES), tables[2] + 3 * (n - 1)
+    for i in range(n):
+        begin, own = np.uint64(i * classes), np.uint64(y[i])
+        for k in range(LANES):
+            lane = np.uint64(k)
+            drawn = count[np.uint64(i) * lanes + lane]
+            flipped = binomial(words, lane, drawn, tables, tables[1])
+            noise[begin * lanes + lane] = flipped
+            halved(words, lane, noise, begin, classes - 1, tables, ranges)
+            # The other classes, in order, make room for the sample's own.
+            row = begin + np.uint64(classes - 1)
+            while row > begin + own:
+                noise[row * lanes + lane] = noise[(row - np.uint64(1)) * lanes + lane]
+                row -= np.uint64(1)
+            noise[row * lanes + lane] = drawn - flipped
+
+
+FUNCTIONS = (lane_word, binomial, halved, draw_counts, draw_flips, draw_labels)

@@ -56,11 +56,12 @@ class Names:
         # What is printed here comes first, so that it has these names; the rest gives way.
         self.rate, self.target = (self.new(s) for s in ("rate", "target"))
         self.arrays = [self.new(s) for s in ("count", "noise")] + [self.target]
-        together = len(model.prediction) == model.n or not form.linear(model.d)
+        together = len(model.prediction) == model.n * model.outputs or not form.linear(model.d)
         n = model.n if together else 0
-        # One symbol per sample: entries of the three arrays.
+        # One symbol per sample, of noise one per output: entries of the three arrays.
+        sizes = {"count": n, "noise": n * model.outputs, "target": n}
         self.counts, self.noises, self.targets = (
-            [self.new(f"{s}_{i}") for i in range(n)] for s in ("count", "noise", "target")
+            [self.new(f"{s}_{i}") for i in range(size)] for s, size in sizes.items()
         )
         self.taken |= _reserved()
         self.theta = [self.new(p.name) for p in model.parameters]

@@ -116,9 +116,7 @@ class Ladder:
             largest = self.measurement.largest_strength()
             if self.sampler.control(largest) is not None:
                 largest *= self._lowered(largest, half_width)
-        # Four strengths over a decade must be different ones.
-        largest = max(largest, 10 * smallest_reachable(self.sampler.model, self.sampler.algorithm))
-        largest = self.sampler.reachable(largest)
+        largest = self.sampler.reachable(max(largest, self._lowest))
         self.sampler.stage = stage
         measured = self._attempt(0, largest)
         for attempt in range(1, _ATTEMPTS):
@@ -126,11 +124,19 @@ class Ladder:
             if estimate is None or estimate.truncation < _LARGEST_TRUNCATION * half_width:
                 break
             # A bias too large to extrapolate at these strengths: what was drawn was one more pilot.
-            lower = self._attempt(attempt, max(estimate.strengths) / 8)
+            largest = max(max(estimate.strengths) / 8, self._lowest)
+            if largest > 0.9 * max(estimate.strengths):
+                break
+            lower = self._attempt(attempt, largest)
             if lower.estimate is None:
                 break
             measured = lower
         return measured
+
+    @property
+    def _lowest(self) -> float:
+        """The least largest strength of a ladder, so that its four strengths are different ones."""
+        return 10 * smallest_reachable(self.sampler.model, self.sampler.algorithm)
 
     def _lowered(self, largest: float, half_width: float) -> float:
         """How far a control may lower the strengths before rounding, which does not fall with them, is seen."""
@@ -152,6 +158,8 @@ class Ladder:
         if isinstance(pilot, Measured):
             return pilot
         strengths = np.array([self.sampler.reachable(s) for s in pilot.largest * _RELATIVE_STRENGTHS])
+        if strengths[-1] < 5 * strengths[0]:
+            return self._nothing(f"no batch is large enough for strengths below lambda={pilot.largest:.3g}", 0.0)
         controlled = self.sampler.control(pilot.largest) is not None
         power = self.measurement.controlled_variance_power if controlled else self.measurement.variance_power
         if controlled and self.measurement.antithetic and not self.sampler.mirrored:

@@ -85,19 +85,23 @@ def add_drawn(z, t, change, residual, noise, index, g, second, r, m):
 
 
 @called
-def add_counted(y, t, change, residual, count, noise, i, g, second, r, m, force, flip):
-    """Add what sample i contributes with its count and its number of flips."""
+def add_counted(y, t, change, residual, count, noise, i, row, g, second, r, m, forces, classes, flip):
+    """Add what a row of sample i contributes with its count and its number of flips, or of draws of each class."""
     hot()
     lanes = np.uint64(LANES)
-    at = np.uint64(i) * lanes
+    at, first = np.uint64(i) * lanes, np.uint64(i * classes) * lanes
     for k in range(LANES):
         residual[k] = 0.0
-    add_slope(y, residual, i, g, r)
+    add_slope(y, residual, row, g, r)
     mean, before, more = flip[0], flip[1], flip[2]
     for k in range(LANES):
-        drawn, flips = count[at + np.uint64(k)], noise[at + np.uint64(k)]
-        residual[k] = (drawn * before + flips * more) * residual[k] + (flips - mean * drawn) * force
-    push(y, t, change, residual, i, g, second, r, m)
+        drawn, flips = count[at + np.uint64(k)], noise[first + np.uint64(k)]
+        residual[k] = (drawn * before + flips * more) * residual[k]
+    for c in range(classes):
+        force, of = forces[np.uint64(row * classes + c)], first + np.uint64(c) * lanes
+        for k in range(LANES):
+            residual[k] += (noise[of + np.uint64(k)] - mean * count[at + np.uint64(k)]) * force
+    push(y, t, change, residual, row, g, second, r, m)
 
 
 @called
@@ -138,27 +142,29 @@ def apply(z, change, rate):
 
 @njit(
     "void(f8[::1], f8[::1], u8[::1], u8[::1], i8, i8[::1], f8[:, ::1], f8[:, ::1],"
-    " f8[::1], f8[::1], f8[::1], f8, i8, i8, i8, f8[::1], f8[::1], f8[::1], f8[::1], f8[::1], f8[::1], f8[::1])",
+    " f8[::1], f8[::1], f8[::1], f8, i8, i8, i8, f8[::1], f8[::1], f8[::1], f8[::1], f8[::1], f8[::1], f8[::1], i8,"
+    " f8[::1])",
     nogil=True,
     error_model="numpy",
     cache=True,
 )
 def advance(
     z, t, words, order, first, schedule, out_z, out_t, g, second, sigma, rate, batch, sampling, law,
-    carried, gain, seen, kick, bent, forces, flip,
+    carried, gain, seen, kick, bent, forces, labels, per, flip,
 ):
     """Run one block of replicas from step `first` through the increasing step counts of `schedule`.
 
     z and t after schedule[q] steps go to out_z[q] and out_t[q]. The draws are those of every other kernel. Without
-    `carried` the rule is plain SGD; with `flip` samples have counts and numbers of flips, and `sigma` holds tables.
+    `carried` the rule is plain SGD; with `flip` samples have counts and numbers of flips, and `sigma` holds tables. A
+    sample has `per` rows of g, and with K classes numbers of draws of each.
     """
-    s, m, n = z.size // LANES, t.size // LANES, forces.size
-    r, d = g.size // n, kick.size // s
+    s, m, n = z.size // LANES, t.size // LANES, labels.size
+    r, d, classes = g.size // (n * per), kick.size // s, forces.size // (n * per)
     change, residual, noise, index = rows(r), rows(1), rows(1), np.zeros(LANES, dtype=np.uint64)
     period, step = max(1, 64 // n), first
     plain, counted = carried.size == 0, flip.size > 0
     y, before = z if plain else rows(r), rows(s)
-    count, flips, normal, none = rows(n), rows(n), rows(d), np.zeros(n)
+    count, flips, normal, none = rows(n), rows(n * classes), rows(d), np.zeros(n)
     fill(count, np.float64(batch // n))
     for q in range(schedule.size):
         while step < schedule[q]:
@@ -170,13 +176,18 @@ def advance(
                     draw_counts(words, count, sigma, n, batch)
                 elif sampling == WITHOUT_REPLACEMENT:
                     without_replacement(words, order, count, flips, index, noise, none, batch)
-                if flip[0] > 0:
+                if classes > 1:
+                    draw_labels(words, count, flips, sigma, labels, n, classes)
+                elif flip[0] > 0:
                     draw_flips(words, count, flips, sigma, n)
                 for j in range(d):
                     normals(words, normal, np.uint64(j * LANES))
                     add_bent(t, y, normal, bent, j, d, r, m)
                 for i in range(n):
-                    add_counted(y, t, change, residual, count, flips, i, g, second, r, m, forces[i], flip)
+                    for row in range(i * per, (i + 1) * per):
+                        add_counted(
+                            y, t, change, residual, count, flips, i, row, g, second, r, m, forces, classes, flip
+                        )
             elif sampling == FULL:
                 for i in range(n):
                     full_noise(words, noise, np.uint64(0), sigma[i], law, step % period * n + i)

@@ -1,7 +1,9 @@
 """The linear process around a reference point: what a step of an algorithm is to first order there.
 
 x' = M x - (1/B) sum_i rho_i G g_i + noise of its own, x the deviation of (theta, memory), g_i the gradients of the
-predictions, rho_i = count_i alpha_i (g_i . x_theta) - (noise of sample i). It stays in the smallest invariant space
+predictions of the equivalent problem with a square loss, rho_i = count_i (g_i . x_theta) - (noise of sample i), the
+first term with flips times a curvature that depends on the label. With K classes a sample has K - 1 such terms, and
+its noise is a sum over how many of its draws have each class. It stays in the smallest invariant space
 that holds all G g_i; z are coordinates there. To second order the limit of theta moves by
 -(1/B) sum_i rho_i l G F_i x_theta, F_i the Hessian of f_i and the rows of l dual to the tangent space.
 """
@@ -30,23 +32,25 @@ _RANK = 1e-9
 
 @dataclass(frozen=True)
 class SampleLaw:
-    """How a draw of sample i acts: with a curvature and a force, which with flips depend on its label.
+    """How a draw of a sample acts in the equivalent problem: with a curvature and a force, which depend on its label.
 
     Attributes
     ----------
-    alpha : float
-        Mean curvature of the loss.
+    unit : float
+        Standard deviation of the noise as the algorithm tells it, over that in the equivalent problem.
     spread : float
-        Variance of the curvature over alpha^2.
-    forces : ndarray, shape (n,)
-        Change of the slope of the loss by a flip.
+        Variance of the curvature, whose mean is 1.
+    forces : ndarray, shape (n, rows, classes)
+        Change of each residual of a sample by a flip; with K classes by a draw of each, K - 1 residuals.
+    labels : ndarray, shape (n,)
     numbers : ndarray
-        Empty for label noise; else probability of a flip, curvature without, change of the curvature by it.
+        Empty for label noise; else probability of a flip (to each class), curvature without, its change by a flip.
     """
 
-    alpha: float
+    unit: float
     spread: float
     forces: Array
+    labels: Array
     numbers: Array
 
     @classmethod
@@ -55,10 +59,15 @@ class SampleLaw:
         flips = algorithm.flips(model)
         if flips is None:
             gradient = algorithm.noise.kind == "gradient"
-            return cls(1.0, 0.0, np.zeros(model.n), np.array([0.0, 1.0, 0.0] if gradient else []))
-        (right, wrong), (before, after) = flips.forces, flips.curvatures
-        numbers = np.array([flips.flip, before, after - before])
-        return cls(flips.alpha, flips.spread, (wrong - right) * model.y, numbers)
+            return cls(1.0, 0.0, np.zeros((model.n, 1, 1)), model.y, np.array([0.0, 1.0, 0.0] if gradient else []))
+        before, after = flips.curvatures
+        numbers = np.array([flips.chance, before, after - before])
+        return cls(float(np.sqrt(flips.alpha)), flips.spread, flips.kicks(model.y), model.y, numbers)
+
+    @property
+    def rows(self) -> int:
+        """Residuals of a sample."""
+        return self.forces.shape[1]
 
 
 class Segment:
@@ -82,9 +91,9 @@ class Segment:
         G/lr, on gradients in coordinates of `seen`.
     seen : ndarray, shape (q, s)
         From z to the coordinates of x_theta in which samples are.
-    gradients : ndarray, shape (n, q)
+    gradients : ndarray, shape (n rows, q)
         g_i.
-    second : ndarray, shape (n, m, q)
+    second : ndarray, shape (n rows, m, q)
         l (G/lr) F_i, in coordinates of the tangent space.
     kick : ndarray, shape (s, d) or (s, 0)
         What d normal numbers add in each step, for gradient noise.
@@ -104,7 +113,7 @@ class Segment:
         gradient = algorithm.noise.kind == "gradient"
         self.plain = type(algorithm.update_rule) is SGD and not gradient
         mean = linear.carried.copy()
-        mean[:, :d] -= law.alpha * linear.gain @ local.hessian
+        mean[:, :d] -= linear.gain @ local.hessian
         slow = np.eye(d) if self.plain else slow_projector(mean)[:d]
         added = _added(model, algorithm, local.theta)
         # Noise along Gamma makes a random walk there, which not every control describes.
@@ -114,10 +123,12 @@ class Segment:
         self.basis, there = columns, columns[:d]
         self.limit = np.zeros_like(there) if self.plain else slow @ columns
         frame = normal if self.plain or _within(there, normal) else _span(np.hstack([normal, there]))
-        self.gradients = np.ascontiguousarray(local.jacobian @ frame)
+        # Of the terms of one sample the equivalent problem takes the mean, a draw their sum.
+        share = 1 / np.sqrt(law.rows)
+        self.gradients = np.ascontiguousarray(share * local.jacobian @ frame)
         gained = linear.gain / self.lr
         outward = tangent.T @ slow @ gained
-        self.second = np.ascontiguousarray(np.einsum("ma,iab,bq->imq", outward, local.second, frame))
+        self.second = np.ascontiguousarray(np.einsum("ma,iab,bq->imq", share * outward, local.second, frame))
         self.seen = frame.T @ there
         self.gain = columns.T @ gained @ frame
         self.carried = columns.T @ linear.carried @ columns
@@ -143,15 +154,14 @@ class Segment:
     @cached_property
     def mean_step(self) -> Array:
         """E z' = mean_step z, shape (s, s)."""
-        h = self.gradients.T @ self.gradients / len(self.gradients)
-        return np.asarray(self.carried - self.lr * self.law.alpha * self.gain @ h @ self.seen)
+        h = self.gradients.T @ self.gradients / len(self.law.labels)
+        return np.asarray(self.carried - self.lr * self.gain @ h @ self.seen)
 
     @cached_property
     def slope(self) -> Array:
         """Quadratic forms, shape (m, s, s): the mean second-order motion along Gamma of one step from z."""
-        n = len(self.gradients)
-        form = np.einsum("iq,imr->mqr", self.gradients, self.second) / n
-        form = -self.lr * self.law.alpha * np.einsum("qs,mqr,rt->mst", self.seen, form, self.seen)
+        form = np.einsum("iq,imr->mqr", self.gradients, self.second) / len(self.law.labels)
+        form = -self.lr * np.einsum("qs,mqr,rt->mst", self.seen, form, self.seen)
         return np.asarray(0.5 * (form + form.transpose(0, 2, 1)))
 
     @cached_property

@@ -118,19 +118,28 @@ def kernel_noise(model: Model, algorithm: Algorithm) -> Array:
     """What a kernel is told about flips or gradient noise."""
     flips, batch = algorithm.flips(model), algorithm.batch(model)
     if flips is not None:
-        return noise_tables(model.n, batch, flip=flips.flip)
+        return noise_tables(model.n, batch, flip=flips.flip, others=max(model.outputs - 1, 1))
     return noise_tables(model.n, batch, amplitude=float(np.sqrt(algorithm.strength(model) / algorithm.lr)))
 
 
 def batches(
     words: Words, model: Model, algorithm: Algorithm, sampling: int, steps: int
 ) -> Iterator[tuple[Array, Array, Array]]:
-    """For each step of flips or gradient noise: counts and flips, shape (n, lanes), and normals, shape (d, lanes)."""
+    """For each step of flips or gradient noise: counts, shape (n, lanes), flips of each sample or how many of its draws
+    have each class, shape (n outputs, lanes), and normals, shape (d, lanes)."""
     stream, lanes, n, batch = Stream(words), np.arange(words.shape[1]), model.n, algorithm.batch(model)
     order = np.repeat(np.arange(n)[:, None], len(lanes), axis=1)
     tables = kernel_noise(model, algorithm)
-    sizes = sorted({(m - a) / (b - a) for a, m, b in halves(n)})
+    others = max(model.outputs - 1, 1)
+    sizes = sorted({(m - a) / (b - a) for a, m, b in [*halves(n), *halves(others)]})
     heads = {p: 3 + 3 * batch.bit_length() * (1 + k) for k, p in enumerate(sizes)}
+
+    def split(rows: Array) -> None:
+        for first, middle, last in halves(len(rows)):
+            left = stream.binomial(rows[first], tables, heads[(middle - first) / (last - first)])
+            rows[middle] = rows[first] - left
+            rows[first] = left
+
     for _ in range(steps):
         count = np.zeros((n, len(lanes)))
         if sampling == FULL:
@@ -144,18 +153,18 @@ def batches(
                 count[chosen, lanes] += 1
         else:
             count[0] = batch
-            for first, middle, last in halves(n):
-                left = stream.binomial(count[first], tables, heads[(middle - first) / (last - first)])
-                count[middle] = count[first] - left
-                count[first] = left
-        flips, normals = np.zeros_like(count), np.zeros((model.d, len(lanes)))
+            split(count)
+        flips, normals = np.zeros((n, model.outputs, len(lanes))), np.zeros((model.d, len(lanes)))
         if algorithm.noise.kind == "flip":
             for i in range(n):
-                flips[i] = stream.binomial(count[i], tables, 3)
+                becomes = np.zeros((others, len(lanes)))
+                becomes[0] = flipped = stream.binomial(count[i], tables, 3)
+                split(becomes)
+                flips[i] = becomes if model.outputs == 1 else np.insert(becomes, int(model.y[i]), count[i] - flipped, 0)
         else:
             for j in range(model.d):
                 normals[j] = stream.normal()
-        yield count, flips, normals
+        yield count, flips.reshape(-1, len(lanes)), normals
 
 
 def replay(

@@ -43,7 +43,8 @@ class Iteration:
         count : ndarray, shape (n, lanes)
             How often each sample is drawn.
         noise : ndarray, shape (n, lanes)
-            Sum of its label noise, or how many of its labels are flipped.
+            Sum of its label noise, or how many of its labels are flipped; with K classes how many of its draws have
+            each, shape (n K, lanes).
         normals : ndarray, shape (d, lanes)
             For gradient noise.
         """
@@ -58,7 +59,21 @@ class Iteration:
         return self.theta
 
     def _gradient(self, point: Array, count: Array, noise: Array, normals: Array) -> Array:
+        force = self._force(point, count, noise)
+        total = np.asarray(np.einsum("li,lij->lj", force, self.model.samples.jacobian(point)) / self.batch)
+        if self.algorithm.noise.kind == "gradient":
+            total -= self._kick(point, normals)
+        return total
+
+    def _force(self, point: Array, count: Array, noise: Array) -> Array:
+        """Slope of the loss in each output, summed over the draws, shape (lanes, n), or (lanes, n K)."""
         model, kind = self.model, self.algorithm.noise.kind
+        if model.outputs > 1:
+            # Class by class: the slope that each label has, as often as it was drawn.
+            f, k = model.samples.value(point), model.outputs
+            drawn = [np.repeat(noise[:, c::k], k, axis=1) for c in range(k)]
+            slopes = [model.sample_loss.values(1, f, np.full(model.n, float(c))) for c in range(k)]
+            return np.asarray(sum(a * b for a, b in zip(drawn, slopes, strict=True)))
         force = count * model.residuals(point)
         if kind == "flip":
             loss = model.sample_loss
@@ -66,10 +81,7 @@ class Iteration:
             force += noise * (loss.values(1, f, -model.y) - loss.values(1, f, model.y))
         elif kind == "label":
             force -= noise
-        total = np.asarray(np.einsum("li,lij->lj", force, model.samples.jacobian(point)) / self.batch)
-        if kind == "gradient":
-            total -= self._kick(point, normals)
-        return total
+        return np.asarray(force)
 
     def _kick(self, point: Array, normals: Array) -> Array:
         noise: Any = self.algorithm.noise

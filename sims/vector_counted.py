@@ -26,7 +26,7 @@ from .vector_list import (
 from .vector_steps import vector_pass
 
 # Each module has its own.
-INPUTS, N, KICKS, PARAMETERS = 1, 1, 0, 1
+INPUTS, N, KICKS, PARAMETERS, OUTPUTS = 1, 1, 0, 1, 1
 SAMPLE = UPDATE = STEP = ""
 
 __all__ = ["batch_pass", "kicked_pass", "samples_pass"]
@@ -43,7 +43,8 @@ def samples_pass(v, theta, total, count, noise, x, y, n):
             first, row = builder.mul(loop.index, INDEX(INPUTS)), builder.mul(loop.index, INDEX(LANES))
             inputs = [spread(v, builder.load(place(v, x, first, c))) for c in range(INPUTS)]
             label = spread(v, builder.load(place(v, y, loop.index)))
-            drawn = [load_rows(v, place(v, array, row), base, 1)[0] for array in (count, noise)]
+            drawn = load_rows(v, place(v, count, row), base, 1)
+            drawn += load_rows(v, place(v, noise, builder.mul(row, INDEX(OUTPUTS))), base, OUTPUTS)
             parts = evaluate(v, SAMPLE, [*now, *inputs, label, *drawn])
             sums.put([v.add(t, part) for t, part in zip(sums.get(), parts)])
         store_rows(v, total, base, sums.get())
@@ -82,8 +83,9 @@ def batch_pass(v, theta, count, noise, kick, x, y, amplitude, rate, raw):
     def group(base):
         if raw is not None:
             add_moments(v, raw, base, place(v, theta, base), INDEX(1), LANES, 0)
-        rows = zip(load_rows(v, count, base, N), load_rows(v, noise, base, N), data)
-        entries = [entry for counted, noisy, known in rows for entry in (counted, noisy, *known)]
+        counted, noisy = load_rows(v, count, base, N), load_rows(v, noise, base, N * OUTPUTS)
+        rows = [[counted[i], *noisy[i * OUTPUTS : (i + 1) * OUTPUTS], *data[i]] for i in range(N)]
+        entries = [entry for row in rows for entry in row]
         given = [*load_rows(v, theta, base, D), *entries, *load_rows(v, kick, base, KICKS), *last]
         store_rows(v, theta, base, evaluate(v, STEP, given))
 

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .checks import real_number
+from .cross_entropy import ClassFlipLaw
 from .errors import InvalidInput
 from .linear import linear_rule
 from .losses import FlipLaw, flip_law
@@ -108,19 +109,29 @@ class Algorithm:
                 "algorithm.batch_size",
                 f"={self.batch_size} must be at most n={model.n} without replacement; draw with replacement",
             )
+        if model.outputs > 1 and not isinstance(self.noise, LabelFlip):
+            rule = f'must be "flip" with the {model.loss_name} loss, which has no minimum without flips'
+            raise InvalidInput("algorithm.noise.kind", f" {rule}")
         self.noise.check(model)
         self.update_rule.check(model.d)
 
+    def samples(self, model: Model) -> int:
+        """n; that of the user's problem where several residuals of the equivalent one stand for a sample."""
+        return model.n // self.noise.rows if isinstance(self.noise, FlippedLabels) else model.n
+
     def batch(self, model: Model) -> int:
         """B as a number: n repeats for "full"."""
-        return model.n * self.repeats if self.batch_size == "full" else int(self.batch_size)
+        return self.samples(model) * self.repeats if self.batch_size == "full" else int(self.batch_size)
 
-    def flips(self, model: Model) -> FlipLaw | None:
+    def flips(self, model: Model) -> FlipLaw | ClassFlipLaw | None:
         """What the label flips make of the model's loss; None for other noise."""
         return flip_law(model.sample_loss, self.noise.flip) if isinstance(self.noise, LabelFlip) else None
 
     def sigmas(self, model: Model) -> Array:
-        """The standard deviation of the noise in each sample's residual, shape (n,); 0 for gradient noise."""
+        """The standard deviation of the noise in each sample's residual, shape (n,); 0 for gradient noise.
+
+        With K classes in one logit, as the mean over the logits.
+        """
         if isinstance(self.noise, LabelNoise):
             return np.broadcast_to(np.asarray(self.noise.sigma, dtype=np.float64), (model.n,)).copy()
         flips = self.flips(model)

@@ -20,6 +20,7 @@ import sympy as sp
 from numpy.typing import NDArray
 
 from .algorithm import Algorithm
+from .cross_entropy import ClassFlipLaw
 from .errors import TooLarge
 from .jets import Jet, Pieces
 from .linear import StepSymbols, slow_projector
@@ -94,24 +95,23 @@ class _RuleMap:
 class _BatchGradient:
     """The gradient of a batch as a function of the point, the noise in the labels and a kick, for given counts."""
 
-    def __init__(self, model: Model, flips: FlipLaw | None) -> None:
-        count, noise = list(sp.symbols(f"c:{model.n}")), list(sp.symbols(f"e:{model.n}"))
+    def __init__(self, model: Model, flips: FlipLaw | ClassFlipLaw | None) -> None:
+        k = model.outputs
+        count, noise = list(sp.symbols(f"c:{model.n}")), list(sp.symbols(f"e:{model.n * k}"))
         size = sp.Symbol("B")
         f, y = model.sample_expressions, [sp.Float(float(v), 17) for v in model.y]
-        totals = []
+        totals: list[sp.Expr] = []
         for i in range(model.n):
-            right = model.sample_loss.slope_at(f[i], y[i])
+            own, drawn = f[i * k : (i + 1) * k], noise[i * k : (i + 1) * k]
             if flips is None:
-                totals.append(count[i] * right - noise[i])
+                totals.append(count[i] * model.sample_loss.slope_at(own[0], y[i]) - drawn[0])
             else:
-                # noise: how many flips more than the mean p count.
-                wrong = model.sample_loss.slope_at(f[i], -y[i])
-                flip = sp.Float(flips.flip, 17)
-                totals.append(count[i] * right + (flip * count[i] + noise[i]) * (wrong - right))
+                labels = flips.labels(count[i], drawn, float(model.y[i]))
+                totals += model.sample_loss.drawn_slopes(own, y[i], count[i], labels)
         slopes = [[e.diff(t) for t in model.parameters] for e in f]
         self.noises = len(noise)
-        own = [sum(totals[i] * slopes[i][j] for i in range(model.n)) / size for j in range(model.d)]
-        self._pieces = Pieces(own, [*model.parameters, *noise], [size, *count])
+        total = [sum(t * row[j] for t, row in zip(totals, slopes, strict=True)) / size for j in range(model.d)]
+        self._pieces = Pieces(total, [*model.parameters, *noise], [size, *count])
 
     def __call__(self, batch: int, counts: Array, point: Jet, noise: Jet, kick: Jet) -> Jet:
         """Its jet in the variables of the given ones."""
@@ -171,10 +171,11 @@ class UpdateMap:
         return rule.new(known.value, constants).after(known)
 
     def noise_covariance(self, theta: Array) -> tuple[Array, Array]:
-        """Variances of the label noise for every outcome, shape (m, n), and covariance of the gradient noise (d, d)."""
+        """Variances of the noise in the labels for every outcome, (m, noises); covariance of gradient noise, (d, d)."""
         flips = self.algorithm.flips(self.model)
         if flips is not None:
-            return self.counts * flips.flip * (1 - flips.flip), np.zeros((self.d, self.d))
+            drawn = np.repeat(self.counts, self.model.outputs, axis=1)
+            return drawn * flips.label_variances(self.model.y), np.zeros((self.d, self.d))
         variances = self.counts * self.algorithm.sigmas(self.model) ** 2
         gradient = np.zeros((self.d, self.d))
         if self.algorithm.noise.kind == "gradient":

@@ -46,7 +46,7 @@ class Conjecture(SlowTheory):
             "sigma": sigma_rms,
             "B": algorithm.batch(model),
             "beta": algorithm.beta,
-            "n": model.n,
+            "n": algorithm.samples(model),
             "lam": self.strength,
         }
         self._own_strength = self.strength if claim.strength is None else float(self._compile(claim.strength)())

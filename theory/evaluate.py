@@ -27,6 +27,9 @@ _MAX_OPERATIONS = 400_000
 class SampleFunctions:
     """Predictions f_i(theta), i = 1..n, with derivatives up to the third.
 
+    Every expression is evaluated on every row of the data; n = rows times expressions, those of one row side by side.
+    A list with one expression per sample has one row without entries.
+
     Parameters
     ----------
     parameters : sequence of Symbol
@@ -34,8 +37,7 @@ class SampleFunctions:
     inputs : sequence of Symbol
         Columns of `x`; empty for the list form.
     expressions : sequence of Expr
-        One expression for all samples, or one per sample.
-    x : ndarray, shape (n, p)
+    x : ndarray, shape (rows, p)
         Data; p may be 0.
     """
 
@@ -50,7 +52,7 @@ class SampleFunctions:
         self.inputs = tuple(inputs)
         self.expressions = tuple(expressions)
         self.x = x
-        self.n = x.shape[0]
+        self.n = len(x) * len(self.expressions)
         self.d = len(self.parameters)
 
     def value(self, theta: Array) -> Array:
@@ -118,15 +120,10 @@ class SampleFunctions:
         arguments = [theta[..., j, None] for j in range(self.d)] + [self.x[:, c] for c in range(self.x.shape[1])]
         with np.errstate(all="ignore"):  # a value that is not finite is reported by whoever asked for it
             entries = compiled(*arguments)
-        out = np.empty((*points, self.n, width))
-        if len(self.expressions) == 1:
-            for k, entry in enumerate(entries):
-                out[..., k] = entry
-        else:
-            for k, entry in enumerate(entries):
-                value = np.asarray(entry)
-                out[..., k // width, k % width] = value[..., 0] if value.ndim else value
-        return out
+        out = np.empty((*points, len(self.x), len(self.expressions), width))
+        for k, entry in enumerate(entries):
+            out[..., k // width, k % width] = entry
+        return out.reshape(*points, self.n, width)
 
     def _symmetric(self, compiled: Callable[..., list[object]], theta: Array, order: int) -> Array:
         indices = list(combinations_with_replacement(range(self.d), order))

@@ -89,7 +89,7 @@ class IndexedModel:
     ) -> None:
         if loss != "square":
             raise InvalidInput("model.loss", f"={loss!r} is not supported; use 'square'")
-        self.loss_name = loss
+        self.loss_name, self.outputs = loss, 1
         self.shapes = _shapes(parameters)
         self.parameters = tuple(self.shapes)
         (self.p,) = _shape("model.inputs", inputs, None, (1,))

@@ -6,7 +6,7 @@ lbar(f) = (1-p) l(f, y) + p l(f, -y); for margin losses l(y f) it is least where
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 
@@ -15,6 +15,7 @@ import numpy as np
 import sympy as sp
 from numpy.typing import NDArray
 
+from .cross_entropy import ClassFlipLaw, CrossEntropy
 from .errors import InvalidInput, NotApplicable
 
 __all__ = ["LOSSES", "FlipLaw", "Loss", "flip_law", "make_loss"]
@@ -41,6 +42,14 @@ class Loss:
     f = _F
     y = _Y
 
+    def __str__(self) -> str:
+        return str(self.expression)
+
+    def check_labels(self, y: Array) -> None:
+        """Raise `InvalidInput` unless the labels are those of the loss: any targets for the square loss."""
+        if self.name != "square" and np.any(np.abs(y) != 1):
+            raise InvalidInput("data.y", f"={y.tolist()} must hold labels -1 or 1 for the {self.name} loss")
+
     @cached_property
     def slope(self) -> sp.Expr:
         """dl/df."""
@@ -49,6 +58,13 @@ class Loss:
     def slope_at(self, f: sp.Expr, y: sp.Expr) -> sp.Expr:
         """dl/df at a prediction and a label."""
         return self.slope.subs({_F: f, _Y: y}, simultaneous=True)
+
+    def drawn_slopes(
+        self, f: Sequence[sp.Expr], y: sp.Expr, count: sp.Expr, flipped: Sequence[sp.Expr]
+    ) -> list[sp.Expr]:
+        """The slope summed over `count` draws of a sample, some of which have a flipped label; lists of length 1."""
+        right, wrong = self.slope_at(f[0], y), self.slope_at(f[0], -y)
+        return [count * right + flipped[0] * (wrong - right)]
 
     @cached_property
     def _numeric(self) -> list[Callable[[Array, Array], Array]]:
@@ -73,16 +89,25 @@ LOSSES = {
 }
 
 
-def make_loss(loss: str | sp.Expr) -> Loss:
+def make_loss(loss: str | sp.Expr, outputs: int = 1) -> Loss | CrossEntropy:
     """The loss of this name, or of the margin: an expression in one symbol m = y f.
+
+    Parameters
+    ----------
+    loss : str or Expr
+    outputs : int
+        Of each sample: how many classes the cross-entropy has.
 
     Raises
     ------
     InvalidInput
     """
     if isinstance(loss, str):
+        if loss == CrossEntropy.name:
+            return CrossEntropy(outputs)
         if loss not in LOSSES:
-            raise InvalidInput("model.loss", f"={loss!r} is not known; use one of {list(LOSSES)} or an expression")
+            known = [*LOSSES, CrossEntropy.name]
+            raise InvalidInput("model.loss", f"={loss!r} is not known; use one of {known} or an expression")
         return LOSSES[loss]
     if not isinstance(loss, sp.Expr) or len(loss.free_symbols) != 1:
         raise InvalidInput("model.loss", f"={loss!r} must be a SymPy expression in one symbol, the margin y f")
@@ -106,6 +131,14 @@ class FlipLaw:
 
     loss: Loss
     flip: float
+
+    # Residuals of a sample in the equivalent problem.
+    rows = 1
+
+    @property
+    def chance(self) -> float:
+        """Probability that the label of a draw is flipped."""
+        return self.flip
 
     @cached_property
     def center(self) -> float:
@@ -136,14 +169,20 @@ class FlipLaw:
         return self._at_center(1)
 
     @cached_property
-    def curvatures(self) -> tuple[float, float]:
+    def _bends(self) -> tuple[float, float]:
         """d2l/df2 at f = c of label 1, as it is and flipped."""
         return self._at_center(2)
 
     @property
+    def curvatures(self) -> tuple[float, float]:
+        """Curvature of the loss over alpha, their mean, for a label as it is and for a flipped one."""
+        right, wrong = self._bends
+        return right / self.alpha, wrong / self.alpha
+
+    @property
     def alpha(self) -> float:
         """lbar''(c)."""
-        right, wrong = self.curvatures
+        right, wrong = self._bends
         return (1 - self.flip) * right + self.flip * wrong
 
     @property
@@ -156,10 +195,28 @@ class FlipLaw:
     def spread(self) -> float:
         """Var(d2l/df2)/alpha^2 at c: how much the curvature of a draw varies with its label."""
         right, wrong = self.curvatures
-        return ((1 - self.flip) * right**2 + self.flip * wrong**2) / self.alpha**2 - 1
+        return (1 - self.flip) * right**2 + self.flip * wrong**2 - 1
+
+    def whitened(self, y: Array) -> tuple[Array, Array]:
+        """Weight of the prediction and target in the equivalent problem, shapes (n, 1, 1) and (n, 1)."""
+        root = np.sqrt(self.alpha)
+        return np.full((len(y), 1, 1), root), root * self.center * y[:, None]
+
+    def kicks(self, y: Array) -> Array:
+        """Change of the residual of the equivalent problem by a flip, shape (n, 1, 1)."""
+        right, wrong = self.forces
+        return ((wrong - right) * y / np.sqrt(self.alpha))[:, None, None]
+
+    def labels(self, count: sp.Expr, noise: Sequence[sp.Expr], y: float) -> list[sp.Expr]:
+        """How many draws of a sample have a flipped label, by noise of mean zero."""
+        return [sp.Float(self.flip, 17) * count + noise[0]]
+
+    def label_variances(self, y: Array) -> Array:
+        """Variance of the noise in `labels` for each draw, shape (n,)."""
+        return np.full(len(y), self.flip * (1 - self.flip))
 
 
 @lru_cache(maxsize=64)
-def flip_law(loss: Loss, flip: float) -> FlipLaw:
-    """The one `FlipLaw` of a loss and a probability: its minimum is searched for once."""
-    return FlipLaw(loss, flip)
+def flip_law(loss: Loss | CrossEntropy, flip: float) -> FlipLaw | ClassFlipLaw:
+    """The one law of a loss and a probability: its minimum is searched for once."""
+    return ClassFlipLaw(loss, flip) if isinstance(loss, CrossEntropy) else FlipLaw(loss, flip)

@@ -12,6 +12,7 @@ import sympy as sp
 from numpy.typing import NDArray
 
 from .checks import real_array, real_number
+from .cross_entropy import CrossEntropy
 from .errors import InvalidInput, NotApplicable, TooLarge
 from .evaluate import SampleFunctions
 from .losses import make_loss
@@ -26,19 +27,22 @@ _MAX_PARAMETERS = 64
 class Model:
     """Predictions f(theta; x_i), i = 1..n, targets y_i and the loss L = (1/n) sum_i l(f_i, y_i), l = (f - y)^2/2.
 
+    With the cross-entropy a sample has K outputs, the logits of its classes; then (n K) stands for n below.
+
     Parameters
     ----------
     parameters : sequence of sympy.Symbol
         theta; their order fixes the order of every vector and matrix.
-    prediction : sympy.Expr or sequence of sympy.Expr
-        f(theta; x), or a list of n expressions f_i(theta), one per sample (then without `inputs`).
+    prediction : sympy.Expr, or sequence of sympy.Expr or of such sequences
+        f(theta; x), or a list of n expressions f_i(theta), one per sample (then without `inputs`). Cross-entropy: a
+        list of K expressions f_c(theta; x), or of n lists of K expressions.
     inputs : sequence of sympy.Symbol, optional
         The columns of `x`.
     x : array_like, shape (n, p), optional
         Data; needed when there are inputs.
     y : array_like, shape (n,)
-        Targets.
-    loss : {"square", "logistic", "exponential"} or sympy.Expr
+        Targets; labels -1 or 1, or classes 0..K-1, where the loss is one of labels.
+    loss : {"square", "logistic", "exponential", "cross-entropy"} or sympy.Expr
         l(f, y); an expression in one symbol is a loss of the margin y f, with labels -1 or 1.
 
     Raises
@@ -74,16 +78,18 @@ class Model:
         names = [s.name for s in (*self.parameters, *self.inputs)]
         if len(set(names)) < len(names):
             raise InvalidInput("model.parameters", f"={names} and inputs must all have different names")
-        self.sample_loss = make_loss(loss)
         self.y = real_array("data.y", y, 1)
-        if self.loss_name != "square" and np.any(np.abs(self.y) != 1):
-            raise InvalidInput("data.y", f"={self.y.tolist()} must hold labels -1 or 1 for the {self.loss_name} loss")
         if not self.y.size:
             raise InvalidInput("data.y", "=[] is empty; give at least one sample")
+        listed, self.outputs = self._listed(prediction) if loss == CrossEntropy.name else (prediction, 1)
+        self.sample_loss = make_loss(loss, self.outputs)
+        self.sample_loss.check_labels(self.y)
         self.x = self._data(x)
-        self.prediction = self._expressions(prediction)
+        self.prediction = self._expressions(listed)
         self._refuse_huge_powers()
-        self.samples = SampleFunctions(self.parameters, self.inputs, self.prediction, self.x)
+        self.samples = SampleFunctions(
+            self.parameters, self.inputs, self.prediction, self.x if self.shared else self.x[:1]
+        )
 
     def _data(self, x: Any) -> Array:
         n, p = len(self.y), len(self.inputs)
@@ -98,6 +104,35 @@ class Model:
             raise InvalidInput("data.x", f" has shape {array.shape}; {n} targets and {p} inputs ask for ({n}, {p})")
         return array
 
+    def _listed(self, prediction: Any) -> tuple[list[Any], int]:
+        """The logits of all samples in one list, and how many a sample has."""
+        field = "model.prediction"
+        if isinstance(prediction, str) or not isinstance(prediction, Iterable):
+            raise InvalidInput(field, " must be a list of logits, one for each class, for the cross-entropy loss")
+        rows = [list(prediction)] if self.inputs else list(prediction)
+        if not self.inputs and len(rows) != len(self.y):
+            raise InvalidInput(field, f" has {len(rows)} lists of logits for {len(self.y)} labels; give one each")
+        for i, row in enumerate(rows):
+            where = field if self.inputs else f"{field}[{i}]"
+            if isinstance(row, str) or not isinstance(row, Iterable):
+                raise InvalidInput(
+                    where, " must be a list of logits, one for each class: without inputs a list of lists"
+                )
+            rows[i] = list(row)
+            if len(rows[i]) < 2:
+                rule = 'needs at least 2; for two classes with one output use loss="logistic" and labels -1 or 1'
+                raise InvalidInput(where, f" has {len(rows[i])} outputs; the cross-entropy {rule}")
+            if len(rows[i]) != len(rows[0]):
+                raise InvalidInput(
+                    where, f" has {len(rows[i])} logits and the first list {len(rows[0])}; give one a class"
+                )
+        return [e for row in rows for e in row], len(rows[0])
+
+    @property
+    def shared(self) -> bool:
+        """Whether all samples have the same expressions, of which the data are the inputs; else each has its own."""
+        return bool(self.inputs) or len(self.prediction) == self.outputs
+
     def _expressions(self, prediction: Any) -> tuple[sp.Expr, ...]:
         single = isinstance(prediction, (sp.Basic, int, float))
         try:
@@ -110,7 +145,7 @@ class Model:
                 raise InvalidInput("model.prediction", f"={expression} must be a finite real expression")
         # SymPy has no derivative of abs(u) for a u that may be complex.
         expressions = tuple(e.xreplace({s: _real(s) for s in e.free_symbols}) for e in expressions)
-        if not single:
+        if not single and self.outputs == 1:
             if self.inputs:
                 raise InvalidInput("model.prediction", " is a list, one expression per sample; it takes no inputs")
             if len(expressions) != len(self.y):
@@ -127,7 +162,9 @@ class Model:
     def _refuse_huge_powers(self) -> None:
         # With the data put in, SymPy would compute 3**(10**9) to the last digit.
         known = set(self.inputs)
-        for power in self.prediction[0].atoms(sp.Pow, sp.exp) if np.max(np.abs(self.x), initial=0.0) > 1e4 else ():
+        if np.max(np.abs(self.x), initial=0.0) <= 1e4:
+            return
+        for power in set().union(*(f.atoms(sp.Pow, sp.exp) for f in self.prediction)):
             base, exponent = power.as_base_exp()
             if exponent.free_symbols & known and (base.is_number or base.free_symbols & known):
                 if base is sp.S.Exp1 and not exponent.has(sp.log):
@@ -157,12 +194,12 @@ class Model:
     def sample_expressions(self) -> tuple[sp.Expr, ...]:
         """f_1..f_n with the data put in as exact rationals; meant for small n."""
         if not self.inputs:
-            return self.prediction if len(self.prediction) == self.n else self.prediction * self.n
-        (f,) = self.prediction
-        return tuple(f.subs({s: sp.Rational(repr(float(v))) for s, v in zip(self.inputs, row)}) for row in self.x)
+            return self.prediction * (self.n if self.shared else 1)
+        rows = [{s: sp.Rational(repr(float(v))) for s, v in zip(self.inputs, row)} for row in self.x]
+        return tuple(f.subs(row) for row in rows for f in self.prediction)
 
     def residuals(self, theta: Array) -> Array:
-        """dl/df of each sample, shape (..., n) for theta of shape (..., d): f_i - y_i for the square loss."""
+        """dl/df of each output, shape (..., n) for theta of shape (..., d): f_i - y_i for the square loss."""
         f = self.samples.value(theta)
         return f - self.y if self.loss_name == "square" else self.sample_loss.values(1, f, self.y)
 

@@ -127,20 +127,31 @@ class LabelNoise(Noise):
 
 @dataclass(frozen=True)
 class FlippedLabels(LabelNoise):
-    """Label noise that stands for flips in the equivalent problem with a square loss; see `effective`."""
+    """Label noise that stands for flips in the equivalent problem with a square loss; see `effective`.
+
+    Parameters
+    ----------
+    alpha : float
+        Curvature of the mean loss in the user's prediction.
+    rows : int
+        Residuals that stand for one sample.
+    """
 
     alpha: float = 1.0
+    rows: int = 1
     falls_with_batch = True
 
 
 @dataclass(frozen=True)
 class LabelFlip(Noise):
-    """Label flips: every drawn label y_i in {-1, 1} is turned into -y_i with probability p, freshly.
+    """Label flips: every drawn label y_i is changed with probability p, freshly.
+
+    A label in {-1, 1} is turned into -y_i, one of K classes into a uniformly random other class.
 
     Parameters
     ----------
     flip : float
-        p, above 0 and below 1/2.
+        p, above 0 and below 1/2; below (K-1)/K for K classes.
 
     References
     ----------
@@ -154,13 +165,18 @@ class LabelFlip(Noise):
 
     def __post_init__(self) -> None:
         flip = real_number("algorithm.noise.flip", self.flip)
-        if not 0 < flip < 0.5:
-            raise InvalidInput("algorithm.noise.flip", f"={flip} must be above 0 and below 1/2")
+        if not 0 < flip < 1:
+            raise InvalidInput("algorithm.noise.flip", f"={flip} must be above 0 and below 1")
         object.__setattr__(self, "flip", flip)
 
     def check(self, model: Model) -> None:
         """Raise `InvalidInput` when the noise does not fit the model."""
-        if np.any(np.abs(model.y) != 1):
+        # From there on the label is no likelier than another.
+        classes = max(model.outputs, 2)
+        if self.flip * classes >= classes - 1:
+            rule = f"must be above 0 and below {classes - 1}/{classes} for {classes} classes"
+            raise InvalidInput("algorithm.noise.flip", f"={self.flip} {rule}")
+        if model.outputs == 1 and np.any(np.abs(model.y) != 1):
             raise InvalidInput("data.y", " must hold labels -1 or 1 for label flips")
 
     def values(self, model: Model) -> dict[str, Any]:

@@ -26,7 +26,7 @@ class _ModelTable(_Table):
     parameters: list[Any] = Field(min_length=1)
     inputs: list[Any] = []
     prediction: Any
-    loss: Literal["square", "logistic", "exponential"] = "square"
+    loss: Literal["square", "logistic", "exponential", "cross-entropy"] = "square"
 
 
 class _DataTable(_Table):

@@ -166,14 +166,7 @@ def _study(text: str, name: str, folder: Path | None, table: StudyTable) -> Stud
 def _model(folder: Path | None, table: StudyTable, parameters: Mapping[str, sp.Symbol]) -> Model:
     inputs = declared_symbols("model.inputs", table.model.inputs)
     names = {**inputs, **parameters}
-    prediction = table.model.prediction
-    expressions: sp.Expr | list[sp.Expr]
-    if isinstance(prediction, list):
-        expressions = [parse_expression(f"model.prediction[{i}]", e, names) for i, e in enumerate(prediction)]
-        if not expressions:
-            raise InvalidInput("model.prediction", "=[] is empty; give one expression per sample")
-    else:
-        expressions = parse_expression("model.prediction", prediction, names)
+    expressions = _expressions("model.prediction", table.model.prediction, names)
     data = table.data
     x, y = data.x, data.y
     if data.file is not None:
@@ -188,6 +181,15 @@ def _model(folder: Path | None, table: StudyTable, parameters: Mapping[str, sp.S
     return Model(
         tuple(parameters.values()), expressions, inputs=tuple(inputs.values()), x=x, y=y, loss=table.model.loss
     )
+
+
+def _expressions(field: str, value: Any, names: Mapping[str, sp.Symbol]) -> Any:
+    """An expression, or a list of expressions, or of lists of them."""
+    if not isinstance(value, list):
+        return parse_expression(field, value, names)
+    if not value:
+        raise InvalidInput(field, "=[] is empty; give one expression per sample, or per class")
+    return [_expressions(f"{field}[{i}]", entry, names) for i, entry in enumerate(value)]
 
 
 def _algorithm(table: AlgorithmTable, parameters: Mapping[str, sp.Symbol]) -> Algorithm:

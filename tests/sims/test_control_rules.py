@@ -35,6 +35,11 @@ def labelled(loss):
     return Model((U, V, W), [U * V, U * W], y=[1.0, -1.0], loss=loss)
 
 
+def four_classes():
+    """One sample, with a constant logit."""
+    return Model((U, V, W), [[U * V, V * W, 0.5, U * W]], y=[3.0], loss="cross-entropy")
+
+
 def problem(model, algorithm, start, kind="drift"):
     """The start on Gamma, and scales by hand."""
     point = nearest_zero_loss_point(effective(model, algorithm)[0], np.asarray(start, dtype=float))
@@ -100,6 +105,7 @@ CASES = {
     "diagonal": (pair_model(), Algorithm(0.2, 2, LabelNoise((0.3, 0.5)), rule=Preconditioned((1.0, 0.5, 1.5)))),
     "flips": (labelled("exponential"), Algorithm(0.2, 2, LabelFlip(0.2))),
     "flips-twice": (labelled("exponential"), Algorithm(0.2, "full", LabelFlip(0.2), rule=HeavyBall(0.6), repeats=2)),
+    "classes": (four_classes(), Algorithm(0.8, 2, LabelFlip(0.4), momentum=0.5)),
     "flips-without": (labelled("exponential"), Algorithm(0.2, 2, LabelFlip(0.2), "without-replacement")),
 }
 
@@ -113,16 +119,23 @@ def outcomes(model, algorithm):
         drawn = list(product(range(n), repeat=batch))
         if algorithm.sampling == "without-replacement":
             drawn = [d for d in drawn if len(set(d)) == batch]
-    flips = isinstance(algorithm.noise, LabelFlip)
-    p = algorithm.noise.flip if flips else 0.5
-    sigmas = np.ones(n) if flips else algorithm.sigmas(model)
     for indices in drawn:
-        for bits in product((0, 1), repeat=batch):
-            count, noise = np.zeros(n), np.zeros(n)
-            for i, bit in zip(indices, bits):
+        for draw in product(*(of_a_draw(model, algorithm, i) for i in indices)):
+            count, noise = np.zeros(n), np.zeros((n, model.outputs))
+            for i, (_, added) in zip(indices, draw):
                 count[i] += 1
-                noise[i] += bit if flips else sigmas[i] * (1 - 2 * bit)
-            yield np.prod([p if b else 1 - p for b in bits]) / len(drawn), count, noise
+                noise[i] += added
+            yield np.prod([p for p, _ in draw]) / len(drawn), count, noise
+
+
+def of_a_draw(model, algorithm, i):
+    """Probability of what a draw of sample i adds to its noise: signed, a flip or not, or one of a class."""
+    if isinstance(algorithm.noise, LabelNoise):
+        return [(0.5, s * algorithm.sigmas(model)[i]) for s in (1, -1)]
+    p, k = algorithm.noise.flip, model.outputs
+    if k == 1:
+        return [(1 - p, 0.0), (p, 1.0)]
+    return [(1 - p if c == model.y[i] else p / (k - 1), np.eye(k)[c]) for c in range(k)]
 
 
 @pytest.mark.parametrize("name", CASES)
@@ -136,10 +149,11 @@ def test_exact_moments_by_enumeration(name):
     g, seen, size = segment.gradients, segment.seen, segment.size
     steps = []
     for probability, count, noise in outcomes(model, algorithm):
-        weight, force = count, -noise
+        weight, force = count, -noise.ravel()
         if law.numbers.size:
             p, before, more = law.numbers
-            weight, force = count * before + noise * more, law.forces * (noise - p * count)
+            weight = np.repeat(count * before + noise[:, 0] * more, law.rows)
+            force = np.einsum("ikc,ic->ik", law.forces, noise - p * count[:, None]).ravel()
         rows = g @ seen
         m = segment.carried - lr / b * segment.gain @ (g.T * weight) @ rows
         slope = -lr / b * np.einsum("i,it,imq,qs->mst", weight, rows, segment.second, seen)

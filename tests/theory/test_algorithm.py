@@ -239,6 +239,7 @@ def test_noise_that_does_not_fit():
     labels = Model((U, V), [U * V, U + V, U - V], y=[1.0, -1.0, 1.0], loss="logistic")
     cases = (
         (LabelFlip(0.2), THREE, r"data\.y must hold labels -1 or 1 for label flips"),
+        (LabelFlip(0.5), labels, r"flip=0\.5 must be above 0 and below 1/2"),
         (LabelNoise(0.2), labels, r'noise\.kind="label" is for the square loss'),
         (GradientNoise([[1]], 1e-3), THREE, r"covariance has shape \(1, 1\)"),
         (GradientNoise([[1, 0], [0, sp.Symbol("z")]], 1e-3), THREE, r"covariance uses undeclared names \['z'\]"),
@@ -248,8 +249,8 @@ def test_noise_that_does_not_fit():
             Algorithm(0.1, "full", noise).check(model)
     with pytest.raises(InvalidInput, match="must hold labels -1 or 1 for the logistic loss"):
         Model((U,), U, y=[0.5], loss="logistic")
-    with pytest.raises(InvalidInput, match=r"flip=0\.5 must be above 0 and below 1/2"):
-        LabelFlip(0.5)
+    with pytest.raises(InvalidInput, match=r"flip=1\.0 must be above 0 and below 1"):
+        LabelFlip(1.0)
 
 
 @pytest.mark.parametrize("p", [0.1, 0.3])

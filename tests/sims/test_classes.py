@@ -1,0 +1,148 @@
+"""Kernels, draws and measurements of flips among K classes."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import sympy as sp
+from flatmin.sims import catalogue
+from flatmin.sims.engine import simulate
+from flatmin.sims.kernel import Kernel
+from flatmin.sims.random import block_words
+from flatmin.sims.replay import batches
+from flatmin.sims.verification import verify
+from flatmin.theory import Algorithm, Claim, Model
+from flatmin.theory.noise import LabelFlip
+from flatmin.theory.rules import SGD, HeavyBall, SharpnessAware
+from scipy.stats import binom, chisquare
+
+U, V, W, X = sp.symbols("u v w x", real=True)
+START = np.array([1.7, 0.9, -0.4])
+SAMPLINGS = [
+    ("full", "with-replacement"),
+    (1, "with-replacement"),
+    (2, "without-replacement"),
+    (1000, "with-replacement"),
+]
+
+
+def listed(y=(3.0, 1.0)):
+    """Two samples of four classes."""
+    return Model((U, V, W), [[U * V, W, 0.5, U * W], [W**2, U, V, 1]], y=y, loss="cross-entropy")
+
+
+def with_inputs(k=3):
+    logits = [0, U * sp.tanh(V * X), W * X, U * W][:k]
+    return Model((U, V, W), logits, inputs=(X,), x=[[1.0], [-0.5], [2.0]], y=[1, 0, k - 1], loss="cross-entropy")
+
+
+@pytest.mark.parametrize(
+    ("model", "rule"),
+    [
+        (with_inputs(), SGD()),
+        (listed(), HeavyBall(0.8)),
+        pytest.param(listed(), SharpnessAware(0.1), marks=pytest.mark.slow),
+        pytest.param(with_inputs(4), SharpnessAware(0.1), marks=pytest.mark.slow),
+    ],
+    ids=["inputs", "list", "forcing", "forcing-inputs"],
+)
+def test_kernels_are_their_replay(model, rule):
+    kernel = Kernel.for_algorithm(model, Algorithm(0.05, "full", LabelFlip(0.3), rule=rule))
+    for batch, sampling in SAMPLINGS:
+        simulate(kernel, Algorithm(0.05, batch, LabelFlip(0.3), sampling, rule=rule), None, START, 1, [1])
+    # Without noise the loss is least: the smoothed targets are met.
+    algorithm = Algorithm(0.3, 500, LabelFlip(0.3), rule=rule)
+    run = simulate(kernel, algorithm, None, START, 3, [0, 5], settle=True)
+    assert not run.failed.any()
+    f = model.samples.value(np.moveaxis(run.points, 1, 2)).reshape(2, 3, model.n, model.outputs)
+    mean = algorithm.flips(model).targets(model.y)
+    gap = np.exp(f) / np.exp(f).sum(axis=-1, keepdims=True) - mean
+    jacobian = model.samples.jacobian(np.moveaxis(run.points, 1, 2)).reshape(2, 3, model.n, model.outputs, 3)
+    # Rest is 1e-13 of a step of the mean gradient at learning rate 0.3.
+    np.testing.assert_allclose(np.einsum("abic,abicd->abd", gap, jacobian), 0, atol=1e-10)
+
+
+def by_hand(model, algorithm, steps, lanes):
+    """SGD with heavy-ball momentum in NumPy, draw by draw: a loop over lanes, samples and classes."""
+    theta, velocity = np.repeat(START[None], lanes, axis=0), np.zeros((lanes, 3))
+    for _, labels, _ in batches(block_words(4, (), 0, 64)[:, :lanes], model, algorithm, 1, steps):
+        for lane in range(lanes):
+            total = np.zeros(3)
+            f = model.samples.value(theta[lane]).reshape(model.n, -1)
+            slopes = model.samples.jacobian(theta[lane]).reshape(model.n, -1, 3)
+            for i in range(model.n):
+                softmax = np.exp(f[i]) / np.exp(f[i]).sum()
+                for c in range(model.outputs):
+                    one = softmax.copy()
+                    one[c] -= 1
+                    total += labels[i * model.outputs + c, lane] * one @ slopes[i]
+            velocity[lane] = algorithm.momentum * velocity[lane] - algorithm.lr * total / algorithm.batch(model)
+            theta[lane] = theta[lane] + velocity[lane]
+    return theta
+
+
+def test_a_kernel_against_a_loop_written_by_hand():
+    model, algorithm = listed(), Algorithm(0.05, 40, LabelFlip(0.3), momentum=0.8)
+    got = simulate(Kernel.for_algorithm(model, algorithm), algorithm, None, START, 4, [20], seed=4).points[0].T
+    # Rounding of twenty steps of order one.
+    np.testing.assert_allclose(got, by_hand(model, algorithm, 20, 4), rtol=1e-12, atol=1e-12)
+
+
+def test_draws_of_labels_are_multinomial():
+    model, lanes, batch = listed(), 20_000, 60
+    ((count, labels, _),) = batches(block_words(5, (), 0, lanes), model, Algorithm(0.1, batch, LabelFlip(0.3)), 1, 1)
+    rows = labels.reshape(2, 4, lanes)
+    assert np.array_equal(rows.sum(axis=1), count)
+    expected = np.full((2, 4), 0.1 / 2)
+    expected[[0, 1], [3, 1]] = 0.7 / 2
+    for i in range(2):
+        for c in range(4):
+            pmf = binom.pmf(np.arange(batch + 1), batch, expected[i, c])
+            seen = np.bincount(rows[i, c].astype(int), minlength=batch + 1)
+            kept = lanes * pmf > 10
+            total = seen[kept].sum()
+            # Below this once in 10^4 sets of numbers; the seed is fixed.
+            assert chisquare(seen[kept], total * pmf[kept] / pmf[kept].sum()).pvalue > 1e-4
+    # All classes of both samples together: covariance of a multinomial law, within five standard errors of 1/sqrt(lanes).
+    q = expected.ravel()
+    covariance = batch * (np.diag(q) - np.outer(q, q))
+    scale = np.sqrt(np.outer(np.diag(covariance), np.diag(covariance)))
+    assert np.max(np.abs(np.cov(rows.reshape(8, lanes)) - covariance) / scale) < 5 * np.sqrt(2 / lanes)
+
+
+def test_two_classes_move_as_the_logistic_loss_of_the_difference():
+    """The same draws and the same steps, to rounding."""
+    y = np.array([1.0, -1.0, -1.0])
+    f, x = [0.2 * U * X, U * sp.tanh(V * X) + W * X], [[1.0], [-0.5], [2.0]]
+    classes = Model((U, V, W), f, inputs=(X,), x=x, y=(y + 1) / 2, loss="cross-entropy")
+    logistic = Model((U, V, W), f[1] - f[0], inputs=(X,), x=x, y=y, loss="logistic")
+    algorithm, points = Algorithm(0.5, 30, LabelFlip(0.2), momentum=0.5), []
+    for model in (classes, logistic):
+        points.append(simulate(Kernel.for_algorithm(model, algorithm), algorithm, None, START, 64, [1, 30]).points)
+    np.testing.assert_allclose(*points, rtol=0, atol=1e-11)
+    assert points[0].std(axis=-1).min() > 1e-3
+
+
+def test_the_drift_is_supported_and_its_rivals_are_refuted():
+    study = catalogue.load("cross-entropy-flips")
+    claims = [Claim("drift", theory="paper"), Claim("covariance", theory="paper")]
+    verdicts = verify(study.model, study.algorithm, study.start, claims, margin=0.05, seed=1)
+    for verdict in verdicts:
+        assert verdict.verdict == "supported"
+        rivals = {r.theory: r.verdict for r in verdict.rivals}
+        assert rivals["small-lr"] == rivals["lambda without alpha"] == rivals["lambda x 2"] == "refuted"
+
+
+@pytest.mark.parametrize(
+    "claim",
+    [
+        Claim("drift", theory="small-lr"),
+        Claim("drift", theory="conjecture", regularizer=U * 0 + V**2, strength=None),
+    ],
+    ids=["small-lr", "conjecture"],
+)
+@pytest.mark.slow
+def test_false_claims_are_refuted(claim):
+    model = Model((U, V, W), [[0, U * V, U * W]], y=[1], loss="cross-entropy")
+    (verdict,) = verify(model, Algorithm(2.0, "full", LabelFlip(0.4)), [1.2, 0.8, -0.4], [claim], seed=2)
+    assert verdict.verdict == "refuted"
