@@ -15,7 +15,7 @@ from .errors import InvalidInput
 from .linear import linear_rule
 from .losses import FlipLaw, flip_law
 from .model import Model
-from .noise import GradientNoise, LabelFlip, LabelNoise, Noise
+from .noise import FlippedLabels, GradientNoise, LabelFlip, LabelNoise, Noise
 from .rules import SGD, HeavyBall, UpdateRule
 
 __all__ = ["Algorithm"]

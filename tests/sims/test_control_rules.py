@@ -174,7 +174,10 @@ def test_exact_moments_by_enumeration(name):
     np.testing.assert_allclose(ends[0], segment.local.tangent @ rest, rtol=1e-9, atol=1e-12 * scale)
 
 
-@pytest.mark.parametrize("name", CASES)
+FIRST_ORDER = [*(n for n in CASES if n != "classes"), pytest.param("classes", marks=pytest.mark.slow)]
+
+
+@pytest.mark.parametrize("name", FIRST_ORDER)
 def test_the_linear_process_is_the_replica_to_first_order(name):
     """What is left after the first order falls as the square of the size of the noise."""
     model, algorithm = CASES[name]

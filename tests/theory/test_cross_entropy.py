@@ -260,7 +260,7 @@ class TestCorners:
         logistic = Model((W, A, B), f[1] - f[0], inputs=(X,), x=x, y=y, loss="logistic")
         theta = np.array([2.0, 1.3, -0.27])
         np.testing.assert_allclose(classes.gradient(theta), logistic.gradient(theta), rtol=1e-13)
-        algorithm = Algorithm(2.0, "full", LabelFlip(p), momentum=beta)
+        algorithm = Algorithm(1.5, "full", LabelFlip(p), momentum=beta)
         point = nearest_zero_loss_point(effective(classes, algorithm)[0], theta)
         found = []
         for model in (classes, logistic):
