@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import sympy as sp
-from flatmin.sims import catalogue
 from flatmin.sims.engine import simulate
 from flatmin.sims.kernel import Kernel
 from flatmin.sims.random import block_words
@@ -130,26 +131,30 @@ def test_two_classes_move_as_the_logistic_loss_of_the_difference(path):
     assert points[0].std(axis=-1).min() > 1e-3
 
 
+FORK = Model((U, V, W), [[0, U * V, U * W]], y=[1], loss="cross-entropy")
+FLIPS = Algorithm(1.2, "full", LabelFlip(0.4))
+
+
 def test_the_drift_is_supported_and_its_rivals_are_refuted():
-    study = catalogue.load("cross-entropy-flips")
-    claims = [Claim("drift", theory="paper"), Claim("covariance", theory="paper")]
-    verdicts = verify(study.model, study.algorithm, start=study.start, claims=claims, seed=1)
-    for verdict in verdicts:
-        assert verdict.verdict == "supported"
-        rivals = {r.theory: r.verdict for r in verdict.rivals}
-        assert rivals["small-lr"] == rivals["lambda without alpha"] == rivals["lambda x 2"] == "refuted"
+    """At 2 % and 0.999; the nearest rival is off by 8 % or more here."""
+    (verdict,) = verify(FORK, FLIPS, start=START, claims=[Claim("drift", "paper")], seed=1)
+    assert verdict.verdict == "supported", verdict.reason
+    refuted = {r.theory for r in verdict.rivals if r.verdict == "refuted"}
+    assert refuted >= {"small-lr", "lambda without alpha", "lambda x 2", "stays at start"}
 
 
-@pytest.mark.parametrize(
-    "claim",
-    [
-        Claim("drift", theory="small-lr"),
-        Claim("drift", theory="conjecture", regularizer=U * 0 + V**2, strength=None),
-    ],
-    ids=["small-lr", "conjecture"],
-)
 @pytest.mark.slow
-def test_false_claims_are_refuted(claim):
-    model = Model((U, V, W), [[0, U * V, U * W]], y=[1], loss="cross-entropy")
-    (verdict,) = verify(model, Algorithm(2.0, "full", LabelFlip(0.4)), start=[1.2, 0.8, -0.4], claims=[claim], seed=2)
-    assert verdict.verdict == "refuted"
+@pytest.mark.parametrize(
+    ("claim", "expected"),
+    [
+        (Claim("covariance", "paper"), "supported"),
+        (Claim("drift", "small-lr"), "refuted"),
+        (Claim("covariance", "small-lr"), "refuted"),
+        (Claim("drift", "conjecture", regularizer=(U**2 + V**2 + W**2) / 4), "refuted"),
+    ],
+    ids=["covariance", "drift-small", "covariance-small", "conjecture"],
+)
+@pytest.mark.parametrize("beta", [0.0, 0.5])
+def test_true_and_false_claims(claim, expected, beta):
+    (verdict,) = verify(FORK, replace(FLIPS, momentum=beta), start=START, claims=[claim], seed=2)
+    assert verdict.verdict == expected, verdict.reason
