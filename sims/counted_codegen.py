@@ -240,7 +240,7 @@ class CountedText:
         ]
 
 
-def in_groups(entries: Sequence[Any], size: int) -> list[Sequence[Any]]:
+def in_groups(entries: list[Any], size: int) -> list[list[Any]]:
     """Slices of so many entries."""
     return [entries[i : i + size] for i in range(0, len(entries), size)]
 

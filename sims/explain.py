@@ -33,8 +33,7 @@ def explained(study: Study) -> str:
         parts.append(_wrapped(f"{_place(study)}{about.statement}"))
     if about.hypotheses:
         parts.append("Hypotheses:\n\n" + "\n".join(_wrapped(f"- {h}", "  ") for h in about.hypotheses))
-    predictions = [str(e) for e in study.model.prediction]
-    shown = predictions[0] if study.model.inputs else ", ".join(predictions)
+    shown = ", ".join(map(str, study.model.prediction))
     lines = [
         f"- model: `f = {shown}`; parameters {', '.join(p.name for p in study.model.parameters)}; n = {study.model.n}",
         *(f"- {name}: {value}" for name, value in setting(study)),

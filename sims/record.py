@@ -150,7 +150,7 @@ def _described(algorithm: Algorithm, study: Study) -> dict[str, Any]:
         "noise": {"kind": algorithm.noise.kind, **algorithm.noise.values(model)},
         "rule": {"name": type(rule).__name__, **rule.constants},
         "repeats": algorithm.repeats,
-        "loss": str(model.sample_loss.expression),
+        "loss": str(model.sample_loss),
     }
 
 

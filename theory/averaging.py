@@ -24,7 +24,7 @@ from .cross_entropy import ClassFlipLaw
 from .errors import TooLarge
 from .jets import Jet, Pieces
 from .linear import StepSymbols, slow_projector
-from .losses import FlipLaw
+from .losses import FlipLaw, Loss
 from .model import Model
 from .rules import UpdateRule
 
@@ -104,6 +104,7 @@ class _BatchGradient:
         for i in range(model.n):
             own, drawn = f[i * k : (i + 1) * k], noise[i * k : (i + 1) * k]
             if flips is None:
+                assert isinstance(model.sample_loss, Loss)  # classes are for flips
                 totals.append(count[i] * model.sample_loss.slope_at(own[0], y[i]) - drawn[0])
             else:
                 labels = flips.labels(count[i], drawn, float(model.y[i]))

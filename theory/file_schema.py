@@ -36,13 +36,17 @@ _KEYS: dict[str, tuple[str, dict[str, Any]]] = {
     "model.parameters": ("Names of the parameters; their order fixes theta.", _TEXTS),
     "model.inputs": ("Names of the columns of the data; none by default.", _TEXTS),
     "model.prediction": (
-        "f(theta; x) as an expression, or a list of n expressions, one per sample, without inputs.",
+        "f(theta; x) as an expression, or a list of n expressions, one per sample, without inputs. Cross-entropy: a"
+        " list of K logits, one per class, or without inputs n lists of them.",
         {"anyOf": [_TEXT, {"type": "array", "items": {"anyOf": [_TEXT, _TEXTS]}}]},
     ),
-    "model.loss": ("The loss; targets for the square loss, labels for the others.", {}),
+    "model.loss": (
+        "The loss; targets for the square loss, labels for the others: -1 or 1, or classes 0 to K-1 for cross-entropy.",
+        {},
+    ),
     "data": ("The samples: x and y, or a file.", {}),
     "data.x": ("n rows, one column per input.", {"type": "array", "items": _NUMBERS}),
-    "data.y": ("Targets (square loss) or labels.", _NUMBERS),
+    "data.y": ("Targets (square loss), labels -1 or 1, or classes 0 to K-1 (cross-entropy).", _NUMBERS),
     "data.file": ('A CSV file beside the study, whose header names the inputs and "y".', _TEXT),
     "algorithm": ("The algorithm that is run.", {}),
     "algorithm.lr": ("Learning rate eta.", _POSITIVE),
