@@ -119,6 +119,12 @@ HOSTILE_STUDIES: list[tuple[str, str, str]] = [
     ("prediction list with inputs", _with(_PREDICTION, 'prediction = ["a", "b"]'), "model.prediction"),
     ("unknown loss", _with('loss = "square"', 'loss = "hinge"'), "model.loss"),
     ("logistic loss of targets", _with('loss = "square"', 'loss = "logistic"'), "data.y"),
+    ("one logit", _with('loss = "square"', 'loss = "cross-entropy"'), "model.prediction"),
+    (
+        "logits of targets",
+        _with('"square"', '"cross-entropy"').replace(_PREDICTION, 'prediction = ["a", "b"]'),
+        "data.y",
+    ),
     # Data.
     ("no data", _with(f"{_X}\n{_Y}", ""), "data.y"),
     ("empty data", _with(f"{_X}\n{_Y}", "x = []\ny = []"), "data.y"),

@@ -153,7 +153,7 @@ def test_table_without_inputs(tmp_path: Path) -> None:
         (
             'loss = "square"',
             'loss = "hinge"',
-            "model.loss='hinge' must be one of 'square', 'logistic' or 'exponential'",
+            "model.loss='hinge' must be one of 'square', 'logistic', 'exponential' or 'cross-entropy'",
         ),
         ('kind = "label"\nsigma = 0.1', 'kind = "flip"\nflip = 0.2', "data.y must hold labels -1 or 1 for label flips"),
         ('kind = "label"\nsigma = 0.1', 'kind = "flip"\nflip = 0.5', "noise.flip=0.5 must be above 0 and below 1/2"),
