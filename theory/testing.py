@@ -19,7 +19,7 @@ from .algorithm import Algorithm
 from .effective import effective
 from .errors import NotApplicable
 from .geometry import LocalGeometry
-from .losses import flip_law, make_loss
+from .losses import FlipLaw, flip_law, make_loss
 from .model import Model
 from .noise import GradientNoise, Kind, LabelFlip, LabelNoise, Noise
 from .rules import SGD, HeavyBall, Nesterov, Preconditioned, SharpnessAware, UpdateRule, WeightDecay
@@ -118,8 +118,9 @@ def models_on_gamma(
     else:
         loss, probability = flip
         labels = np.array(draw(st.lists(st.sampled_from((-1.0, 1.0)), min_size=n, max_size=n)))
-        center = flip_law(make_loss(loss), probability).center
-        shifted = [f + sp.Float(center * y - v, 17) for f, y, v in zip(expressions, labels, values, strict=True)]
+        law = flip_law(make_loss(loss), probability)
+        assert isinstance(law, FlipLaw)  # of a margin
+        shifted = [f + sp.Float(law.center * y - v, 17) for f, y, v in zip(expressions, labels, values, strict=True)]
         model = Model(parameters, shifted, y=labels, loss=loss)
         local = LocalGeometry.at(model, theta)
     # Where no prediction is curved nothing drifts, whatever a theory says.
