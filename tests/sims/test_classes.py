@@ -137,7 +137,7 @@ FLIPS = Algorithm(1.2, "full", LabelFlip(0.4))
 
 def test_the_drift_is_supported_and_its_rivals_are_refuted():
     """At 2 % and 0.999; the nearest rival is off by 8 % or more here."""
-    (verdict,) = verify(FORK, FLIPS, start=START, claims=[Claim("drift", "paper")], seed=1)
+    (verdict,) = verify(FORK, FLIPS, start=START, claims=[Claim("drift", "paper")], budget=600.0, seed=1)
     assert verdict.verdict == "supported", verdict.reason
     refuted = {r.theory for r in verdict.rivals if r.verdict == "refuted"}
     assert refuted >= {"small-lr", "lambda without alpha", "lambda x 2", "stays at start"}
@@ -156,5 +156,5 @@ def test_the_drift_is_supported_and_its_rivals_are_refuted():
 )
 @pytest.mark.parametrize("beta", [0.0, 0.5])
 def test_true_and_false_claims(claim, expected, beta):
-    (verdict,) = verify(FORK, replace(FLIPS, momentum=beta), start=START, claims=[claim], seed=2)
+    (verdict,) = verify(FORK, replace(FLIPS, momentum=beta), start=START, claims=[claim], budget=600.0, seed=2)
     assert verdict.verdict == expected, verdict.reason
