@@ -22,6 +22,8 @@ Array = NDArray[np.float64]
 # Recorded steps: all of a short run, and equally many of long ones, whatever lambda: what is missed between is then
 # the same part of the statistic at every strength, and the exponent does not see it.
 _MARKS = 256
+# Phi is integrated to 1e-11 of theta, and a hundred times more is told from it.
+_LEAST = 1e-9
 # Reference points of the linear process on a long window.
 _SEGMENTS = 32
 
@@ -78,6 +80,11 @@ class CouplingMeasurement(PowerLawMeasurement):
         """See `PowerLawMeasurement`."""
         assert ensemble.linear is not None
         return self.reduce(ensemble.points - ensemble.linear, ensemble.schedule, strength)
+
+    def incomplete(self, rows: Array) -> str:
+        """Where Delta is zero its rounding has no power of lambda."""
+        least = _LEAST * (1 + float(np.max(np.abs(self.problem.start))))
+        return "" if rows[:, 0].mean() > least else f"sup |Delta| is below {least:.1g}, which is the error of Phi"
 
     def reduce(self, points: Array, schedule: NDArray[np.int64], strength: float) -> Array:
         """See `Measurement`."""

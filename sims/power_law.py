@@ -187,7 +187,10 @@ class PowerLaw:
                 ensemble = self.sampler.run(strength, _PILOT_REPLICAS, ("pilot", attempt, retry, j))
                 if ensemble.failed.any():
                     break
-                rows = self.measurement.rows(ensemble, strength)[:, 0]
+                table = self.measurement.rows(ensemble, strength)
+                if trouble := self.measurement.incomplete(table):
+                    return self._nothing(trouble, 0.0)
+                rows = table[:, 0]
                 spreads.append(float(rows.std(ddof=1) / rows.mean()))
                 seconds.append(ensemble.seconds / _PILOT_REPLICAS)
             else:
@@ -214,7 +217,7 @@ class PowerLaw:
         """Draw the data that decide."""
         fine: list[Rung] = []
         coarse: list[Rung] = []
-        tails, seconds, trouble = 0.0, 0.0, ""
+        tails, seconds = 0.0, 0.0
         dimension = len(self.measurement.problem.start)
         for j, (strength, size) in enumerate(zip(strengths, sizes)):
             schedule = self.measurement.schedule(strength)
@@ -230,7 +233,8 @@ class PowerLaw:
                     return self._nothing(f"{failed} replicas diverged or did not settle at lambda={strength:.3g}", 0.0)
                 rows.append(self.measurement.rows(ensemble, strength))
             table = np.concatenate(rows)
-            trouble = trouble or self.measurement.incomplete(table)
+            if trouble := self.measurement.incomplete(table):
+                return self._nothing(trouble, 0.0)
             mean, variance = table.mean(axis=0), table.var(axis=0, ddof=1) / len(table)
             tails = max(tails, kurtosis(table[:, :1] - mean[0]) / len(table))
             for rungs, c in ((fine, 0), (coarse, 1)):
@@ -245,9 +249,10 @@ class PowerLaw:
             truncation=estimate.truncation + self.measurement.discretization * between,
             widening=tail_inflation(tails, self._level / 2),
         )
-        if not trouble and tails > TAIL_LIMIT:
+        trouble = ""
+        if tails > TAIL_LIMIT:
             trouble = f"heavy tails: single replicas carry the mean (kurtosis over replicas {tails:.2g})"
-        elif not trouble and estimate.fit_probability < _LEAST_FIT:
+        elif estimate.fit_probability < _LEAST_FIT:
             trouble = f"no power of lambda describes the data (probability {estimate.fit_probability:.1g})"
         return Measured(estimate, 0.0, trouble, needed, seconds)
 

@@ -83,7 +83,11 @@ def test_nothing_is_left_of_a_linear_model(window):
     sampler = Sampler(line, algorithm, kernel, one, 0, None, Silent())
     ensemble = sampler.run(1e-3, 64, ("pilot",))
     assert np.max(np.abs(ensemble.linear)) > 1e-2
-    assert np.max(one.rows(ensemble, 1e-3)) < 1e-13
+    rows = one.rows(ensemble, 1e-3)
+    assert np.max(rows) < 1e-13
+    # Rounding has no exponent.
+    assert "error of Phi" in one.incomplete(rows)
+    assert not one.incomplete(rows + 1e-6)
 
 
 def test_short_windows_record_every_step():

@@ -109,6 +109,13 @@ def test_near_the_border_of_two_basins_nothing_is_refuted(seed):
         assert 0.5 < verdict.measured[0] < 1
 
 
+def test_an_exponent_of_a_time_that_never_comes():
+    away = claim("hitting-exponent", "conjecture", regularizer=(U - 3) ** 2, gamma=0.2)
+    (verdict,) = decided([away], seed=3)
+    assert verdict.verdict == "inconclusive"
+    assert "did not come within gamma" in verdict.reason
+
+
 def test_too_small_a_budget_is_no_verdict():
     one = claim("hitting-exponent", gamma=0.01)
     (verdict,) = decided([one], budget=0.5)
