@@ -38,7 +38,8 @@ def stability_limit(model: Model, algorithm: Algorithm, local: LocalGeometry, to
     def stable(lr: float) -> bool:
         return Derived(model, replace(algorithm, lr=lr)).second_moment_radius(local) < 1
 
-    low, high = 1 / largest, 2 / largest
+    # Not a multiple of 1/h_max: exactly at its limit 2/h_max rounding would decide.
+    low, high = 0.9 / largest, 1.8 / largest
     while not stable(low):
         low, high = low / 2, low
         if low * largest < 1e-6:
