@@ -11,6 +11,7 @@ from cli_runs import flatmin, forbid_simulation
 from click.testing import CliRunner
 from flatmin.sims import extras, figures
 from flatmin.sims.cli_report import _FIGURES
+from flatmin.sims.plots.style import new_figure
 
 FOLDER = Path(figures.__file__).parent
 
@@ -31,6 +32,20 @@ def test_each_is_a_script_that_can_be_read():
         assert "Damian, Ma, Lee (2021)" in " ".join(shown.output.split())
 
 
+def test_the_command_writes_three_files_each(tmp_path, monkeypatch):
+    def drawn(seed):
+        figure = new_figure()
+        figure.subplots(1, 1).plot([0, 1], [0, seed])
+        return figures.Drawn(figure, "A line.", ("x", "y"), [(0, 0), (1, seed)])
+
+    monkeypatch.setattr(figures, "drawer", lambda name: drawn)
+    flatmin("figures", tmp_path / "new", "--only", "escape", "--only", "coupling", "--seed", "5")
+    written = sorted(p.name for p in (tmp_path / "new").iterdir())
+    assert written == sorted(f"{n}.{e}" for n in ("escape", "coupling") for e in ("svg", "pdf", "csv"))
+    assert table(tmp_path / "new" / "escape.csv")[1] == {"x": "1", "y": "5"}
+
+
+@pytest.mark.slow
 def test_large_learning_rates(tmp_path):
     """The closed form is right and the limit of small rates wrong, by the theorem's factor 2/(2 - eta h)."""
     flatmin("figures", tmp_path / "new", "--only", "large_lr", "--quiet")
