@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from itertools import product
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -18,6 +19,7 @@ from flatmin.sims.ladder import Ladder
 from flatmin.sims.measure import measurement
 from flatmin.sims.progress import Silent
 from flatmin.sims.sampler import Sampler
+from flatmin.sims.strengths import smallest_reachable
 from flatmin.theory import Algorithm, LabelNoise, Model
 from flatmin.theory.effective import effective
 from flatmin.theory.geometry import LocalGeometry, nearest_zero_loss_point
@@ -274,3 +276,21 @@ def test_a_rule_that_is_not_linear_has_no_control_and_is_measured():
     run = one.run(1e-4, 128, ("test",))
     assert not run.failed.any()
     assert one.rows(run, 1e-4).shape == (128, 2)
+
+
+def test_a_ladder_stays_where_batches_can_go(monkeypatch):
+    """Flips have no strength below that of the largest batch: no ladder begins there, however large its bias."""
+    model, algorithm, start = DRIFTS["flips"]
+    how = measurement(problem(model, algorithm, start)[0], algorithm.slow_rate(model.d))
+    ladder = Ladder(model, algorithm, None, how, seed=0, threads=None, progress=Silent())
+    least, tried = smallest_reachable(model, algorithm), []
+
+    def biased(_, largest):
+        tried.append(largest)
+        estimate = SimpleNamespace(truncation=1e9, strengths=np.geomspace(0.1, 1, 4) * largest)
+        return SimpleNamespace(estimate=estimate)
+
+    monkeypatch.setattr(ladder, "_attempt", biased)
+    ladder.run(1.0, 1e-3, 60.0, largest=100 * least)
+    assert len(tried) == 3
+    np.testing.assert_allclose(tried, np.array([100, 12.5, 10]) * least, rtol=0.05)
