@@ -118,7 +118,8 @@ class NetworkGeometry:
         blocks = (self._slopes @ self._slopes.T).reshape(n, -1, n, self.problem.classes - 1)
         blocks *= (self.problem.x @ self.problem.x.T)[:, None, :, None]
         blocks += (self.activations @ self.activations.T)[:, None, :, None] * self._overlaps[y][:, :, y]
-        return np.asarray(blocks.reshape(self.size, -1) / n)
+        blocks /= n
+        return np.asarray(blocks.reshape(self.size, -1))
 
     @cached_property
     def _overlaps(self) -> Array:
@@ -169,7 +170,10 @@ class NetworkGeometry:
     def _root(self, step: float) -> Array:
         """The upper Cholesky factor of 1 - step/2 G: there is none when step h_max >= 2."""
         try:
-            return np.asarray(cholesky(np.eye(self.size) - step / 2 * self.gram, overwrite_a=True, check_finite=False))
+            matrix = self.gram  # changed in place: it can be large
+            matrix *= -step / 2
+            matrix[np.diag_indices(self.size)] += 1
+            return np.asarray(cholesky(matrix, overwrite_a=True, check_finite=False))
         except LinAlgError:
             raise NotApplicable("learning rate", learning_rate_rule(step, self.largest, 2.0)) from None
 
