@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from flatmin.sims.experiments import figures
+from flatmin.sims import extras
 from flatmin.sims.experiments.network_data import digits, read_samples
 from flatmin.theory import InvalidInput
 
@@ -89,9 +89,6 @@ def test_samples_that_are_all_alike(tmp_path):
 
 
 def test_the_digits_need_the_extra(monkeypatch):
-    def missing(name):
-        raise ImportError(name)
-
-    monkeypatch.setattr(figures, "import_module", missing)
-    with pytest.raises(InvalidInput, match=r"sklearn.datasets is not installed.*flatmin\[experiments\]"):
+    monkeypatch.setattr(extras, "find_spec", lambda name: None)
+    with pytest.raises(InvalidInput, match=r"sklearn, which is not installed; pip install 'flatmin\[experiments\]'"):
         digits()
