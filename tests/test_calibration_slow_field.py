@@ -73,13 +73,12 @@ def test_diffusion_at_another_learning_rate():
     decided(table, {"derived"}, {"small-lr"})
 
 
-@pytest.mark.parametrize("sign", [1.0, -1.0])
-def test_circulation(sign):
-    """Both ways round; S in the frame that turns, times 1.1 and 0.9: twice the margin of 5 %."""
-    model, algorithm = circle(), turned_by([[1.0, sign], [sign, 1.0]])
+def test_circulation():
+    """S in the frame that turns, times 1.1 and 0.9: twice the margin of 5 %."""
+    model, algorithm = circle(), turned_by([[1.0, 1.0], [1.0, 1.0]])
     h, k, eta, lam = 3.05**2 / 3, 1.6**2 / 3, 0.5, sp.Symbol("lam")
     frame = sp.Matrix.hstack(E_P, E_Q)
-    entries = [[1 / (h * (2 - eta * h)), sign / (h + k - eta * h * k)], [0, 1 / (k * (2 - eta * k))]]
+    entries = [[1 / (h * (2 - eta * h)), 1 / (h + k - eta * h * k)], [0, 1 / (k * (2 - eta * k))]]
     entries[1][0] = entries[0][1]
     own = lam * frame * sp.Matrix(entries) * frame.T
     settings = {"plane": ["x", "y"], "time": 1.0}
@@ -87,6 +86,6 @@ def test_circulation(sign):
     for factor in (1.1, 0.9):
         claims.append(Claim("circulation", "conjecture", f"x {factor}", covariance=factor * own, settings=settings))
     table, pulls, _ = counted(model, algorithm, START, claims, 0.999, SEEDS, budget=600.0, margin=0.05)
-    report(f"circulation, sign {sign:+}", table)
+    report("circulation", table)
     print({k: (float(np.mean(v)), float(np.std(v))) for k, v in pulls.items()})
     decided(table, {"true"}, {"x 1.1", "x 0.9"})
