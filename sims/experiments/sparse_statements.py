@@ -83,8 +83,7 @@ def recovered_fractions(runs: Sequence[Run], key: str = "error") -> dict[tuple[i
 def statements(runs: Sequence[Run]) -> list[Statement]:
     """Everything that is decided."""
     found = [_recovery(runs, k, signed) for k, signed in cases(runs)]
-    found += [_norm(runs)]
-    found += [_minimizer(runs)] if chosen(runs, part="minimizer") else []
+    found += [_norm(runs), *_minimizer(runs)]
     return found + (_enough(runs) if chosen(runs, part="map") else [])
 
 
@@ -114,9 +113,11 @@ def _furthest(r: Iterable[float | None], norm: Iterable[float | None]) -> float:
     return max(ratios)
 
 
-def _minimizer(runs: Sequence[Run]) -> Statement:
+def _minimizer(runs: Sequence[Run]) -> list[Statement]:
     """Only draws in which the minimizers differ count; that is a matter of the data alone."""
     ends = [r for r in chosen(runs, part="minimizer") if r["apart"] > FOUND]
+    if not ends:
+        return []
     apart = numbers(r["apart"] for r in ends)
     where = ", ".join(f"{key} = {ends[0][key]}" for key in ("d", "n", "k"))
     text = f"with too few samples ({where}) label noise ends at the beta of least R, to {NEAR:g} of its distance from"
@@ -128,7 +129,7 @@ def _minimizer(runs: Sequence[Run]) -> Statement:
         )
     ]
     values = numbers(r["to_least_r"] for r in ends) / apart
-    return Statement("least R", f"{text} that of least l1 norm", values, high=NEAR, rivals=tuple(rivals))
+    return [Statement("least R", f"{text} that of least l1 norm", values, high=NEAR, rivals=tuple(rivals))]
 
 
 def smallest_samples(runs: Sequence[Run]) -> dict[int, dict[tuple[int, int], float]]:

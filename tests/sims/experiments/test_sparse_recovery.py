@@ -14,7 +14,7 @@ import pytest
 from cli_runs import flatmin, strict
 from experiment_designs import SHORT, TINY
 from flatmin.sims import extras
-from flatmin.sims.experiments import sparse_recovery
+from flatmin.sims.experiments import sparse_recovery, sparse_statements
 from flatmin.sims.experiments.isotropic import isotropic_sgd
 from flatmin.sims.experiments.sparse_problem import Problem, Training
 from flatmin.sims.experiments.sparse_statements import recovered_fractions, smallest_samples
@@ -178,3 +178,20 @@ def test_the_script_uses_other_noise_where_it_is_asked_to():
         ("isotropic noise 0.001", 0.0, 1e-3, 1),
     ]
     assert Training(**{k: settings[0][k] for k in Training.__dataclass_fields__}) == TINY.training(20)
+
+
+def test_minimizers_that_coincide_leave_nothing_to_ask():
+    run = {
+        "part": "minimizer",
+        "apart": 0.0,
+        "to_least_r": 0.0,
+        "to_least_l1": 0.0,
+        "error": 0.0,
+        "d": 9,
+        "n": 4,
+        "k": 2,
+    }
+    assert sparse_statements._minimizer([run]) == []
+    (statement,) = sparse_statements._minimizer([run, {**run, "apart": 2.0, "to_least_r": 0.1, "error": None}])
+    assert list(statement.values) == [0.05]
+    assert [list(r.values) for r in statement.rivals] == [[0.0], [np.inf]]
