@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .checks import real_array
+from .cross_entropy import ClassFlipLaw, CrossEntropy
 from .errors import InvalidInput
 
 __all__ = ["NetworkProblem", "accuracy", "smooth_relu", "with_one"]
@@ -89,15 +90,17 @@ class NetworkProblem:
     @cached_property
     def laws(self) -> Array:
         """The law of the label, q, for each class, shape (K, K)."""
-        others = self.flip / (self.classes - 1)
-        return np.full((self.classes, self.classes), others) + (1 - self.flip - others) * np.eye(self.classes)
+        return self._flips.targets(np.arange(float(self.classes)))
 
     @cached_property
     def factors(self) -> Array:
         """M with M M^T = diag q - q q^T for each class, shape (K, K, K - 1)."""
-        values, vectors = np.linalg.eigh(np.array([np.diag(q) - np.outer(q, q) for q in self.laws]))
-        # The smallest eigenvalue is 0: equal changes of all outputs change nothing.
-        return np.asarray(vectors[:, :, 1:] * np.sqrt(values[:, None, 1:]))
+        weights, _ = self._flips.whitened(np.arange(float(self.classes)))
+        return np.ascontiguousarray(weights.transpose(0, 2, 1))
+
+    @property
+    def _flips(self) -> ClassFlipLaw:
+        return ClassFlipLaw(CrossEntropy(self.classes), self.flip)
 
     def layers(self, theta: Array) -> tuple[Array, Array, Array]:
         """Activations with a one (n, m + 1), their slopes (n, m), outputs (n, K)."""
