@@ -122,6 +122,7 @@ class Segment:
         columns = normal if self.plain else _invariant(mean, linear.gain @ np.hstack([normal, added]))
         self.basis, there = columns, columns[:d]
         self.limit = np.zeros_like(there) if self.plain else slow @ columns
+        self.fast = np.eye(d) - slow[:, :d]
         frame = normal if self.plain or _within(there, normal) else _span(np.hstack([normal, there]))
         # Of the terms of one sample the equivalent problem takes the mean, a draw their sum.
         share = 1 / np.sqrt(law.rows)
@@ -187,9 +188,10 @@ class Segment:
         along = np.einsum("am,mrq->arq", self.local.tangent, self.rest)
         if self.sound:
             return along
-        # A step t along Gamma is one to theta + t - (1/2) J^+ (t F_i t)_i.
+        # A step t along Gamma is one to theta + t - (1/2) J^+ (t F_i t)_i, up to what decays.
         bent = np.einsum("ar,iab,bq->irq", self.limit, self.local.second, self.limit)
-        return along - 0.5 * np.einsum("ai,irq->arq", np.linalg.pinv(self.local.jacobian, rcond=1e-7), bent)
+        back = self.fast @ np.linalg.pinv(self.local.jacobian, rcond=1e-7)
+        return along - 0.5 * np.einsum("ai,irq->arq", back, bent)
 
     @property
     def contracts(self) -> bool:

@@ -9,7 +9,7 @@ from flatmin.sims import verify
 from flatmin.sims.control import LinearControl
 from flatmin.theory import Algorithm, Claim, GradientNoise, Model
 from flatmin.theory.geometry import LocalGeometry, retract
-from flatmin.theory.rules import Nesterov, Preconditioned
+from flatmin.theory.rules import HeavyBall, Nesterov, Preconditioned
 from flatmin.theory.tangent import DiffusionLimit
 
 U, V, W = sp.symbols("u v w", real=True)
@@ -48,10 +48,10 @@ def test_other_rules_and_batches(rule, batch, seed):
         assert verdict.verdict == "supported", (verdict.claim.title, verdict.reason)
 
 
-@pytest.mark.parametrize("momentum", [0.0, 0.5])
-def test_the_exact_mean_of_the_control_is_the_diffusion(momentum):
+@pytest.mark.parametrize("rule", [None, HeavyBall(0.5), Nesterov(0.5), Preconditioned((1.0, 0.5, 2.0))])
+def test_the_exact_mean_of_the_control_is_the_diffusion(rule):
     """What the linear process and its second order give in the mean is the theory's drift and covariance per step."""
-    algorithm, steps = Algorithm(0.25, "full", UNEVEN, momentum=momentum), 4000
+    algorithm, steps = Algorithm(0.25, "full", UNEVEN, rule=rule), 4000
     start = retract(FORK, np.array(START))
     control = LinearControl(FORK, algorithm, start[None], [0], [steps // 2, steps], walks=True)
     assert control.usable
