@@ -5,14 +5,10 @@ What is slow to import is imported where it is used, so that help and usage erro
 
 from __future__ import annotations
 
-import errno
 import json
-import os
 import sys
 import time
-import traceback
 import warnings
-from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
@@ -20,11 +16,11 @@ from typing import TYPE_CHECKING, Any, NoReturn
 import click
 
 from .cli_author import COMMANDS
+from .cli_edge import BROKEN, OPEN, REFUTED, SUPPORTED, Commands, fail
 from .cli_experiment import experiment
 from .cli_map import map_command
 from .cli_options import run_options, selection, study_argument
 from .cli_report import COMMANDS as REPORT_COMMANDS
-from .signals import interruptible
 
 if TYPE_CHECKING:
     from flatmin.theory.study import Study
@@ -33,34 +29,8 @@ if TYPE_CHECKING:
 
 __all__ = ["main"]
 
-# Exit statuses of spec.md.
-_SUPPORTED, _REFUTED, _INVALID, _OPEN, _BROKEN = range(5)
 
-
-class _Commands(click.Group):
-    """Turns exceptions at the edge into messages and documented exit statuses."""
-
-    def invoke(self, ctx: click.Context) -> Any:
-        for stream in (sys.stdout, sys.stderr):
-            if hasattr(stream, "reconfigure"):  # a letter that the terminal cannot show stops nothing
-                stream.reconfigure(errors="backslashreplace")
-        try:
-            with interruptible(), warnings.catch_warnings():
-                # Overflow far from the zero-loss set is seen by the checks of the theory and of the simulation.
-                warnings.simplefilter("ignore", RuntimeWarning)
-                warnings.showwarning = lambda message, *_, **__: click.echo(f"flatmin: {message}", err=True)
-                return super().invoke(ctx)
-        except KeyboardInterrupt as error:
-            _fail(f"interrupted: {error}" if str(error) else "interrupted", _BROKEN)
-        except (click.ClickException, click.exceptions.Exit, click.Abort):
-            raise
-        except Exception as error:
-            with suppress(ImportError):  # in a broken installation: most likely the error to be explained
-                _explain(error)
-            _report_bug(error)
-
-
-@click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
 @click.version_option(package_name="flatmin")
 def main() -> None:
     """Does a theorem about where stochastic gradient descent goes hold for your model?
@@ -138,12 +108,12 @@ def verify(
         _show(rows, label, seconds, studies)
     if isinstance(problem, KeyboardInterrupt):
         kept = f"{len(rows)} of {sum(len(s.claims) for s in studies)} claims finished"
-        _fail(f"interrupted: {kept}" + (f", kept in {results.kept}" if rows and results.kept else ""), _BROKEN)
+        fail(f"interrupted: {kept}" + (f", kept in {results.kept}" if rows and results.kept else ""), BROKEN)
     if problem is not None:
         raise problem
     results.finish(rows, seconds, (lambda _: None) if quiet else (lambda text: click.echo(text, err=True)))
     if results.error:
-        _fail(f"{results.error}; the results stand above only", _BROKEN)
+        fail(f"{results.error}; the results stand above only", BROKEN)
     sys.exit(_status([v for _, v in rows]))
 
 
@@ -235,7 +205,7 @@ def doctor() -> None:
             ill += 1
             click.echo(f"    {finding.advice}")
     if ill:
-        _fail(f"{ill} of the checks failed", _BROKEN)
+        fail(f"{ill} of the checks failed", BROKEN)
 
 
 def _refuse_selection(quick: bool, only: str | None, paper_section: str | None) -> None:
@@ -275,50 +245,5 @@ def _show(rows: list[tuple[str, Verdict]], label: str, seconds: float, studies: 
 def _status(verdicts: list[Verdict]) -> int:
     names = {v.verdict for v in verdicts}
     if "refuted" in names:
-        return _REFUTED
-    return _OPEN if names & {"inconclusive", "not-applicable"} else _SUPPORTED
-
-
-def _explain(error: Exception) -> None:
-    """Leave with a message and a status when the error is one that a user can cause."""
-    from flatmin.theory.errors import InvalidInput, NotApplicable
-
-    from .jsonfile import CannotWrite
-    from .replay import KernelMismatch
-
-    if isinstance(error, InvalidInput):
-        _fail(str(error), _INVALID)
-    if isinstance(error, NotApplicable):
-        _fail(f"not-applicable: {error}", _OPEN)
-    if isinstance(error, (CannotWrite, KernelMismatch)):
-        _fail(str(error), _BROKEN)
-    if isinstance(error, MemoryError):
-        _fail(f"out of memory: {error}", _BROKEN)
-    if isinstance(error, OSError):
-        if error.errno != errno.EPIPE:
-            _fail(f"could not write: {error}", _BROKEN)
-        _silence()
-        sys.exit(_BROKEN)
-
-
-def _report_bug(error: Exception) -> NoReturn:
-    """Leave with one line about an error that nobody foresaw, never with Python's own status 1: that is a verdict."""
-    if os.environ.get("FLATMIN_TRACEBACK") == "1":
-        click.echo("".join(traceback.format_exception(error)), err=True, nl=False)
-    message = " ".join(str(error).split())
-    _fail(f"internal error: {type(error).__name__}" + (f": {message}" if message else ""), _BROKEN)
-
-
-def _silence() -> None:
-    """Nobody reads any more: what is still in the buffers goes nowhere, without complaint at exit."""
-    nowhere = os.open(os.devnull, os.O_WRONLY)
-    for stream in (sys.stdout, sys.stderr):
-        try:
-            os.dup2(nowhere, stream.fileno())
-        except (OSError, ValueError):
-            continue  # a stream without a file
-
-
-def _fail(message: str, status: int) -> NoReturn:
-    click.echo(f"flatmin: {message}", err=True)
-    sys.exit(status)
+        return REFUTED
+    return OPEN if names & {"inconclusive", "not-applicable"} else SUPPORTED

@@ -196,7 +196,7 @@ class Anything(Steps):
         (Anything((1.0, float("nan"))), r"rule\.scale\[1\]=nan must be finite"),
         (Preconditioned([1.0, 2.0]), r"rule\.diagonal=\[1.0, 2.0\] must be a number or a tuple"),
     ],
-    ids=str,
+    ids=["no dataclass", "not frozen", "list", "array", "text", "nan", "of a built-in rule"],
 )
 def test_rules_that_are_refused(rule, says):
     with pytest.raises(InvalidInput, match=says):
