@@ -71,7 +71,14 @@ def compare(
         Probability that the true error lies outside of the intervals.
     at_least : bool
         The prediction, one number, is a bound from below.
+
+    Raises
+    ------
+    ValueError
+        When the scale is not positive and finite, or a number is NaN.
     """
+    if not 0 < scale < math.inf:
+        raise ValueError(f"scale={scale} makes no relative error")
     error = (estimate.value - predicted) / scale
     covariance = estimate.covariance / scale**2
     slack = estimate.truncation / scale

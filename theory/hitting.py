@@ -56,7 +56,10 @@ class _Displaced(Statement):
             return checked
         plain = type(algorithm.update_rule) is SGD and isinstance(algorithm.noise, LabelNoise)
         plain = plain and not isinstance(algorithm.noise, FlippedLabels)
-        return (*checked, Assumption("displaced start", plain, None, "it takes plain SGD with label noise"))
+        # Off Gamma minibatches scatter the way down, by as much as the displacement, whatever lambda.
+        plain = plain and (model.n == 1 or algorithm.minibatch_factor(model) == 0)
+        rule = "it takes plain SGD with label noise, and the full batch or one sample"
+        return (*checked, Assumption("displaced start", plain, None, rule))
 
     @property
     def begin(self) -> Array:
@@ -163,6 +166,9 @@ class ReachesStatement(_Displaced, FixedPointStatement):
     def value(self, theory: SlowTheory, speed: float = 1.0, own: bool = False) -> Array:
         """See `Statement`."""
         end = super().value(theory, speed, own)
+        if own and all(a.holds for a in self.extra) and self._near(self.theta):
+            way, gamma = float(np.linalg.norm(end - self.theta)), self.claim.settings["gamma"]
+            raise NotApplicable("gamma", f"claim.gamma={gamma:g} must be below {way:.4g}, the way to the point")
         return np.array([float(self._near(end))])
 
     def given(self) -> Mapping[str, Array]:

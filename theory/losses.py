@@ -148,10 +148,18 @@ class FlipLaw:
         mean = sp.lambdify(m, (1 - self.flip) * l1 - self.flip * l1.subs(m, -m), modules="mpmath")
         slope = sp.lambdify(m, ((1 - self.flip) * l1 - self.flip * l1.subs(m, -m)).diff(m), modules="mpmath")
         grid = np.linspace(0.0, 60.0, 241)
-        values = [float(mean(mpmath.mpf(g))) for g in grid]
+        try:
+            values = [float(mean(mpmath.mpf(g))) for g in grid]
+        except (ArithmeticError, TypeError, ValueError):
+            rule = f"the {self.loss.name} loss has no real slope at some margin from {-grid[-1]:g} to {grid[-1]:g}"
+            raise NotApplicable("smooth loss", rule) from None
         for low, high, a, b in zip(grid, grid[1:], values, values[1:], strict=False):
             if a < 0 <= b:
-                found = mpmath.findroot(mean, (mpmath.mpf(low), mpmath.mpf(high)), solver="anderson", tol=1e-25)
+                try:
+                    found = mpmath.findroot(mean, (mpmath.mpf(low), mpmath.mpf(high)), solver="anderson", tol=1e-25)
+                except (ArithmeticError, ValueError):
+                    rule = f"the {self.loss.name} loss has a corner at its minimum, near the margin {low:g}"
+                    raise NotApplicable("smooth loss", rule) from None
                 if float(slope(found)) > 0:
                     return float(found)
         raise NotApplicable("interpolation", f"the {self.loss.name} loss has no minimum at flip={self.flip:g}")

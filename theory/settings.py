@@ -68,13 +68,6 @@ def _positive(field: str, value: Any) -> float:
     return number
 
 
-def _not_negative(field: str, value: Any) -> float:
-    number = real_number(field, value)
-    if number < 0:
-        raise InvalidInput(field, f"={number:g} must not be negative")
-    return number
-
-
 def _batch_size(field: str, value: Any) -> int | str:
     whole = isinstance(value, int) and not isinstance(value, bool)
     if not (whole and value >= 1) and value not in ("full", "same"):
@@ -82,10 +75,12 @@ def _batch_size(field: str, value: Any) -> int | str:
     return int(value) if whole else str(value)
 
 
-def _nonzero(field: str, value: Any) -> float:
+def _power(field: str, value: Any) -> float:
     number = real_number(field, value)
     if number == 0:
         raise InvalidInput(field, "=0 must not be zero: an error relative to it would mean nothing")
+    if abs(number) > 10:
+        raise InvalidInput(field, f"={number:g} must lie between -10 and 10: nothing scales like that")
     return number
 
 
@@ -113,7 +108,7 @@ def _one_each(field: str, value: Sequence[float], model: Model) -> None:
 # Lengths of a run in steps: 1/(rate lambda), 1/(rate sqrt lambda), 50/rate.
 WINDOWS = ("long", "middle", "short")
 _EXPONENT = {
-    "exponent": Setting(_nonzero, needed=False, meaning="A power of lambda other than the theory's."),
+    "exponent": Setting(_power, needed=False, meaning="A power of lambda other than the theory's."),
     "bound": Setting(_yes_or_no, default=False, meaning="Whether the power is a bound: the statistic is O(lambda^p)."),
 }
 _BALL = {
@@ -138,7 +133,7 @@ SETTINGS: dict[str, dict[str, Setting]] = {
     "trajectory": {},
     "stays": {
         "time": Setting(_positive, 1.0, "Slow time that label noise would move in."),
-        "distance": Setting(_not_negative, 1.0, "How far off Gamma the run starts, over sqrt(lambda)."),
+        "distance": Setting(_positive, 1.0, "How far off Gamma the run starts, over sqrt(lambda)."),
     },
     "escape": {},
     "scaling": {

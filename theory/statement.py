@@ -94,7 +94,7 @@ class Statement(ABC):
         value = self.value(self.theory, own=True)
         visited, horizon, relaxation = self.visited()
         problem = self.problem(visited, horizon, relaxation)
-        scale, note = self.scale(value)
+        scale, note = self.finite_scale(value)
         self.notes += [note] if note else []
         assumptions = self._merged(visited)
         applicable = all(a.holds for a in assumptions)
@@ -155,6 +155,19 @@ class Statement(ABC):
         """Names of the components of a vector; none where tables show its norm."""
         return ()
 
+    def finite_scale(self, value: Array) -> tuple[float, str]:
+        """`scale`; a prediction that overflows would make every error zero.
+
+        Raises
+        ------
+        NotApplicable
+            When value or scale is not finite.
+        """
+        scale, note = self.scale(value)
+        if not np.isfinite(scale) or not np.isfinite(value).all():
+            raise NotApplicable("finite prediction", "it overflows, and no error is relative to it")
+        return scale, note
+
     def scale(self, value: Array) -> tuple[float, str]:
         """What an error of `value` is relative to: its norm, or the natural scale, and why, when it is zero."""
         norm = float(np.linalg.norm(value))
@@ -181,10 +194,10 @@ class Statement(ABC):
         for name, compute in computed + self.others(value):
             try:
                 other = compute()
+                own = self.scale_of_staying(other, scale) if name == _STAYS else self.finite_scale(other)[0]
             except NotApplicable as error:
                 rivals.append(Rival(name, None, float("nan"), float("nan"), str(error)))
                 continue
-            own = self.scale_of_staying(other, scale) if name == _STAYS else self.scale(other)[0]
             distance = self.apart(other, value, min(scale, own))
             # The same formula under another name is no rival.
             if distance > 1e-9 or name in ("lambda x 2", _STAYS):

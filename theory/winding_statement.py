@@ -28,8 +28,10 @@ __all__ = ["CirculationStatement"]
 
 Array = NDArray[np.float64]
 
-# Between two recorded times a path may turn by this much (radians), so that nobody loses count of its turns.
+# Between two recorded times a run may turn by this much (radians), with its noise, so that nobody loses count.
 _LARGEST_TURN = 1.0
+# The path of a theory has no noise; from pi on it could have gone round unseen.
+_UNSEEN_TURN = 2.5
 _REVERSED = "reversed sign"
 
 
@@ -53,17 +55,14 @@ class CirculationStatement(Statement):
 
     def value(self, theory: SlowTheory, speed: float = 1.0, own: bool = False) -> Array:
         """See `Statement`."""
-        turns = self._turns(self._path(theory, speed))
-        return np.array([np.sum(turns) / self.claim.settings["time"]])
+        path = self._path(theory, speed)
+        self._require_counted(theory, path, speed, _UNSEEN_TURN)
+        return np.array([np.sum(self._turns(path)) / self.claim.settings["time"]])
 
     def visited(self) -> tuple[Array, float, float]:
         """See `Statement`."""
         path = self._path(self.derived, 1.0)
-        largest = float(np.max(np.abs(self._turns(path))))
-        if largest > _LARGEST_TURN:
-            time = self.claim.settings["time"] * _LARGEST_TURN / largest
-            rule = f"turns by {largest:.3g} between recorded times; take claim.time={time:.2g} or less"
-            raise NotApplicable("slow time", rule)
+        self._require_counted(self.derived, path, 1.0, _LARGEST_TURN)
         return np.vstack([self.theta[None], path]), self.claim.settings["time"], 1.0
 
     def problem(self, visited: Array, horizon: float, relaxation: float) -> Problem:
@@ -90,6 +89,20 @@ class CirculationStatement(Statement):
         if key not in self._paths:
             self._paths[key] = SlowFlow(theory).path(self.theta, speed * self._times)
         return self._paths[key]
+
+    def _require_counted(self, theory: SlowTheory, path: Array, speed: float, most: float) -> None:
+        """Raise where a path turns by too much between recorded times: by its speed, as angles are modulo 2 pi."""
+        flow = SlowFlow(theory)
+        points = np.vstack([self.theta, path])
+        arms = points[:, self.plane] - self.center
+        ways = np.array([flow.velocity(p) for p in points])[:, self.plane]
+        rates = (arms[:, 0] * ways[:, 1] - arms[:, 1] * ways[:, 0]) / np.sum(arms**2, axis=1)
+        steps = np.diff(self._times, prepend=0.0)
+        largest = float(speed * np.max(np.abs(rates)) * np.max(steps))
+        if largest > most:
+            time = self.claim.settings["time"] * most / largest
+            rule = f"{theory.name} turns by {largest:.3g} between recorded times; take claim.time={time:.2g} or less"
+            raise NotApplicable("slow time", rule)
 
     def _turns(self, path: Array) -> Array:
         """Angles between the points of a path that begins at the start, shape (M,)."""

@@ -207,7 +207,7 @@ def listed(text, values):
     return np.array(results)
 
 
-@pytest.mark.parametrize("layout", ["list", "inputs"])
+@pytest.mark.parametrize("layout", [pytest.param("list", marks=pytest.mark.slow), "inputs"])
 def test_names_in_the_lists_change_nothing(layout, monkeypatch):
     """Vector code keeps a model's names in its lists alone."""
     monkeypatch.setattr(sp, "sin", sp.tanh)
@@ -281,7 +281,7 @@ def pieces(names):
     return [part.tolist() for part in np.array_split(names, -(-len(names) // 60))]
 
 
-@pytest.mark.parametrize("layout", ["list", "inputs"])
+@pytest.mark.parametrize("layout", [pytest.param("list", marks=pytest.mark.slow), "inputs"])
 def test_a_parameter_or_input_may_have_any_name(layout):
     names = every_name()
     assert {"range", "LANES", "theta", "np", "math", "k", "flip", "update", "lambda", "total_p", "VECTOR"} < set(names)

@@ -231,7 +231,9 @@ def test_hot_loops_are_vector_code(kernels, name):
     numbers = len(re.findall(r"\bvfn?m(?:add|sub)\d+sd\b", body))
     if not vectors and not numbers:
         pytest.skip("this processor has no fused multiply-add, or other names for it")
-    assert vectors > 4 * numbers
+    # Some processors do the remainder of a loop one number at a time: one copy of the body, where vectors have several
+    # side by side. A loop that fell back to scalar code has no vectors at all.
+    assert vectors > 2 * numbers
 
 
 def test_simulate_from_end_to_end(kernels):

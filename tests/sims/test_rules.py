@@ -89,7 +89,7 @@ def test_label_noise(rule):
     ("rule", "loss"),
     [
         (HeavyBall(0.8), LOSSES[1]),
-        (SharpnessAware(0.1), LOSSES[3]),
+        pytest.param(SharpnessAware(0.1), LOSSES[3], marks=pytest.mark.slow),
         pytest.param(SGD(), LOSSES[0], marks=pytest.mark.slow),
         pytest.param(Nesterov(0.8), LOSSES[2], marks=pytest.mark.slow),
     ],
@@ -111,7 +111,11 @@ def test_gradient_noise(rule):
 
 @pytest.mark.parametrize(
     ("noise", "rule"),
-    [(LabelNoise(0.3), HeavyBall(0.8)), (LabelNoise(0.3), SharpnessAware(0.1)), (LabelFlip(0.2), HeavyBall(0.8))],
+    [
+        (LabelNoise(0.3), HeavyBall(0.8)),
+        pytest.param(LabelNoise(0.3), SharpnessAware(0.1), marks=pytest.mark.slow),
+        pytest.param(LabelFlip(0.2), HeavyBall(0.8), marks=pytest.mark.slow),
+    ],
     ids=str,
 )
 def test_functions_of_a_library_alone(noise, rule, monkeypatch):
