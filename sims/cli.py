@@ -54,6 +54,7 @@ def verify(
     latex: Path | None,
     threads: int | None,
     quiet: bool,
+    verbose: bool,
     quick: bool,
     only: str | None,
     paper_section: str | None,
@@ -105,7 +106,7 @@ def verify(
         results.write(rows, seconds)
     # What cannot be written is shown even so.
     if rows and (not quiet or results.error):
-        _show(rows, label, seconds, studies)
+        _show(rows, label, seconds, studies, verbose)
     if isinstance(problem, KeyboardInterrupt):
         kept = f"{len(rows)} of {sum(len(s.claims) for s in studies)} claims finished"
         fail(f"interrupted: {kept}" + (f", kept in {results.kept}" if rows and results.kept else ""), BROKEN)
@@ -223,7 +224,10 @@ def _named(study: str) -> Study:
     return catalogue.named(study)
 
 
-def _show(rows: list[tuple[str, Verdict]], label: str, seconds: float, studies: list[Study]) -> None:
+def _show(
+    rows: list[tuple[str, Verdict]], label: str, seconds: float, studies: list[Study], verbose: bool = False
+) -> None:
+    from .account import account
     from .catalogue_table import catalogue_table
     from .display import print_line, print_table, verdict_table
 
@@ -231,15 +235,16 @@ def _show(rows: list[tuple[str, Verdict]], label: str, seconds: float, studies: 
     title = f"{label}: {count} in {seconds:.1f} s"
     print_table(verdict_table(rows, title) if len(studies) == 1 else catalogue_table(rows, studies, title))
     for name, verdict in rows:
-        if len(studies) > 1:
+        if len(studies) > 1 and not verbose:
             if verdict.reason:
                 print_line(f"{name}: {verdict.claim.title}: {verdict.reason}")
             continue
-        print_line(f"{verdict.claim.title}: {verdict}")
-        for note in verdict.notes:
-            print_line(f"  note: {note}", indent=" " * 8)
+        print_line(f"{f'{name}: ' if len(studies) > 1 else ''}{verdict.claim.title}: {verdict}")
+        lines = [f"note: {note}" for note in verdict.notes]
         if verdict.variance_reduction:
-            print_line(f"  control variate: variance {verdict.variance_reduction:.2g} times smaller", indent=" " * 8)
+            lines.append(f"control variate: variance {verdict.variance_reduction:.2g} times smaller")
+        for line in (*lines, *(account(verdict) if verbose else ())):
+            print_line(f"  {line}", indent=" " * 8)
 
 
 def _status(verdicts: list[Verdict]) -> int:

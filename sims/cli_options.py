@@ -29,6 +29,7 @@ def run_options(command: Callable[..., Any]) -> Callable[..., Any]:
     """The options that override a study's [run] table."""
     for option in (
         click.option("--quiet", is_flag=True, help="Print nothing but errors."),
+        click.option("--verbose", is_flag=True, help="Print how each verdict came about: hypotheses, runs, rivals."),
         click.option("--latex", type=click.Path(path_type=Path), help="Write LaTeX tables of the verdicts."),
         click.option("--report", type=click.Path(path_type=Path), help="Write a page with figures to this folder."),
         click.option("--json", "json_path", type=click.Path(path_type=Path), help="Write the results to this file."),

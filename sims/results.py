@@ -238,13 +238,14 @@ class Verdict:
             "labels": list(self.labels),
             "scale": plain(self.scale),
             "start": plain(self.start),
-            "detail": self._detail(),
+            "detail": self.details(),
         }
         if self.times is not None:
             entry["times"] = plain(self.times)
         return entry
 
-    def _detail(self) -> dict[str, Any] | None:
+    def details(self) -> dict[str, Any] | None:
+        """How the limit was measured (`flatmin.sims.detail`); None where nothing was, or not on a ladder."""
         if self.estimate is None or self.predicted is None or not self.estimate.rungs:
             return None
         return detail(self.estimate, self.predicted, self.scale, self.origin)

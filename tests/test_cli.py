@@ -39,6 +39,13 @@ class TestVerdicts:
         assert "drift (derived): supported" in result.stdout
         assert re.search(r"twice[^:]*: refuted", result.stdout)
 
+    def test_verbose_says_how(self, tmp_path):
+        result = flatmin("verify", study(tmp_path), "--verbose")
+        for said in ("hypothesis interpolation", r"lambda = .*: \d+ replicas of \d+ steps, error", "limit lambda -> 0"):
+            assert re.search(said, result.stdout), said
+        assert re.search(r"rival small-lr: refuted; differs", result.stdout)
+        assert result.stdout.count("hypothesis interpolation") == 1
+
     def test_inconclusive(self, tmp_path):
         # A millisecond is over before anything is drawn.
         result = flatmin("verify", study(tmp_path, budget=0.001), status=3)
