@@ -56,7 +56,7 @@ class TestVerdicts:
         assert "learning rate: algorithm.lr=5 must be below 2/h_max=0.4706" in result.stdout
 
     def test_refutation_outweighs_what_is_open(self, tmp_path):
-        result = flatmin("verify", study(tmp_path, UNIT_COVARIANCE + DRIFT, margin=1e-7, budget=0.3), status=1)
+        result = flatmin("verify", study(tmp_path, UNIT_COVARIANCE + DRIFT, margin=1e-7, budget=5), status=1)
         assert "covariance (conjecture): refuted" in result.stdout
         assert "drift (derived): inconclusive" in result.stdout
 

@@ -281,7 +281,8 @@ def pieces(names):
     return [part.tolist() for part in np.array_split(names, -(-len(names) // 60))]
 
 
-@pytest.mark.parametrize("layout", [pytest.param("list", marks=pytest.mark.slow), "inputs"])
+@pytest.mark.slow
+@pytest.mark.parametrize("layout", ["list", "inputs"])
 def test_a_parameter_or_input_may_have_any_name(layout):
     names = every_name()
     assert {"range", "LANES", "theta", "np", "math", "k", "flip", "update", "lambda", "total_p", "VECTOR"} < set(names)

@@ -77,6 +77,10 @@ def checked(model, algorithm):
     return kernel
 
 
+# Compiling its kernels takes half a minute.
+AWARE = pytest.param(SharpnessAware(0.1), marks=pytest.mark.slow)
+
+
 @pytest.mark.parametrize("rule", RULES, ids=lambda r: type(r).__name__)
 def test_label_noise(rule):
     for model in models("square"):
@@ -102,7 +106,7 @@ def test_flips(rule, loss):
         checked(model, Algorithm(0.05, "full", LabelFlip(0.2), rule=rule, repeats=7))
 
 
-@pytest.mark.parametrize("rule", [HeavyBall(0.8), SharpnessAware(0.1)], ids=lambda r: type(r).__name__)
+@pytest.mark.parametrize("rule", [HeavyBall(0.8), AWARE], ids=lambda r: type(r).__name__)
 def test_gradient_noise(rule):
     for model in models("square"):
         for batch, sampling in SAMPLINGS:
@@ -135,7 +139,7 @@ def test_functions_of_a_library_alone(noise, rule, monkeypatch):
         np.testing.assert_allclose(sums.mean, average(vector, algorithm, None, START, 3, 20, burn_in=5).mean)
 
 
-@pytest.mark.parametrize("rule", [HeavyBall(0.8), SharpnessAware(0.1)], ids=lambda r: type(r).__name__)
+@pytest.mark.parametrize("rule", [HeavyBall(0.8), AWARE], ids=lambda r: type(r).__name__)
 def test_moments_are_those_of_the_points(rule):
     ball = isinstance(rule, HeavyBall)
     for loss, noise in (("square", LabelNoise(0.1)), ("logistic", LabelFlip(0.2))):
@@ -195,7 +199,15 @@ def test_threads_and_cuts_change_no_bit(monkeypatch):
                 assert np.array_equal(*runs)
 
 
-@pytest.mark.parametrize("rule", [HeavyBall(0.8), Nesterov(0.8), WeightDecay(3.0), SharpnessAware(0.01)], ids=str)
+@pytest.mark.parametrize(
+    "rule",
+    [
+        HeavyBall(0.8),
+        SharpnessAware(0.01),
+        *(pytest.param(r, marks=pytest.mark.slow) for r in (Nesterov(0.8), WeightDecay(3.0))),
+    ],
+    ids=str,
+)
 def test_phi_is_where_the_same_rule_ends_without_noise(rule):
     """Phi of the start is the end of a run without noise, and a zero-loss point; weight decay is of the noise."""
     noisy = Algorithm(0.1, "full", LabelNoise(0.1), rule=rule)

@@ -89,6 +89,7 @@ def test_hitting_exponent_off_gamma():
     assert [v.verdict for v in verdicts] == ["supported", "refuted", "supported", "refuted"]
 
 
+@pytest.mark.slow
 def test_reaches():
     claims = [
         claim("reaches", gamma=0.2),
