@@ -94,9 +94,8 @@ def decided(figure: Figure, claim: ClaimEntry) -> None:
 def headed(figure: Figure, title: str, line: str = "", colour: str = MUTED) -> None:
     """Two lines above everything, the second in a colour of its own."""
     height = figure.get_size_inches()[1]
-    engine = figure.get_layout_engine()
-    assert engine is not None
-    engine.set(rect=(0, 0, 1, 1 - (0.44 if line else 0.25) / height))  # type: ignore[call-arg]
+    engine: Any = figure.get_layout_engine()  # its own stubs leave `rect` out
+    engine.set(rect=(0, 0, 1, 1 - (0.44 if line else 0.25) / height))
     for text, inches, tint in ((title, 0.06, INK), (line, 0.24, colour)):
         figure.text(0.012, 1 - inches / height, text, color=tint, fontsize=10, va="top", ha="left").set_in_layout(False)
 
