@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import time
-from dataclasses import dataclass
-
 import numpy as np
 
 from .extrapolate import Estimate
+from .gauge import LARGEST_TRUNCATION, Goal, SampledGauge
 from .measured import Measured
-from .sampler import Sampler
 
 __all__ = ["FractionGauge"]
 
@@ -19,12 +16,10 @@ _FEWEST = 256
 # unless the start is on its border. So the limit is as far from the fraction as 0 or 1 is, and this many times more is
 # left for a border that moves with lambda: a fraction between 1/4 and 1 less a third of the margin decides nothing.
 _CAUTION = 3.0
-_LARGEST_TRUNCATION = 0.4
 _ATTEMPTS = 3
 
 
-@dataclass
-class FractionGauge:
+class FractionGauge(SampledGauge):
     """Measures the fraction of replicas whose row is 1.
 
     Parameters
@@ -33,46 +28,29 @@ class FractionGauge:
         Its measurement gives one column of 0 and 1.
     """
 
-    sampler: Sampler
-
-    @property
-    def total_steps(self) -> int:
-        """Replica-steps taken so far."""
-        return self.sampler.total_steps
-
-    def run(
-        self,
-        half_width: float,
-        level: float,
-        budget: float,
-        *,
-        started: float | None = None,
-        largest: float | None = None,
-        stage: int = 1,
-    ) -> Measured:
-        """Measure with a planned half width of the interval; see `Ladder.run`."""
-        began = time.perf_counter() if started is None else started
-        self.sampler.stage = stage
-        strength = self.sampler.measurement.largest_strength() if largest is None else largest
+    def run(self, goal: Goal) -> Measured:
+        """See `Gauge`."""
+        self.sampler.stage = goal.stage
+        strength = self.sampler.measurement.largest_strength() if goal.largest is None else goal.largest
         # If all replicas do the same, the interval of Clopper and Pearson ends at tail^(1/N).
-        size = max(_FEWEST, int(np.ceil(-np.log(level / 4) / half_width)))
+        size = max(_FEWEST, int(np.ceil(-np.log(goal.level / 4) / goal.half_width)))
         measured = Measured(None, 0.0, "", 0.0, 0.0)
         for attempt in range(_ATTEMPTS):
-            one = self._attempt(attempt, self.sampler.reachable(strength), size, budget, began)
+            one = self._attempt(attempt, self.sampler.reachable(strength), size, goal)
             if one.estimate is None:
                 return measured if measured.estimate is not None else one
             measured = one
-            if one.estimate.truncation < _LARGEST_TRUNCATION * half_width:
+            if one.estimate.truncation < LARGEST_TRUNCATION * goal.half_width:
                 break
             strength /= 4
         return measured
 
-    def _attempt(self, attempt: int, strength: float, size: int, budget: float, began: float) -> Measured:
+    def _attempt(self, attempt: int, strength: float, size: int, goal: Goal) -> Measured:
         pilot = self.sampler.run(strength, _PILOT_REPLICAS, ("pilot", attempt))
-        spent = time.perf_counter() - began
+        spent = goal.spent
         seconds = pilot.seconds / _PILOT_REPLICAS * size
-        if spent + seconds > budget:
-            return Measured(None, 0.0, f"the budget of {budget:g} s is too small", spent + seconds, spent)
+        if spent + seconds > goal.budget:
+            return Measured(None, 0.0, f"the budget of {goal.budget:g} s is too small", spent + seconds, spent)
         ensemble = self.sampler.run(strength, size, ("main", attempt))
         if ensemble.failed.any():
             failed = int(ensemble.failed.sum())

@@ -5,8 +5,7 @@ Horizon and sample sizes are fixed by the pilot run, whose data are thrown away,
 
 from __future__ import annotations
 
-import time
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import numpy as np
 from flatmin.theory import Algorithm, Model
@@ -14,6 +13,7 @@ from numpy.typing import NDArray
 
 from .ensemble import Ensemble
 from .extrapolate import Estimate, Rung, extrapolate, paired_covariance
+from .gauge import LARGEST_TRUNCATION, ExtrapolatedGauge
 from .kernel import Kernel
 from .measured import Measured
 from .measurement import Measurement
@@ -39,20 +39,9 @@ _CHUNK = 1 << 15
 _LEAST_FIT = 1e-6
 # Residuals of a fit that does not describe the data, by which the limit may be off.
 _MISFITS = 10.0
-# Part of the planned half width that the truncation may take before the strengths are lowered.
-_LARGEST_TRUNCATION = 0.4
-# How often the strengths are lowered.
-_ATTEMPTS = 4
 
 
-@dataclass(frozen=True)
-class _Goal:
-    half_width: float
-    level: float
-    budget: float
-
-
-class Ladder:
+class Ladder(ExtrapolatedGauge):
     """Measures one statistic of one model under one algorithm.
 
     Parameters
@@ -65,6 +54,9 @@ class Ladder:
     progress : Progress
     """
 
+    relative_strengths = _RELATIVE_STRENGTHS
+    attempts = 4
+
     def __init__(
         self,
         model: Model,
@@ -76,67 +68,16 @@ class Ladder:
         threads: int | None,
         progress: Progress,
     ) -> None:
+        super().__init__(Sampler(model, algorithm, kernel, measurement, seed, threads, progress))
         self.measurement, self.progress = measurement, progress
-        self.sampler = Sampler(model, algorithm, kernel, measurement, seed, threads, progress)
         self.own_strength = algorithm.strength(model)
 
-    @property
-    def total_steps(self) -> int:
-        """Replica-steps taken so far."""
-        return self.sampler.total_steps
-
-    def run(
-        self,
-        half_width: float,
-        level: float,
-        budget: float,
-        *,
-        started: float | None = None,
-        largest: float | None = None,
-        stage: int = 1,
-    ) -> Measured:
-        """Measure the limit with a planned half width of its interval.
-
-        Parameters
-        ----------
-        half_width : float
-            In the units of the statistic at the study's own strength.
-        level : float
-            Error rate of the interval.
-        budget : float
-            Seconds, counted from `started` (of `time.perf_counter`; now when None).
-        largest : float, optional
-            Largest strength to begin with; by default what the measurement says.
-        stage : int
-            Each stage has its own random numbers.
-        """
-        self._started = time.perf_counter() if started is None else started
-        self._goal = _Goal(half_width, level, budget)
-        if largest is None:
-            largest = self.measurement.largest_strength()
-            if self.sampler.control(largest) is not None:
-                largest *= self._lowered(largest, half_width)
-        largest = self.sampler.reachable(max(largest, self._lowest))
-        self.sampler.stage = stage
-        measured = self._attempt(0, largest)
-        for attempt in range(1, _ATTEMPTS):
-            estimate = measured.estimate
-            if estimate is None or estimate.truncation < _LARGEST_TRUNCATION * half_width:
-                break
-            # A bias too large to extrapolate at these strengths: what was drawn was one more pilot.
-            largest = max(max(estimate.strengths) / 8, self._lowest)
-            if largest > 0.9 * max(estimate.strengths):
-                break
-            lower = self._attempt(attempt, largest)
-            if lower.estimate is None:
-                break
-            measured = lower
-        return measured
-
-    @property
-    def _lowest(self) -> float:
-        """The least largest strength of a ladder, so that its four strengths are different ones."""
-        return 10 * smallest_reachable(self.sampler.model, self.sampler.algorithm)
+    def _largest(self) -> float:
+        """With a control that of the measurement, lowered."""
+        largest = super()._largest()
+        if self.sampler.control(largest) is not None:
+            largest *= self._lowered(largest, self._goal.half_width)
+        return largest
 
     def _lowered(self, largest: float, half_width: float) -> float:
         """How far a control may lower the strengths before rounding, which does not fall with them, is seen."""
@@ -148,10 +89,6 @@ class Ladder:
         least = smallest_reachable(self.sampler.model, self.sampler.algorithm)
         good = (f for f in factors if f * smallest >= least and measurement.resolution(f * smallest) < allowed)
         return float(next(good, 1.0))
-
-    @property
-    def _spent(self) -> float:
-        return time.perf_counter() - self._started
 
     def _attempt(self, attempt: int, largest: float) -> Measured:
         pilot = self._pilot(attempt, largest)
@@ -166,13 +103,13 @@ class Ladder:
             power -= 1  # odd orders of the noise are left
         half_width = self._goal.half_width / float(self.measurement.in_units(np.array(1.0), self.own_strength))
         sizes, weight = sample_sizes(pilot, self.measurement, strengths, half_width, self._goal.level, power)
-        left = 0.9 * self._goal.budget - self._spent
+        left = 0.9 * self._goal.budget - self._goal.spent
         seconds = weight * pilot.seconds_per_replica
         if seconds > left:
             # A short pilot is mostly overhead: before anything is cut, time a longer run.
             seconds = weight * self._timed(attempt, pilot, left)
-            left = 0.9 * self._goal.budget - self._spent
-        needed = (self._spent + seconds) / 0.9
+            left = 0.9 * self._goal.budget - self._goal.spent
+        needed = (self._goal.spent + seconds) / 0.9
         if seconds > left:
             sizes = np.floor(sizes * max(left, 0.0) / seconds).astype(np.int64)
             # With fewer the tails could not be judged, and the time would be lost.
@@ -184,9 +121,9 @@ class Ladder:
         """Find a strength at which every replica stays and settles, and how widely the statistic spreads there."""
         estimate = _PILOT_REPLICAS * self._seconds_per_replica(attempt, largest)
         budget, paired = self._goal.budget, self.measurement.paired
-        if estimate > budget - self._spent:
+        if estimate > budget - self._goal.spent:
             # The four strengths take some ten times as long.
-            needed = self._spent + 12 * estimate
+            needed = self._goal.spent + 12 * estimate
             return self._nothing(f"the pilot run alone takes longer than the budget of {budget:g} s", needed)
         for retry in range(5):
             largest = self.sampler.reachable(largest)
@@ -277,7 +214,7 @@ class Ladder:
             estimate = replace(estimate, truncation=estimate.truncation + _MISFITS * estimate.misfit)
         if tails > TAIL_LIMIT:
             trouble = f"heavy tails: single replicas carry the mean (kurtosis over replicas {tails:.2g})"
-        elif not fits and estimate.truncation > _LARGEST_TRUNCATION * self._goal.half_width:
+        elif not fits and estimate.truncation > LARGEST_TRUNCATION * self._goal.half_width:
             trouble = f"the extrapolation to lambda=0 does not fit (probability {estimate.fit_probability:.1g})"
         return Measured(estimate, residual, trouble, needed, seconds, self.sampler.gain)
 
@@ -288,6 +225,3 @@ class Ladder:
         transient = self.measurement.transient(raw.value)
         estimate = replace(raw, truncation=raw.truncation + transient).in_units(unit, values)
         return estimate, self.measurement.unsettled(raw.value, raw.covariance) * unit
-
-    def _nothing(self, trouble: str, needed: float) -> Measured:
-        return Measured(None, 0.0, trouble, needed, self._spent)

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Protocol
 
 from flatmin.theory import Algorithm, Model
 from flatmin.theory.problem import Problem
 
 from .fraction import FractionGauge
+from .gauge import Gauge
 from .kernel import Kernel
 from .ladder import Ladder
 from .measure_coupling import CouplingMeasurement
@@ -19,13 +19,12 @@ from .measure_scaling import ScalingGauge
 from .measure_slow import FixedPointMeasurement, TrajectoryMeasurement
 from .measure_start import EscapeMeasurement, StayMeasurement
 from .measure_winding import CirculationMeasurement
-from .measured import Measured
 from .measurement import Measurement
 from .power_law import PowerLaw, PowerLawMeasurement
 from .progress import Progress
 from .sampler import Sampler
 
-__all__ = ["Gauge", "gauge", "measurement"]
+__all__ = ["gauge", "measurement"]
 
 # What one replica gives to each statistic.
 _MEASUREMENTS: dict[str, Callable[[Problem, float], Measurement]] = {
@@ -45,26 +44,6 @@ _MEASUREMENTS: dict[str, Callable[[Problem, float], Measurement]] = {
 }
 # Those that are measured in another way.
 _GAUGES: dict[str, Callable[..., Gauge]] = {"scaling": ScalingGauge}
-
-
-class Gauge(Protocol):
-    """Measures one statistic; see `Ladder.run` for the arguments."""
-
-    @property
-    def total_steps(self) -> int:
-        """Replica-steps taken so far."""
-
-    def run(
-        self,
-        half_width: float,
-        level: float,
-        budget: float,
-        *,
-        started: float | None = None,
-        largest: float | None = None,
-        stage: int = 1,
-    ) -> Measured:
-        """Measure with a planned half width of the interval."""
 
 
 def gauge(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from dataclasses import replace
 
 import numpy as np
@@ -12,6 +11,7 @@ from flatmin.theory.problem import Problem
 from flatmin.theory.scaling import rescaled
 from flatmin.theory.timescales import timescales
 
+from .gauge import Gauge, Goal
 from .kernel import Kernel
 from .ladder import Ladder
 from .measure_local import DriftMeasurement
@@ -21,7 +21,7 @@ from .progress import Progress
 __all__ = ["ScalingGauge"]
 
 
-class ScalingGauge:
+class ScalingGauge(Gauge):
     """Measures the drift of an algorithm and of its rescaled one, both over rate lambda, and takes the difference.
 
     Parameters
@@ -61,25 +61,14 @@ class ScalingGauge:
         """Replica-steps taken so far."""
         return sum(ladder.total_steps for ladder in self.ladders)
 
-    def run(
-        self,
-        half_width: float,
-        level: float,
-        budget: float,
-        *,
-        started: float | None = None,
-        largest: float | None = None,
-        stage: int = 1,
-    ) -> Measured:
-        """Both parts with the same error; see `Ladder.run`. Each keeps its own strengths: `largest` is not used."""
-        started = time.perf_counter() if started is None else started
+    def run(self, goal: Goal) -> Measured:
+        """Both parts with the same error; see `Gauge`. Each keeps its own strengths: `goal.largest` is not used."""
         parts = []
         for k, (ladder, unit) in enumerate(zip(self.ladders, self.units, strict=True)):
             # Half of what is left of the budget is for the second.
-            spent = time.perf_counter() - started
-            share = budget if k else spent + 0.5 * (budget - spent)
-            half = half_width * unit / np.sqrt(2)
-            part = ladder.run(half, level, share, started=started, largest=self._largest[k], stage=stage)
+            share = goal.budget if k else goal.spent + 0.5 * (goal.budget - goal.spent)
+            half = goal.half_width * unit / np.sqrt(2)
+            part = ladder.run(replace(goal, half_width=half, budget=share, largest=self._largest[k]))
             if part.estimate is None:
                 return part
             self._largest[k] = max(part.estimate.strengths)

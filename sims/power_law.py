@@ -6,7 +6,6 @@ extrapolated to lambda -> 0, where the correction, whose power q is known, has l
 
 from __future__ import annotations
 
-import time
 from abc import abstractmethod
 from dataclasses import dataclass, replace
 
@@ -16,6 +15,7 @@ from numpy.typing import NDArray
 from .confidence import student_quantile, weighted_chi2_tail
 from .ensemble import Ensemble
 from .extrapolate import Estimate, Rung
+from .gauge import ExtrapolatedGauge
 from .measured import Measured
 from .measurement import Measurement
 from .plan import TAIL_LIMIT, kurtosis, tail_inflation
@@ -33,9 +33,6 @@ _FEWEST = 128
 _MOST_VALUES = 1 << 25
 # Probability of residuals as large as these: below it there is no such law.
 _LEAST_FIT = 1e-6
-# As on the other ladders: part of the half width that biases may take, and how often the strengths are lowered.
-_LARGEST_TRUNCATION = 0.4
-_ATTEMPTS = 3
 
 
 class PowerLawMeasurement(Measurement):
@@ -109,7 +106,7 @@ class _Pilot:
     seconds: Array  # of one replica
 
 
-class PowerLaw:
+class PowerLaw(ExtrapolatedGauge):
     """Measures the exponent of one statistic.
 
     Parameters
@@ -118,57 +115,25 @@ class PowerLaw:
         Of a `PowerLawMeasurement`.
     """
 
+    relative_strengths = _RELATIVE_STRENGTHS
+    attempts = 3
+
     def __init__(self, sampler: Sampler) -> None:
+        super().__init__(sampler)
         assert isinstance(sampler.measurement, PowerLawMeasurement)
-        self.sampler, self.measurement = sampler, sampler.measurement
-
-    @property
-    def total_steps(self) -> int:
-        """Replica-steps taken so far."""
-        return self.sampler.total_steps
-
-    def run(
-        self,
-        half_width: float,
-        level: float,
-        budget: float,
-        *,
-        started: float | None = None,
-        largest: float | None = None,
-        stage: int = 1,
-    ) -> Measured:
-        """Measure with a planned half width of the interval; see `Ladder.run`."""
-        self._started = time.perf_counter() if started is None else started
-        self._half_width, self._level, self._budget = half_width, level, budget
-        self.sampler.stage = stage
-        largest = self.measurement.largest_strength() if largest is None else largest
-        measured = self._attempt(0, largest)
-        for attempt in range(1, _ATTEMPTS):
-            estimate = measured.estimate
-            if estimate is None or estimate.truncation < _LARGEST_TRUNCATION * half_width:
-                break
-            # The correction is too large to extrapolate at these strengths: what was drawn was one more pilot.
-            lower = self._attempt(attempt, max(estimate.strengths) / 8)
-            if lower.estimate is None:
-                break
-            measured = lower
-        return measured
-
-    @property
-    def _spent(self) -> float:
-        return time.perf_counter() - self._started
+        self.measurement = sampler.measurement
 
     def _attempt(self, attempt: int, largest: float) -> Measured:
         pilot = self._pilot(attempt, largest)
         if isinstance(pilot, Measured):
             return pilot
         sizes = self._sizes(pilot)
-        seconds, left = float(sizes @ pilot.seconds), 0.9 * self._budget - self._spent
-        needed = (self._spent + seconds) / 0.9
+        seconds, left = float(sizes @ pilot.seconds), 0.9 * self._goal.budget - self._goal.spent
+        needed = (self._goal.spent + seconds) / 0.9
         if seconds > left:
             sizes = np.floor(sizes * max(left, 0.0) / seconds).astype(np.int64)
             if sizes.min() < _FEWEST // 4:
-                return self._nothing(f"the budget of {self._budget:g} s is too small", needed)
+                return self._nothing(f"the budget of {self._goal.budget:g} s is too small", needed)
         return self._decide(attempt, pilot.strengths, sizes, needed)
 
     def _pilot(self, attempt: int, largest: float) -> _Pilot | Measured:
@@ -181,9 +146,9 @@ class PowerLaw:
             # From the shortest run on: what takes too long is seen before it is done.
             for j, strength in reversed(list(enumerate(strengths))):
                 ahead = seconds[-1] * _PILOT_REPLICAS * 10 ** (1.5 / 4) if seconds else 0.0
-                if ahead > self._budget - self._spent:
-                    text = f"the pilot run alone takes longer than the budget of {self._budget:g} s"
-                    return self._nothing(text, self._spent + 12 * ahead)
+                if ahead > self._goal.budget - self._goal.spent:
+                    text = f"the pilot run alone takes longer than the budget of {self._goal.budget:g} s"
+                    return self._nothing(text, self._goal.spent + 12 * ahead)
                 ensemble = self.sampler.run(strength, _PILOT_REPLICAS, ("pilot", attempt, retry, j))
                 if ensemble.failed.any():
                     break
@@ -210,7 +175,7 @@ class PowerLaw:
             shares = np.maximum(weights, 0.1 * weights.max()) * spread / np.sqrt(costs)
         weights = _weights(pilot.strengths, self.measurement.correction, spread / np.sqrt(shares))[0]
         variance = float(np.sum(weights**2 * spread**2 / shares))
-        factor = variance * (student_quantile(self._level / 4, _FEWEST) / self._half_width) ** 2
+        factor = variance * (student_quantile(self._goal.level / 4, _FEWEST) / self._goal.half_width) ** 2
         return np.minimum(np.maximum(np.ceil(factor * shares), _FEWEST), 1e9).astype(np.int64)
 
     def _decide(self, attempt: int, strengths: Array, sizes: NDArray[np.int64], needed: float) -> Measured:
@@ -247,7 +212,7 @@ class PowerLaw:
         estimate = replace(
             estimate,
             truncation=estimate.truncation + self.measurement.discretization * between,
-            widening=tail_inflation(tails, self._level / 2),
+            widening=tail_inflation(tails, self._goal.level / 2),
         )
         trouble = ""
         if tails > TAIL_LIMIT:
@@ -255,6 +220,3 @@ class PowerLaw:
         elif estimate.fit_probability < _LEAST_FIT:
             trouble = f"no power of lambda describes the data (probability {estimate.fit_probability:.1g})"
         return Measured(estimate, 0.0, trouble, needed, seconds)
-
-    def _nothing(self, trouble: str, needed: float) -> Measured:
-        return Measured(None, 0.0, trouble, needed, self._spent)

@@ -14,7 +14,8 @@ from flatmin.theory.rivals import Rival
 from numpy.typing import NDArray
 
 from .decide import Comparison, VerdictName, compare
-from .measure import Gauge, gauge
+from .gauge import Gauge, Goal
+from .measure import gauge
 from .measured import Measured
 from .progress import Progress, Silent
 from .results import RivalVerdict, Verdict
@@ -157,8 +158,8 @@ class _Study:
             )
             scale = min(p.scale for p in alike if p.value is not None)
             half_width = _PLANNED_WIDTH * self.options.margin * scale
-            run = self.gauges[statistic].run
-            self.measured[statistic] = run(half_width, self.level, self.options.budget, started=started)
+            goal = Goal(half_width, self.level, self.options.budget, started)
+            self.measured[statistic] = self.gauges[statistic].run(goal)
         return self.measured[statistic]
 
     def _again(
@@ -179,14 +180,9 @@ class _Study:
         if stage > _STAGES or spent + needed > options.budget:
             return first, f"{reason}; a budget of about {max(1.3 * (spent + needed), 1.0):.0f} s would decide it"
         assert prediction.problem is not None
-        second = self.gauges[prediction.problem.statistic].run(
-            wanted * scale,
-            self.level,
-            options.budget,
-            started=started,
-            largest=max(first.estimate.strengths),
-            stage=stage,
-        )
+        largest = max(first.estimate.strengths)
+        goal = Goal(wanted * scale, self.level, options.budget, started, largest, stage)
+        second = self.gauges[prediction.problem.statistic].run(goal)
         return (second, "") if second.estimate is not None else (first, f"{reason}; {second.trouble}")
 
     def _decided(self, prediction: Prediction, started: float) -> Verdict:

@@ -19,8 +19,6 @@ RESULTS = ROOT / "docs" / "results.json"
 class _Generated(SphinxDirective):
     """A directive whose content is MyST or reStructuredText from the code."""
 
-    optional_arguments = 1
-
     def parsed(self, lines: list[str]) -> list[nodes.Node]:
         """The nodes of some lines of the page's own language."""
         return self.parse_text_to_nodes("\n".join(lines))

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from flatmin.sims.control import LinearControl, LinearMoments, second_moment_map
 from flatmin.sims.engine import simulate
+from flatmin.sims.gauge import Goal
 from flatmin.sims.ladder import Ladder
 from flatmin.sims.measure import measurement
 from flatmin.sims.progress import Silent
@@ -202,7 +203,7 @@ def test_the_normal_offset_is_the_derived_one(request, name):
     ladder = Ladder(model, algorithm, kernel, how, seed=1, threads=None, progress=Silent())
     theory, local = Derived(model, algorithm), LocalGeometry.at(model, problem.start)
     expected = theory.normal_offset(local)
-    measured = ladder.run(0.02 * float(np.linalg.norm(expected)), 1e-4, 30.0)
+    measured = ladder.run(Goal(0.02 * float(np.linalg.norm(expected)), 1e-4, 30.0))
     assert measured.trouble == ""
     assert measured.gain > 1e3
     error = np.linalg.norm(measured.estimate.value - expected) / np.linalg.norm(expected)

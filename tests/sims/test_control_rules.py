@@ -14,6 +14,7 @@ import pytest
 import sympy as sp
 from flatmin.sims.control import LinearControl
 from flatmin.sims.engine import simulate
+from flatmin.sims.gauge import Goal
 from flatmin.sims.kernel import Kernel
 from flatmin.sims.ladder import Ladder
 from flatmin.sims.measure import measurement
@@ -90,7 +91,7 @@ def test_the_measured_drift_is_the_one_by_hand(name):
     kernel = Kernel.for_algorithm(model, algorithm)
     ladder = Ladder(model, algorithm, kernel, how, seed=1, threads=None, progress=Silent())
     size = float(np.linalg.norm(expected))
-    measured = ladder.run(0.004 * size, 1e-4, 60.0)
+    measured = ladder.run(Goal(0.004 * size, 1e-4, 60.0))
     assert measured.trouble == ""
     assert measured.gain > 1e4
     # Half of an interval of 0.4 % at level 1e-4 is four standard errors.
@@ -291,6 +292,6 @@ def test_a_ladder_stays_where_batches_can_go(monkeypatch):
         return SimpleNamespace(estimate=estimate)
 
     monkeypatch.setattr(ladder, "_attempt", biased)
-    ladder.run(1.0, 1e-3, 60.0, largest=100 * least)
+    ladder.run(Goal(1.0, 1e-3, 60.0, largest=100 * least))
     assert len(tried) == 3
     np.testing.assert_allclose(tried, np.array([100, 12.5, 10]) * least, rtol=0.05)

@@ -132,6 +132,7 @@ def test_an_unsettled_ensemble_gives_no_verdict():
     """A horizon that is far too short is noticed in the data."""
     prediction = predict(UV, SGD, Claim("fixed-point"), np.array([2.0, 0.5]))
     short = replace(prediction.problem, horizon=0.2, relaxation=0.2)
+    from flatmin.sims.gauge import Goal
     from flatmin.sims.kernel import Kernel
     from flatmin.sims.progress import Silent
 
@@ -139,7 +140,7 @@ def test_an_unsettled_ensemble_gives_no_verdict():
         ladder = Ladder(
             UV, SGD, Kernel.for_model(UV), measurement(problem, SGD.lr), seed=7, threads=None, progress=Silent()
         )
-        return ladder.run(0.01 * prediction.scale, 1e-3, 30.0).residual
+        return ladder.run(Goal(0.01 * prediction.scale, 1e-3, 30.0)).residual
 
     assert residual(short) > 0.1 * prediction.scale
     assert residual(prediction.problem) < 0.005 * prediction.scale
