@@ -66,11 +66,11 @@ def run_experiment(name: str, out: Path, threads: int | None, quiet: bool, **opt
     """
     from .display import progress_display
     from .experiments import load
-    from .experiments.figures import require
     from .experiments.findings import print_findings, write_findings
     from .experiments.store import Laboratory
+    from .extras import require
 
-    require("matplotlib")  # before minutes of runs
+    require("experiments", "an experiment", "matplotlib", "sklearn", "threadpoolctl")  # before minutes of runs
     script = load(name)
     with progress_display(quiet) as progress:
         laboratory = Laboratory(out, threads, progress)

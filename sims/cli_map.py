@@ -39,11 +39,11 @@ def map_command(study: str, out: Path, no_figure: bool, quiet: bool, threads: in
     """
     from . import catalogue
     from .display import progress_display
-    from .experiments.figures import svg
     from .experiments.store import Laboratory
     from .extras import require
     from .jsonfile import finite
     from .maps import STEEPNESS, as_csv, batch_sizes, drawn, mapped
+    from .plots.style import svg
 
     one = catalogue.named(study)
     steepness = STEEPNESS if grid["steepness"] is None else _numbers("--eta-h", grid["steepness"])
@@ -59,7 +59,7 @@ def map_command(study: str, out: Path, no_figure: bool, quiet: bool, threads: in
         laboratory.write("map.csv", as_csv(rows)),
     ]
     if not no_figure:
-        written.append(laboratory.write("map.svg", svg(drawn(rows, one.name))))
+        written.append(laboratory.write("map.svg", svg(drawn(rows, one.name)).encode()))
     if not quiet:
         decided = [row["verdict_derived"] for row in rows]
         counts = ", ".join(f"{decided.count(v)} {v}" for v in dict.fromkeys(decided) if v)

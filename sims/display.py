@@ -61,6 +61,7 @@ class _State:
         self.done = self.expected = 0.0
         self.unit = ""
         self.started = time.monotonic()
+        self.end: float | None = None
 
     def study(self, name: str) -> None:
         self.name, self.title, self.place = name, "", ""
@@ -71,10 +72,13 @@ class _State:
 
     def phase(self, text: str, expected: float, unit: str = "replica-steps") -> None:
         self.text, self.expected, self.done, self.unit = text, expected, 0, unit
-        self.started = time.monotonic()
+        self.started, self.end = time.monotonic(), None
 
     def advance(self, done: float) -> None:
         self.done += done
+
+    def remaining(self, seconds: float) -> None:
+        self.end = time.monotonic() + seconds
 
     def heading(self, room: int) -> str:
         """Study, place and claim in about so many letters."""
@@ -87,7 +91,9 @@ class _State:
         """What is running, how fast, and how long still."""
         seconds = time.monotonic() - self.started
         parts = [self.text]
-        if self.done and seconds > 0.2:
+        if self.end is not None:
+            parts.append(f"{_duration(max(0.0, self.end - time.monotonic()))} left")
+        elif self.done and seconds > 0.2:
             rate = self.done / seconds
             parts += [f"{rate:.1e} {self.unit}/s"] if self.unit else []
             if self.expected > self.done:
@@ -110,6 +116,9 @@ class _LiveProgress(_State):
         text = Text(f"{heading}  ", no_wrap=True, overflow="ellipsis")
         self.console.print(text.append(verdict.verdict, style=COLOURS[verdict.verdict]))
 
+    def note(self, text: str) -> None:
+        self.console.print(Text(text))
+
     def render(self) -> Text:
         """The line, cut at the width of the terminal."""
         return Text(self.line(self.console.width), no_wrap=True, overflow="ellipsis")
@@ -128,6 +137,16 @@ class _PlainProgress(_State):
 
     def advance(self, done: float) -> None:
         super().advance(done)
+        self._print_now_and_then()
+
+    def remaining(self, seconds: float) -> None:
+        super().remaining(seconds)
+        self._print_now_and_then()
+
+    def note(self, text: str) -> None:
+        self._print(text)
+
+    def _print_now_and_then(self) -> None:
         if time.monotonic() - self.printed > _PLAIN_SECONDS:
             self._print(self.line())
 

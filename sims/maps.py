@@ -25,9 +25,9 @@ from flatmin.theory.slow import Paper, SmallLearningRate
 from flatmin.theory.study import Study
 from numpy.typing import NDArray
 
-from .experiments.figures import new_figure
 from .experiments.store import Laboratory, Setting
 from .kernel import Kernel
+from .plots.style import headed, new_grid
 from .verification import verify_each
 
 __all__ = ["COLUMNS", "STEEPNESS", "as_csv", "batch_sizes", "drawn", "mapped"]
@@ -171,7 +171,7 @@ def drawn(rows: Sequence[dict[str, Any]], title: str) -> Any:
     )
     steepness = sorted({row["eta_h"] for row in rows})
     batches = list(dict.fromkeys(row["n_over_b"] for row in sorted(rows, key=lambda row: row["n_over_b"])))
-    figure, axes = new_figure(1, len(panels), width=0.55 * len(steepness) + 1.2, height=0.4 * len(batches) + 1.4)
+    figure, axes = new_grid(1, len(panels), width=0.55 * len(steepness) + 1.2, height=0.4 * len(batches) + 1.4)
     for axis, (name, heading) in zip(axes[0], panels):
         values = np.full((len(batches), len(steepness)), np.nan)
         doubts = np.full(values.shape, "", dtype=object)
@@ -191,5 +191,5 @@ def drawn(rows: Sequence[dict[str, Any]], title: str) -> Any:
         axis.set_xlabel("eta h_max")
         axis.set_ylabel("n/B")
         axis.set_title(heading)
-    figure.suptitle(title)
+    headed(figure, title)
     return figure

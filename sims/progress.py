@@ -19,6 +19,12 @@ class Progress(Protocol):
     def advance(self, done: float) -> None:
         """So many more replica-steps are done."""
 
+    def remaining(self, seconds: float) -> None:
+        """The phase will take so many seconds still: for those whose parts differ too much to be counted."""
+
+    def note(self, text: str) -> None:
+        """Something to know that stays on the screen."""
+
 
 class Silent:
     """Tells nobody."""
@@ -30,4 +36,10 @@ class Silent:
         """Ignore it."""
 
     def advance(self, done: float) -> None:
+        """Ignore it."""
+
+    def remaining(self, seconds: float) -> None:
+        """Ignore it."""
+
+    def note(self, text: str) -> None:
         """Ignore it."""

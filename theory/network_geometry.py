@@ -8,15 +8,16 @@ R = -(1/(2 eta)) log det(1 - eta/2 G), and grad R = (1/4) sum W_ab grad G_ab wit
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import cached_property
+from itertools import combinations
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.linalg import LinAlgError, cholesky, solve
-from scipy.linalg.lapack import dpotri
+from scipy.linalg import solve
 
+from .dense import factorize, invert, scratch
 from .errors import InvalidInput, NoInterpolation, NotApplicable
 from .network import NetworkProblem, smooth_relu
 from .slow import learning_rate_rule
@@ -67,8 +68,8 @@ class NetworkGeometry:
 
     @cached_property
     def _slopes(self) -> Array:
-        """What the factors do to the slopes in the first layer's arguments, shape (n(K-1), m)."""
-        return (self._turned * self.slope[:, None, :]).reshape(self.size, -1)
+        """What the factors do to the slopes in the first layer's arguments, shape (n, K - 1, m)."""
+        return self._turned * self.slope[:, None, :]
 
     def product(self, direction: Array) -> Array:
         """F v, shape (n(K-1),), for v of shape (d,); H = F^T F and G = F F^T."""
@@ -111,15 +112,34 @@ class NetworkGeometry:
         InvalidInput
             When it is too large.
         """
+        self._require_affordable()
+        n, rest = self.problem.n, self.problem.classes - 1
+        blocks = np.empty((n, rest, n, rest))
+        self._fill(blocks.transpose(1, 0, 3, 2))
+        for m, k in combinations(range(rest), 2):
+            blocks[:, m, :, k] = blocks[:, k, :, m].T
+        return blocks.reshape(self.size, -1)
+
+    def _fill(self, blocks: Array) -> None:
+        """G of samples i, j in blocks[m, i, l, j], for l <= m."""
+        n = self.problem.n
+        inputs, activations = self.problem.x @ self.problem.x.T, self.activations @ self.activations.T
+        for m, k, overlap in self._pairs:
+            first, second = self._slopes[:, m], self._slopes[:, k]
+            blocks[m, :, k] = ((first @ second.T) * inputs + activations * overlap) / n
+
+    @property
+    def _pairs(self) -> Iterator[tuple[int, int, Array]]:
+        """Pairs l <= m, and M_i^T M_j at (m, l) for all samples, shape (n, n)."""
+        y = self.problem.y
+        for m in range(self.problem.classes - 1):
+            for k in range(m + 1):
+                yield m, k, self._overlaps[:, m, :, k][y][:, y]
+
+    def _require_affordable(self) -> None:
         if self.size > MAX_GRAM:
             rule = f"={self.size} is too many for their Gram matrix; use flatmin.sims.quadrature"
             raise InvalidInput("n(K-1)", rule)
-        n, y = self.problem.n, self.problem.y
-        blocks = (self._slopes @ self._slopes.T).reshape(n, -1, n, self.problem.classes - 1)
-        blocks *= (self.problem.x @ self.problem.x.T)[:, None, :, None]
-        blocks += (self.activations @ self.activations.T)[:, None, :, None] * self._overlaps[y][:, :, y]
-        blocks /= n
-        return np.asarray(blocks.reshape(self.size, -1))
 
     @cached_property
     def _overlaps(self) -> Array:
@@ -162,30 +182,47 @@ class NetworkGeometry:
         """
         if step == 0:
             return self._pulled(np.eye(self.size))
-        inverse, _ = dpotri(self._root(step), lower=0, overwrite_c=1)
-        lower = np.tril_indices(self.size, -1)
-        inverse[lower] = inverse.T[lower]
-        return self._pulled(inverse)
+        root = self._root(step)
+        invert(root)
+        return self._pulled(root)
 
     def _root(self, step: float) -> Array:
-        """The upper Cholesky factor of 1 - step/2 G: there is none when step h_max >= 2."""
+        """The lower Cholesky factor of 1 - step/2 G, samples within components: there is none when step h_max >= 2.
+
+        It stands in `scratch`: no other may be asked for in this thread while it is used.
+        """
+        self._require_affordable()
+        matrix, n = scratch(self.size), self.problem.n
+        self._fill(matrix.reshape(-1, n, self.problem.classes - 1, n))
+        matrix *= -step / 2
+        matrix[np.diag_indices(self.size)] += 1
         try:
-            matrix = self.gram  # changed in place: it can be large
-            matrix *= -step / 2
-            matrix[np.diag_indices(self.size)] += 1
-            return np.asarray(cholesky(matrix, overwrite_a=True, check_finite=False))
-        except LinAlgError:
+            factorize(matrix)
+        except np.linalg.LinAlgError:
             raise NotApplicable("learning rate", learning_rate_rule(step, self.largest, 2.0)) from None
+        return matrix
 
     def _pulled(self, weights: Array) -> Array:
-        """(1/4) sum W_ab grad G_ab for constant symmetric W: what dR is, pulled back through both layers."""
+        """(1/4) sum W_ab grad G_ab for constant symmetric W: what dR is, pulled back through both layers.
+
+        Of W, samples within components, the lower triangle is read.
+        """
         problem, n = self.problem, self.problem.n
         first, _ = problem.split(self.theta)
-        blocks = weights.reshape(n, -1, n, problem.classes - 1)
-        shared = np.sum(blocks * self._overlaps[problem.y][:, :, problem.y], axis=(1, 3))
+        blocks, inputs = weights.reshape(-1, n, problem.classes - 1, n), problem.x @ problem.x.T
+        shared, of_slopes = np.zeros((n, n)), np.zeros(self._slopes.shape)
+        for m, k, overlap in self._pairs:
+            block = blocks[m, :, k]
+            if m == k:  # its upper triangle may hold anything
+                block = np.tril(block) + np.tril(block, -1).T
+            part = block * overlap
+            shared += part if m == k else part + part.T
+            part = block * inputs
+            of_slopes[:, m] += part @ self._slopes[:, k]
+            if m != k:
+                of_slopes[:, k] += part.T @ self._slopes[:, m]
+        of_slopes /= 2 * n
         of_activations = (shared @ self.activations)[:, :-1] / (2 * n)
-        scaled = (blocks * (problem.x @ problem.x.T)[:, None, :, None]).reshape(self.size, -1)
-        of_slopes = ((scaled @ self._slopes) / (2 * n)).reshape(n, problem.classes - 1, -1)
         bend = smooth_relu(problem.x @ first)[2]
         arguments = of_activations * self.slope + np.sum(of_slopes * self._turned, axis=1) * bend
         second = np.einsum("imh,ikm->hk", of_slopes * self.slope[:, None, :], self._factors, optimize=True)

@@ -26,6 +26,7 @@ from .network import Training, adversarial_start, descend, full_batch_start, mea
 from .network_claims import limits, statements
 from .network_data import Samples, Split, digits, read_samples
 from .network_figures import figures
+from .network_kernel import compiled
 from .network_tables import tables
 from .statements import MEAN, decide
 from .store import Laboratory, Setting
@@ -62,6 +63,8 @@ def run(
         for name in (*ALGORITHMS, DESCENT)
         if not (name in _ONCE and setting["start"] == "adversarial")
     ]
+    laboratory.progress.phase("compiling", 0)
+    compiled()
     with one_blas_thread():
         found = laboratory.finish(runs.start, starts, name=lambda s: f"start: {s['start']}")
         runs.points = {_key(s): np.array(f.pop("theta")) for s, f in zip(starts, found, strict=True)}
@@ -142,4 +145,5 @@ def _key(setting: Setting) -> tuple[Any, ...]:
 
 
 def _cost(setting: Setting) -> float:
-    return 3.0 if setting["algorithm"] == DESCENT else 1.0
+    # Forty gradients of R, which take a second each.
+    return 5.0 if setting["algorithm"] == DESCENT else 1.0

@@ -16,7 +16,7 @@ from rich.text import Text
 
 from ..display import COLOURS, print_line, print_table
 from ..jsonfile import finite
-from .figures import svg
+from ..plots.style import svg
 from .statements import Decision
 from .store import Laboratory
 
@@ -79,7 +79,9 @@ def write_findings(laboratory: Laboratory, name: str, findings: Findings) -> lis
     }
     text = json.dumps(finite(document), indent=1, allow_nan=False)
     written = [laboratory.write("results.json", f"{text}\n".encode())]
-    return written + [laboratory.write(f"{figure}.svg", svg(drawn)) for figure, drawn in findings.figures.items()]
+    return written + [
+        laboratory.write(f"{figure}.svg", svg(drawn).encode()) for figure, drawn in findings.figures.items()
+    ]
 
 
 def print_findings(name: str, findings: Findings, written: Sequence[Path]) -> None:

@@ -18,7 +18,7 @@ from flatmin.theory.network import NetworkProblem, accuracy
 from flatmin.theory.network_geometry import NetworkGeometry, to_optimum
 from numpy.typing import NDArray
 
-from .figures import require
+from ..extras import load
 from .network_data import Split
 from .network_kernel import compiled
 
@@ -222,5 +222,5 @@ def measure(problem: NetworkProblem, theta: Array, split: Split, step: float) ->
 @contextmanager
 def one_blas_thread() -> Iterator[None]:
     """Products of matrices take one thread each: runs go side by side, and results do not depend on how many."""
-    with require("threadpoolctl").threadpool_limits(1, user_api="blas"):
+    with load("experiments", "an experiment", "threadpoolctl").threadpool_limits(1, user_api="blas"):
         yield

@@ -14,7 +14,7 @@ from flatmin.theory.errors import InvalidInput
 from flatmin.theory.files import read_table
 from numpy.typing import NDArray
 
-from .figures import require
+from ..extras import load
 
 __all__ = ["Samples", "Split", "digits", "read_samples"]
 
@@ -88,7 +88,7 @@ def digits() -> Samples:
     InvalidInput
         When scikit-learn is not installed.
     """
-    x, y = require("sklearn.datasets").load_digits(return_X_y=True)
+    x, y = load("experiments", "an experiment", "sklearn.datasets").load_digits(return_X_y=True)
     return Samples("digits", np.asarray(x, dtype=np.float64), np.asarray(y, dtype=np.int64))
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from .figures import COLOURS, new_figure, plain_log
+from ..plots.style import SERIES, finish, headed, log_ticks, new_grid, plain_log
 
 __all__ = ["figures"]
 
@@ -22,15 +22,17 @@ def figures(runs: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
 
 def _figure(runs: Sequence[Mapping[str, Any]], axis: str) -> Any:
     starts, names = (list(dict.fromkeys(r[key] for r in runs)) for key in ("start", "algorithm"))
-    figure, grid = new_figure(len(_ROWS), len(starts), width=4.2, height=2.5)
+    figure, grid = new_grid(len(_ROWS), len(starts), width=4.2, height=2.5)
     for column, start in enumerate(starts):
         for row, (key, label) in enumerate(_ROWS.items()):
             axes = grid[row][column]
             if column:
                 axes.sharey(grid[row][0])
-            for colour, name in zip(COLOURS, names):
+            for colour, name in zip(SERIES, names):
                 _draw(axes, [r for r in runs if (r["start"], r["algorithm"]) == (start, name)], axis, key, colour, name)
             axes.set_xscale("log")
+            log_ticks(axes.xaxis)
+            finish(axes)
             if key != "accuracy":
                 axes.set_yscale("log")
                 plain_log(axes.yaxis)
@@ -39,6 +41,7 @@ def _figure(runs: Sequence[Mapping[str, Any]], axis: str) -> Any:
                 axes.set_title(f"start: {start}")
         grid[-1][column].set_xlabel(_AXES[axis])
     grid[0][0].legend(fontsize="x-small")
+    headed(figure, f"A network along training, in {_AXES[axis]}", "each draw thin, the mean of the draws thick")
     return figure
 
 

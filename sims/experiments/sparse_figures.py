@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from .figures import COLOURS, new_figure, plain_log, style
+from ..plots.style import SERIES, finish, headed, log_ticks, new_grid, plain_log, styled
 from .sparse_statements import best_kick, cases, chosen, errors, numbers, recovered_fractions
 
 __all__ = ["figures"]
@@ -18,17 +18,17 @@ ALGORITHMS = ("label noise", "gradient descent", "SGD", "isotropic noise")
 
 def figures(runs: Sequence[Run]) -> dict[str, Any]:
     """By the name of the file."""
-    with style():
+    with styled():
         drawn = {"training": _training(runs), "recovery": _recovery(runs)}
         return drawn | ({"map": _map(runs)} if chosen(runs, part="map") else {})
 
 
 def _training(runs: Sequence[Run]) -> Any:
     """Error, R and the l1 norm along label noise SGD, of every draw."""
-    figure, axes = new_figure(1, 2)
+    figure, axes = new_grid(1, 2)
     left, right = axes[0]
     shown = [c for c in cases(runs) if not c[1]]
-    for colour, (k, signed) in zip(COLOURS, shown):
+    for colour, (k, signed) in zip(SERIES, shown):
         of = chosen(runs, part="recovery", algorithm="label noise", k=k, signed=signed)
         times = of[0]["times"]
         for key, axis, line in (("errors", left, "-"), ("r", right, "-"), ("l1", right, ":")):
@@ -36,18 +36,20 @@ def _training(runs: Sequence[Run]) -> Any:
             axis.plot(times, paths.T, line, color=colour, alpha=0.15, linewidth=0.6)
             name = {"errors": f"k = {k}", "r": f"R, k = {k}", "l1": f"l1 norm, k = {k}"}[key]
             axis.plot(times, np.median(paths, axis=0), line, color=colour, linewidth=1.8, label=name)
-    for axis, label in ((left, r"$|\beta - \beta^*| / |\beta^*|$"), (right, r"$R$ and $|\beta|_1$")):
-        axis.set(xlabel=r"slow time $\eta\lambda t = \eta^2 \sigma^2 t / B$", ylabel=label, yscale="log")
+    for axis, label in ((left, "|β − β*| / |β*|"), (right, "R and |β|₁")):
+        axis.set(xlabel="slow time ηλk = η²σ²k/B", ylabel=label, yscale="log")
         axis.legend()
+        finish(axis)
+    log_ticks(left.yaxis)
     plain_log(right.yaxis)
-    figure.suptitle("Label noise along training: the median of the draws, and each")
+    headed(figure, "Label noise along training", "each draw thin, the median of the draws thick")
     return figure
 
 
 def _recovery(runs: Sequence[Run]) -> Any:
     """Errors of every draw at the end, by algorithm."""
     shown = cases(runs)
-    figure, axes = new_figure(1, len(shown), width=2.4)
+    figure, axes = new_grid(1, len(shown), width=2.4)
     for axis, (k, signed) in zip(axes[0], shown):
         case = {"part": "recovery", "k": k, "signed": signed}
         if axis is not axes[0][0]:
@@ -56,17 +58,20 @@ def _recovery(runs: Sequence[Run]) -> Any:
             full = best_kick(runs, **case) if name == "isotropic noise" else name
             values = errors(runs, algorithm=full, **case)
             across = m + np.linspace(-0.25, 0.25, len(values))
-            axis.plot(across, values, "o", color=COLOURS[m], markersize=3, alpha=0.7)
-            axis.plot([m - 0.35, m + 0.35], [np.median(values)] * 2, color=COLOURS[m])
+            axis.plot(across, values, "o", color=SERIES[m], markersize=3, alpha=0.7)
+            axis.plot([m - 0.35, m + 0.35], [np.median(values)] * 2, color=SERIES[m])
         axis.set(yscale="log", title=f"k = {k}{', signed' if signed else ''}", xticks=range(len(ALGORITHMS)))
         axis.set_xticklabels(ALGORITHMS, rotation=40, ha="right")
-    axes[0][0].set_ylabel(r"$|\beta - \beta^*| / |\beta^*|$ at the end")
+        finish(axis)
+    axes[0][0].set_ylabel("|β − β*| / |β*| at the end")
+    log_ticks(axes[0][0].yaxis)
+    headed(figure, "Where the runs end", "each draw, and the median of the draws")
     return figure
 
 
 def _map(runs: Sequence[Run]) -> Any:
     """Fractions of draws that find the truth, over n and k log d; beside it what the least R does."""
-    figure, axes = new_figure(1, 2, width=4.4, height=3.6)
+    figure, axes = new_grid(1, 2, width=4.4, height=3.6)
     titles = {"error": "label noise", "least_r_error": "the beta of least R (linear program)"}
     sizes = sorted({r["d"] for r in chosen(runs, part="map")})
     for axis, (key, title) in zip(axes[0], titles.items()):
@@ -87,4 +92,5 @@ def _map(runs: Sequence[Run]) -> Any:
         plain_log(axis.yaxis)
     axes[0][0].legend(fontsize="small")
     figure.colorbar(drawn, ax=list(axes[0]), label="fraction of draws that end at the truth")
+    headed(figure, "How many samples are enough")
     return figure

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from functools import cached_property, lru_cache
 from typing import Any, Literal
@@ -13,11 +13,12 @@ from flatmin.theory import Algorithm, IndexedModel, LabelNoise
 from numpy.typing import NDArray
 from scipy.optimize import linprog
 
+from ..cache import load_module
 from ..engine import simulate
 from ..kernel import Kernel
-from .isotropic import isotropic_sgd
+from .isotropic import KERNEL, isotropic_sgd
 
-__all__ = ["Problem", "Training"]
+__all__ = ["Problem", "Training", "compile_kernels"]
 
 Array = NDArray[np.float64]
 
@@ -143,6 +144,13 @@ class Training:
                 run = simulate(kernel, quiet, None, theta, 1, [count], threads=1, should_stop=should_stop)
                 ends[m] = run.points[-1, :, 0]
         return steps, np.array(ends)
+
+
+def compile_kernels(problems: Iterable[tuple[int, bool]]) -> None:
+    """Make the machine code for all (d, signed), so that the first run takes no longer than others."""
+    load_module(KERNEL)
+    for d, signed in dict.fromkeys(problems):
+        _kernel(d, signed)
 
 
 @lru_cache(maxsize=16)

@@ -21,7 +21,7 @@ from flatmin.theory.indexed_geometry import IndexedGeometry
 
 from . import sparse_figures, sparse_statements
 from .findings import Findings
-from .sparse_problem import Problem, Training
+from .sparse_problem import Problem, Training, compile_kernels
 from .statements import decide
 from .store import Laboratory, Setting
 
@@ -114,6 +114,8 @@ def samples(d: int, k: int, multiples: tuple[float, ...]) -> list[int]:
 def run(laboratory: Laboratory, seeds: int, design: Design | None = None) -> Findings:
     """All runs, their tables and figures, and the verdicts."""
     settings = list((design or Design()).settings(seeds))
+    laboratory.progress.phase("compiling", 0)
+    compile_kernels((s["d"], s["signed"]) for s in settings)
     results = laboratory.finish(train, settings, cost=_cost, name=_name)
     runs = [{**setting, **result} for setting, result in zip(settings, results, strict=True)]
     return Findings(

@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import hashlib
-import inspect
 import json
 import threading
 from collections import deque
-from collections.abc import Callable, Generator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
 from contextlib import closing
-from importlib.metadata import version
 from pathlib import Path
 from queue import SimpleQueue
 from typing import Any
@@ -17,6 +14,8 @@ from typing import Any
 from ..blocks import processors
 from ..jsonfile import CannotWrite, finite, write_whole
 from ..progress import Progress, Silent
+from .origin import digest, origin
+from .remaining import Remaining
 
 __all__ = ["Interrupted", "Laboratory", "Run", "Setting"]
 
@@ -63,7 +62,10 @@ class Laboratory:
         cost: Callable[[Setting], float] = lambda _: 1.0,
         name: Callable[[Setting], str] = lambda setting: ", ".join(map(str, setting.values())),
     ) -> list[dict[str, Any]]:
-        """The result of each setting; those that are on file are read, the others run, several at a time.
+        """The result of each setting; those on file are read, the others run, several at a time, the longest first.
+
+        What is on file belongs to its setting, to the texts of the script and of the library, and to their versions
+        (`origin`): runs of others are told of, kept, and not used.
 
         Parameters
         ----------
@@ -73,7 +75,7 @@ class Laboratory:
         settings : sequence of mapping
             What JSON can hold.
         cost : callable
-            How long the run of a setting takes, in any unit: for the time left.
+            How long the run of a setting takes, in any unit: for the order and for the time left.
         name : callable
             What the progress calls a setting.
 
@@ -88,26 +90,40 @@ class Laboratory:
             After Ctrl-C. What is finished is on file.
         CannotWrite
         """
-        origin = _origin(run)
-        files = [self.folder / "runs" / f"{_digest(origin, s)}.json" for s in settings]
-        known = {file: found for file in dict.fromkeys(files) if (found := _read(file)) is not None}
+        made = origin(run)
+        files = [self.folder / "runs" / f"{digest(made, run, s)}.json" for s in settings]
+        known = {file: found["result"] for file in dict.fromkeys(files) if (found := _read(file)) is not None}
         waiting = {file: dict(s) for file, s in zip(files, settings, strict=True) if file not in known}
-        self.progress.phase(f"{len(known)} runs on file" if known else "", sum(map(cost, waiting.values())), unit="")
+        order = sorted(waiting, key=lambda file: -cost(waiting[file]))
+        remaining = Remaining({file: cost(waiting[file]) for file in order}, min(self.threads, len(waiting)))
+        self._tell_of_others(made, files)
+        self.progress.phase(f"{len(known)} runs on file" if known else "", 0, unit="")
         whole = len(known) + len(waiting)
 
         def kept(file: Path, stop: threading.Event) -> dict[str, Any]:
-            return _write(file, waiting[file], run(waiting[file], stop.is_set))
+            with remaining.running(file):
+                return _write(file, made, waiting[file], run(waiting[file], stop.is_set))
 
         try:
-            with closing(_unordered(kept, list(waiting), min(self.threads, len(waiting)))) as finished:
+            with closing(_unordered(kept, order, min(self.threads, len(waiting)))) as finished:
                 for file, result in finished:
                     known[file] = result
                     self.progress.claim(name(waiting[file]), len(known) - 1, whole)
-                    self.progress.advance(cost(waiting[file]))
+                    self.progress.remaining(remaining.seconds())
         except KeyboardInterrupt:
             count = sum(file.exists() for file in dict.fromkeys(files))
-            raise Interrupted(f"{count} of {whole} runs finished, kept in {self.folder}") from None
+            kept_in = f"{count} of {whole} runs finished, kept in {self.folder}"
+            raise Interrupted(f"{kept_in}; the same command goes on from there") from None
         return [known[file] for file in files]
+
+    def _tell_of_others(self, made: str, files: Iterable[Path]) -> None:
+        """Say how many runs of the folder come from another version of this program or script."""
+        names = {file.name for file in files}
+        others = [f for f in (self.folder / "runs").glob("*.json") if f.name not in names]
+        count = sum(1 for f in others if (found := _read(f)) is not None and found.get("origin") != made)
+        if count:
+            where = f"{count} runs in {self.folder / 'runs'} were made by another version of flatmin or of the script"
+            self.progress.note(f"{where}; they are kept, and not used")
 
     def write(self, name: str, data: bytes) -> Path:
         """Write a file of the folder, whole or not at all."""
@@ -151,36 +167,19 @@ def _unordered(
                 worker.join()
 
 
-def _origin(run: Run) -> str:
-    """What a result depends on besides its setting: the text of the script; a prompt has none."""
-    try:
-        text = inspect.getsource(inspect.getmodule(run) or run)
-    except (OSError, TypeError):
-        text = ""
-    return f"{version('flatmin')} {run.__qualname__}\n{text}"
-
-
-def _digest(origin: str, setting: Setting) -> str:
-    text = f"{origin}\n{_canonical(setting)}"
-    return hashlib.sha256(text.encode()).hexdigest()[:24]
-
-
-def _canonical(setting: Setting) -> str:
-    return json.dumps(setting, sort_keys=True, allow_nan=False)
-
-
 def _read(file: Path) -> dict[str, Any] | None:
-    """The result in a file; None when there is none that can be read."""
+    """What a file holds; None when it holds no result that can be read."""
     try:
-        result = json.loads(file.read_text(encoding="utf-8"))["result"]
-    except (OSError, ValueError, KeyError, TypeError):
+        found: Any = json.loads(file.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
         return None
-    return result if isinstance(result, dict) else None
+    return found if isinstance(found, dict) and isinstance(found.get("result"), dict) else None
 
 
-def _write(file: Path, setting: Setting, result: Mapping[str, Any]) -> dict[str, Any]:
+def _write(file: Path, made: str, setting: Setting, result: Mapping[str, Any]) -> dict[str, Any]:
     """Put a result on file; returns it as it will be read."""
-    text = json.dumps({"setting": setting, "result": finite(dict(result))}, indent=1, allow_nan=False)
+    document = {"origin": made, "setting": setting, "result": finite(dict(result))}
+    text = json.dumps(document, indent=1, allow_nan=False)
     write_whole("--out", file, (text + "\n").encode())
     kept: dict[str, Any] = json.loads(text)["result"]
     return kept

@@ -19,12 +19,15 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 __all__ = [
-    "BAND", "COLOURS", "DASHES", "INK", "MARKS", "MUTED", "RIVAL", "RULE", "THEORY", "VERDICTS", "bounds", "decided",
-    "exponent", "finish", "headed", "log_ticks", "new_figure", "percent", "short", "styled", "svg", "themed",
+    "BAND", "COLOURS", "DASHES", "INK", "MARKS", "MUTED", "RIVAL", "RULE", "SERIES", "THEORY", "VERDICTS", "bounds",
+    "decided", "exponent", "finish", "headed", "log_ticks", "new_figure", "new_grid", "percent", "plain_log", "short",
+    "styled", "svg", "themed",
 ]  # fmt: skip
 
 INK, MUTED, RULE, BAND, PAPER = "#1d1d1b", "#6d6a62", "#d9d5cc", "#e8eef5", "#fffefb"
 THEORY, RIVAL = "#1f5fa9", "#b5531b"
+# Many curves beside each other: colours that stay apart for all kinds of colour vision (Okabe and Ito, 2008).
+SERIES = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 # A word and a mark say the same as the colour.
 VERDICTS = {"supported": "#1a7a48", "refuted": "#b3271e", "inconclusive": "#8a6401", "not-applicable": "#6d6a63"}
 MARKS = {"supported": "✓", "refuted": "✗", "inconclusive": "?", "not-applicable": "–"}
@@ -83,6 +86,13 @@ def new_figure(height: float = 3.2, width: float = WIDTH) -> Figure:
     return Figure(figsize=(width, height), layout="constrained")
 
 
+def new_grid(rows: int = 1, columns: int = 1, width: float = 4.0, height: float = 3.0) -> tuple[Figure, Any]:
+    """A figure and its axes, of so many inches each; shape (rows, columns)."""
+    figure = new_figure(rows * height, columns * width)
+    with styled():
+        return figure, figure.subplots(rows, columns, squeeze=False)
+
+
 def decided(figure: Figure, claim: ClaimEntry) -> None:
     """Head the figure with its claim, its verdict and its interval."""
     name = short(f"{claim.study}: {claim.name}" if claim.study else claim.name, 60)
@@ -135,6 +145,15 @@ def log_ticks(axis: Any) -> None:
     axis.set_minor_formatter(
         NullFormatter() if high > 20 * max(low, 1e-300) else FuncFormatter(lambda v, _: f"{v:.3g}")
     )
+
+
+def plain_log(axis: Any) -> None:
+    """Ticks 1, 2, 5, 10, ... written out on a logarithmic axis of few decades."""
+    from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
+
+    axis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
+    axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+    axis.set_minor_formatter(NullFormatter())
 
 
 def _power(value: float) -> str:
