@@ -7,7 +7,6 @@ the total gradient: L(theta) times normal numbers, L a Cholesky factor of the co
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Mapping, Sequence
 from itertools import chain
 from typing import Any
@@ -21,7 +20,7 @@ from . import counted_layouts as layouts
 from . import kernel_binomial, vector_counted
 from .form import Form
 from .kernel_names import Names
-from .kernel_text import fill, function_sources, function_text, indented, listed, row_at, rows_at
+from .kernel_text import below_all, fill, function_sources, function_text, indented, listed, row_at, rows_at
 from .program import Program, three_address
 
 __all__ = ["MOST_TOGETHER", "CountedText"]
@@ -249,4 +248,4 @@ def _only(program: Program, outputs: Sequence[str]) -> Program:
     return Program(program.inputs, program.lines, {name: program.outputs[name] for name in outputs})
 
 
-VECTOR_PASSES = inspect.getsource(vector_counted).split("\n__all__ = ")[1].split("]\n", 1)[1].strip() + "\n"
+VECTOR_PASSES = below_all(vector_counted) + "\n"

@@ -79,8 +79,8 @@ def _module(model: IndexedModel, moments: bool) -> str:
         PREDICTION=str(model.prediction),
         LAYOUT="replicas one at a time, vectors over the index; rows of theta have theta.size // D replicas",
     )
-    imports = templates.IMPORTS.replace("from numba import", "from llvmlite import ir\nfrom numba import")
-    imports = imports.replace("\nfrom numba.ext", "\nfrom numba.core import cgutils\nfrom numba.ext")
+    imports = templates.IMPORTS.replace("from numba import", "from llvmlite import binding, ir\nfrom numba import")
+    imports = imports.replace("\nfrom numba.ext", "\nfrom numba.core import cgutils, config\nfrom numba.ext")
     constants = "".join(f"{k} = {v}\n" for k, v in _constants(model, moments, len(found) if found else 0).items())
     step = _linear(symbols, found, moments) if found else _pointwise(model, symbols, moments)
     run = _run(linear=bool(found), moments=moments)

@@ -12,7 +12,8 @@ from . import kernel_random
 from .lowering import statements
 from .program import Program
 
-__all__ = ["fill", "function_sources", "function_text", "indented", "kernel_constants", "listed", "row_at", "rows_at"]
+__all__ = ["below_all", "fill", "function_sources", "function_text", "indented", "kernel_constants", "listed"]
+__all__ += ["row_at", "rows_at"]
 
 
 def function_text(
@@ -47,6 +48,11 @@ def function_sources(module: ModuleType) -> list[str]:
     """The texts of a module's functions."""
     functions: tuple[Any, ...] = module.FUNCTIONS
     return [inspect.getsource(f.py_func) for f in functions]
+
+
+def below_all(module: ModuleType) -> str:
+    """The text of a module below its `__all__`."""
+    return inspect.getsource(module).split("\n__all__ = ")[1].split("]\n", 1)[1].strip()
 
 
 def fill(text: str, **values: str) -> str:

@@ -1,8 +1,8 @@
 """Products of small matrices in registers, for the generated kernels of models over indexed parameters.
 
 LLVM finds such tiles in no loop that Numba can express: it keeps sums in memory, or leaves what does not fill two
-vectors to scalar code. Here they are written for it, in vectors of eight. The source text of these functions is copied
-into every generated module that needs them.
+vectors to scalar code. Here they are written for it, in vectors as long as its registers; sizes are given in units of
+eight numbers. The source text of these functions is copied into every generated module that needs them.
 """
 
 # mypy: disable-error-code="no-untyped-def, no-untyped-call, untyped-decorator"
@@ -17,28 +17,30 @@ from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
-__all__ = ["SOURCE", "clear", "combine", "dots", "product", "weighted", "wide"]
+from . import kernel_vector
+from .kernel_text import below_all
+from .kernel_vector import LENGTH, VECTOR
 
-VECTOR = ir.VectorType(ir.DoubleType(), 8)
+__all__ = ["SOURCE", "clear", "combine", "dots", "product", "weighted", "wide"]
 
 
 def vector_at(builder, data, *offsets):
-    """Where the eight numbers from the sum of these offsets on are."""
+    """Where the vector from the sum of these offsets on is."""
     for offset in offsets:
         data = builder.gep(data, [offset])
     return builder.bitcast(data, VECTOR.as_pointer())
 
 
 def load_vector(builder, data, *offsets):
-    """Eight numbers."""
+    """A vector."""
     return builder.load(vector_at(builder, data, *offsets), align=8)
 
 
 def spread(builder, number):
-    """A number in all eight places."""
+    """A number in all places."""
     one = builder.insert_element(ir.Constant(VECTOR, ir.Undefined), number, ir.IntType(32)(0))
     return builder.shuffle_vector(
-        one, ir.Constant(VECTOR, ir.Undefined), ir.Constant(ir.VectorType(ir.IntType(32), 8), [0] * 8)
+        one, ir.Constant(VECTOR, ir.Undefined), ir.Constant(ir.VectorType(ir.IntType(32), LENGTH), [0] * LENGTH)
     )
 
 
@@ -53,16 +55,20 @@ def shuffled(builder, a, b, places):
 
 
 def sums(builder, vectors):
-    """The sum of each of four or eight vectors, as a vector of as many."""
+    """The sum of each of four or eight vectors, in order, in one or two vectors."""
     low, high = [0, 8, 2, 10, 4, 12, 6, 14], [1, 9, 3, 11, 5, 13, 7, 15]
     even, odd = [0, 1, 8, 9, 4, 5, 12, 13], [2, 3, 10, 11, 6, 7, 14, 15]
+    if LENGTH == 4:
+        low, high, even, odd = [0, 4, 2, 6], [1, 5, 3, 7], [0, 1, 4, 5], [2, 3, 6, 7]
     for first, second in ((low, high), (even, odd)):
         pairs = zip(vectors[::2], vectors[1::2])
         vectors = [builder.fadd(shuffled(builder, a, b, first), shuffled(builder, a, b, second)) for a, b in pairs]
+    if LENGTH == 4:
+        return vectors
     # Now the first halves and the second halves of one or two vectors.
     first, second = [0, 1, 2, 3, 8, 9, 10, 11][: 4 * len(vectors)], [4, 5, 6, 7, 12, 13, 14, 15][: 4 * len(vectors)]
     a, b = vectors[0], vectors[-1]
-    return builder.fadd(shuffled(builder, a, b, first), shuffled(builder, a, b, second))
+    return [builder.fadd(shuffled(builder, a, b, first), shuffled(builder, a, b, second))]
 
 
 def data_of(context, builder, signature, args, place):
@@ -84,19 +90,19 @@ def in_order(builder):
     builder.asm(ir.FunctionType(ir.VoidType(), []), "", "~{memory}", [], side_effect=True)
 
 
-def each_vector(builder, count, at_once, body):
-    """Call body(offset, place) for each of `count` vectors, `at_once` of them in one pass of a loop."""
-    eight = ir.IntType(64)(8)
+def each_vector(builder, eights, at_once, body):
+    """Call body(offset, place) for each vector of so many times eight numbers, `at_once` in one pass of a loop."""
+    count = eights.literal_value * 8 // LENGTH
     if count <= 16:
         for v in range(count):
-            body(ir.IntType(64)(8 * v), v % at_once)
+            body(ir.IntType(64)(LENGTH * v), v % at_once)
         return
     with cgutils.for_range(builder, ir.IntType(64)(count // at_once)) as loop:
-        base = builder.mul(loop.index, ir.IntType(64)(8 * at_once))
+        base = builder.mul(loop.index, ir.IntType(64)(LENGTH * at_once))
         for u in range(at_once):
-            body(builder.add(base, builder.mul(eight, ir.IntType(64)(u))), u)
+            body(builder.add(base, ir.IntType(64)(LENGTH * u)), u)
     for v in range(count - count % at_once, count):
-        body(ir.IntType(64)(8 * v), v % at_once)
+        body(ir.IntType(64)(LENGTH * v), v % at_once)
 
 
 @intrinsic
@@ -117,7 +123,7 @@ def wide(typing_context):
 @intrinsic(prefer_literal=True)
 def dots(typing_context, left, left_at, right, rows, first, target, out, out_at, vectors, samples):
     """out[out_at + q] = sum_k left[left_at + k] right[rows[first + q] + k] - target[first + q], q < samples, 4 or 8."""
-    length, count = vectors.literal_value, samples.literal_value
+    count = samples.literal_value
 
     def codegen(context, builder, signature, args):
         a, x, offsets, y, f = (data_of(context, builder, signature, args, place) for place in (0, 2, 3, 5, 6))
@@ -125,7 +131,8 @@ def dots(typing_context, left, left_at, right, rows, first, target, out, out_at,
         # Of one sum each addition waits for the one before: eight of them at a time keep the processor busy.
         at_once = 8 // count
         totals = [
-            [cgutils.alloca_once_value(builder, ir.Constant(VECTOR, [0.0] * 8)) for _ in begin] for _ in range(at_once)
+            [cgutils.alloca_once_value(builder, ir.Constant(VECTOR, [0.0] * LENGTH)) for _ in begin]
+            for _ in range(at_once)
         ]
 
         def add(offset, place):
@@ -136,15 +143,18 @@ def dots(typing_context, left, left_at, right, rows, first, target, out, out_at,
                 )
             in_order(builder)
 
-        each_vector(builder, length, at_once, add)
+        each_vector(builder, vectors, at_once, add)
         columns = [builder.load(t) for t in totals[0]]
         for others in totals[1:]:
             columns = [builder.fadd(c, builder.load(t)) for c, t in zip(columns, others)]
-        values = sums(builder, columns)
-        to, away = (
-            builder.bitcast(builder.gep(p, [i]), values.type.as_pointer()) for p, i in ((f, args[7]), (y, args[4]))
-        )
-        builder.store(builder.fsub(values, builder.load(away, align=8)), to, align=8)
+        f, y = builder.gep(f, [args[7]]), builder.gep(y, [args[4]])
+        done = 0
+        for values in sums(builder, columns):
+            to, away = (
+                builder.bitcast(builder.gep(p, [ir.IntType(64)(done)]), values.type.as_pointer()) for p in (f, y)
+            )
+            builder.store(builder.fsub(values, builder.load(away, align=8)), to, align=8)
+            done += values.type.count
         return context.get_dummy_value()
 
     return types.none(left, left_at, right, rows, first, target, out, out_at, vectors, samples), codegen
@@ -153,7 +163,7 @@ def dots(typing_context, left, left_at, right, rows, first, target, out, out_at,
 @intrinsic(prefer_literal=True)
 def combine(typing_context, out, out_at, right, rows, first, weights, weight_at, vectors, samples, more):
     """out[out_at + k] = sum_q weights[weight_at + q] right[rows[first + q] + k], q < samples; added with `more`."""
-    length, count, added = vectors.literal_value, samples.literal_value, more.literal_value
+    count, added = samples.literal_value, more.literal_value
 
     def codegen(context, builder, signature, args):
         total, x, offsets, r = (data_of(context, builder, signature, args, place) for place in (0, 2, 3, 5))
@@ -162,12 +172,12 @@ def combine(typing_context, out, out_at, right, rows, first, weights, weight_at,
         weight = [spread(builder, builder.load(builder.gep(r, [ir.IntType(64)(q)]))) for q in range(count)]
 
         def add(offset, place):
-            value = load_vector(builder, total, offset) if added else ir.Constant(VECTOR, [0.0] * 8)
+            value = load_vector(builder, total, offset) if added else ir.Constant(VECTOR, [0.0] * LENGTH)
             for row, w in zip(begin, weight):
                 value = multiply_add(builder, w, load_vector(builder, row, offset), value)
             builder.store(value, vector_at(builder, total, offset), align=8)
 
-        each_vector(builder, length, 1, add)
+        each_vector(builder, vectors, 1, add)
         return context.get_dummy_value()
 
     return types.none(out, out_at, right, rows, first, weights, weight_at, vectors, samples, more), codegen
@@ -179,7 +189,7 @@ def weighted(typing_context, out, out_at, weight, right, right_at, vectors, more
 
     A short loop would be unrolled before LLVM looks for vectors in it.
     """
-    length, added = vectors.literal_value, more.literal_value
+    added = more.literal_value
 
     def codegen(context, builder, signature, args):
         to, of = (data_of(context, builder, signature, args, place) for place in (0, 3))
@@ -195,7 +205,7 @@ def weighted(typing_context, out, out_at, weight, right, right_at, vectors, more
             )
             builder.store(value, vector_at(builder, to, offset), align=8)
 
-        each_vector(builder, length, 1, add)
+        each_vector(builder, vectors, 1, add)
         return context.get_dummy_value()
 
     return types.none(out, out_at, weight, right, right_at, vectors, more), codegen
@@ -206,10 +216,13 @@ def clear(typing_context, out, out_at, vectors):
     """out[out_at + k] = 0, k < 8 vectors."""
 
     def codegen(context, builder, signature, args):
-        to, zero = builder.gep(data_of(context, builder, signature, args, 0), [args[1]]), ir.Constant(VECTOR, [0.0] * 8)
+        to, zero = (
+            builder.gep(data_of(context, builder, signature, args, 0), [args[1]]),
+            ir.Constant(VECTOR, [0.0] * LENGTH),
+        )
         each_vector(
             builder,
-            vectors.literal_value,
+            vectors,
             1,
             lambda offset, _: builder.store(zero, vector_at(builder, to, offset), align=8),
         )
@@ -240,29 +253,33 @@ def product(
 
     c < count; left(q, c) is left[rows[first + q] + column + c], or left[rows[first + c] + column + q] with `across`.
     """
-    height, width, transposed = tile.literal_value, vectors.literal_value, across.literal_value
+    height, numbers, transposed = tile.literal_value, 8 * vectors.literal_value, across.literal_value
+    # With sixteen registers two columns of sums, or sums would go to memory.
+    widest = 4 if LENGTH == 8 else 2
 
     def codegen(context, builder, signature, args):
         z, x, offsets, w = (data_of(context, builder, signature, args, place) for place in (0, 3, 4, 7))
         z, x, w = (builder.gep(p, [args[place]]) for p, place in ((z, 1), (x, 6), (w, 8)))
         offsets = builder.gep(offsets, [args[5]])
         begin = [] if transposed else rows_of(builder, x, offsets, ir.IntType(64)(0), height)
-        zero = ir.Constant(VECTOR, [0.0] * 8)
-        totals = [[cgutils.alloca_once_value(builder, zero) for _ in range(width)] for _ in range(height)]
-        with cgutils.for_range(builder, args[10]) as loop:
-            right_row = builder.gep(w, [builder.mul(loop.index, args[9])])
-            values = [load_vector(builder, right_row, ir.IntType(64)(8 * v)) for v in range(width)]
-            if transposed:
-                start = builder.gep(x, [builder.load(builder.gep(offsets, [loop.index]))])
+        zero = ir.Constant(VECTOR, [0.0] * LENGTH)
+        for first in range(0, numbers, LENGTH * widest):
+            columns = range(first, min(first + LENGTH * widest, numbers), LENGTH)
+            totals = [[cgutils.alloca_once_value(builder, zero) for _ in columns] for _ in range(height)]
+            with cgutils.for_range(builder, args[10]) as loop:
+                right_row = builder.gep(w, [builder.mul(loop.index, args[9])])
+                values = [load_vector(builder, right_row, ir.IntType(64)(k)) for k in columns]
+                if transposed:
+                    start = builder.gep(x, [builder.load(builder.gep(offsets, [loop.index]))])
+                for q, row in enumerate(totals):
+                    at = (start, ir.IntType(64)(q)) if transposed else (begin[q], loop.index)
+                    weight = spread(builder, builder.load(builder.gep(at[0], [at[1]])))
+                    for value, total in zip(values, row):
+                        builder.store(multiply_add(builder, weight, value, builder.load(total)), total)
             for q, row in enumerate(totals):
-                at = (start, ir.IntType(64)(q)) if transposed else (begin[q], loop.index)
-                weight = spread(builder, builder.load(builder.gep(at[0], [at[1]])))
-                for value, total in zip(values, row):
-                    builder.store(multiply_add(builder, weight, value, builder.load(total)), total)
-        for q, row in enumerate(totals):
-            to = builder.gep(z, [builder.mul(args[2], ir.IntType(64)(q))])
-            for v, total in enumerate(row):
-                builder.store(builder.load(total), vector_at(builder, to, ir.IntType(64)(8 * v)), align=8)
+                to = builder.gep(z, [builder.mul(args[2], ir.IntType(64)(q))])
+                for k, total in zip(columns, row):
+                    builder.store(builder.load(total), vector_at(builder, to, ir.IntType(64)(k)), align=8)
         return context.get_dummy_value()
 
     given = (
@@ -288,4 +305,4 @@ HELPERS: tuple[Any, ...] = (
     *(vector_at, load_vector, spread, multiply_add, shuffled, sums, data_of, rows_of, in_order, each_vector),
     *(f._defn for f in (wide, dots, combine, weighted, clear, product)),
 )
-SOURCE = "VECTOR = ir.VectorType(ir.DoubleType(), 8)\n\n\n" + "\n\n".join(map(inspect.getsource, HELPERS))
+SOURCE = "\n\n".join((below_all(kernel_vector), *map(inspect.getsource, HELPERS)))

@@ -1,17 +1,16 @@
-"""The parts of a generated module that walks its three-address lists as vectors of eight replicas."""
+"""The parts of a generated module that walks its three-address lists as vectors of replicas."""
 
 from __future__ import annotations
 
-import inspect
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
-from types import ModuleType
 from typing import Protocol
 
 import sympy as sp
 
-from . import templates, vector_list, vector_math, vector_steps
+from . import kernel_vector, templates, vector_list, vector_math, vector_steps
+from .kernel_text import below_all
 from .program import Line, Program, three_address
 
 __all__ = ["IMPORTS", "OPERATIONS", "indexed_lists", "vector_module"]
@@ -104,8 +103,4 @@ def vector_module(lists: Mapping[str, Program], layout: str, constants: str, oth
     return [EMITTERS, constants + "".join(texts), *others, layout]
 
 
-def _below_all(module: ModuleType) -> str:
-    return inspect.getsource(module).split("\n__all__ = ")[1].split("]\n", 1)[1].strip()
-
-
-EMITTERS = "\n\n\n".join(map(_below_all, (vector_math, vector_list, vector_steps))) + "\n"
+EMITTERS = "\n\n\n".join(map(below_all, (kernel_vector, vector_math, vector_list, vector_steps))) + "\n"

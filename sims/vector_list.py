@@ -1,4 +1,4 @@
-"""A three-address list, and loops over steps and replicas around it, as LLVM code on vectors of eight replicas.
+"""A three-address list, and loops over steps and replicas around it, as LLVM code on vectors of replicas.
 
 Numba has no vectors in its language; so a pass of a generated module over its replicas is one intrinsic, which walks
 the printed list when it is compiled. `GROUPS` vectors stand side by side. What stands below `__all__` is copied into
@@ -13,13 +13,14 @@ from llvmlite import ir
 from numba.core import cgutils
 
 from .kernel_random import LANES
-from .vector_math import FUNCTIONS, VECTOR, signs
+from .kernel_vector import LENGTH, VECTOR
+from .vector_math import FUNCTIONS, signs
 
 D, MONOMIALS = 1, ((0,), (0, 0))  # each module has its own
 
 __all__ = ["Cells", "add_moments", "each_group", "evaluate", "take_steps"]
 
-GROUPS = min(4, LANES // 8)
+GROUPS = min(4, LANES // LENGTH)
 INDEX, INDEX32 = ir.IntType(64), ir.IntType(32)
 
 
@@ -85,20 +86,20 @@ def place(v, data, *offsets):
 
 
 def load(v, data, *offsets, kind=VECTOR):
-    """Eight entries."""
+    """A vector of entries."""
     return v.builder.load(v.builder.bitcast(place(v, data, *offsets), kind.as_pointer()), align=8)
 
 
 def load_rows(v, data, base, count, kind=VECTOR):
     """Rows of replicas."""
-    return [[load(v, data, base, j * LANES + 8 * g, kind=kind) for g in range(GROUPS)] for j in range(count)]
+    return [[load(v, data, base, j * LANES + LENGTH * g, kind=kind) for g in range(GROUPS)] for j in range(count)]
 
 
 def store_rows(v, data, base, rows, stride=LANES, first=0):
     """Write rows of replicas back."""
     for j, row in enumerate(rows):
         for g, value in enumerate(row):
-            to = place(v, data, base, first + j * stride + 8 * g)
+            to = place(v, data, base, first + j * stride + LENGTH * g)
             v.builder.store(value, v.builder.bitcast(to, value.type.as_pointer()), align=8)
 
 
@@ -108,15 +109,17 @@ def spread(v, number):
     if isinstance(number.type, ir.VectorType):
         one, count = number, number.type.count
     else:
-        one = v.builder.insert_element(ir.Constant(ir.VectorType(number.type, 8), ir.Undefined), number, INDEX32(0))
-    mask = ir.Constant(ir.VectorType(ir.IntType(32), 8), [k % count for k in range(8)])
+        one = v.builder.insert_element(
+            ir.Constant(ir.VectorType(number.type, LENGTH), ir.Undefined), number, INDEX32(0)
+        )
+    mask = ir.Constant(ir.VectorType(ir.IntType(32), LENGTH), [k % count for k in range(LENGTH)])
     return [v.builder.shuffle_vector(one, ir.Constant(one.type, ir.Undefined), mask)] * GROUPS
 
 
 def each_group(v, body):
     """Call body(first lane) for all lanes."""
-    with cgutils.for_range(v.builder, INDEX(LANES // (8 * GROUPS))) as loop:
-        body(v.builder.mul(loop.index, INDEX(8 * GROUPS)))
+    with cgutils.for_range(v.builder, INDEX(LANES // (LENGTH * GROUPS))) as loop:
+        body(v.builder.mul(loop.index, INDEX(LENGTH * GROUPS)))
 
 
 def next_word(v, state):
@@ -137,18 +140,18 @@ def turned(v, word, by):
 
 def add_moments(v, raw, base, buffer, count, stride, step):
     """Add the moments of `count` steps to rows of sums; theta of a step stands in rows `stride` apart."""
-    each = 14  # with theta they have a register each
+    each = 14 if v.wide else 10  # with theta they have a register each, or nearly
     for first in range(0, len(MONOMIALS), each):
         block = MONOMIALS[first : first + each]
         together = max(1, each // len(block))
         for low in range(0, GROUPS, together):
             groups = range(low, min(GROUPS, low + together))
-            offsets = [[(first + m) * LANES + 8 * g for g in groups] for m in range(len(block))]
+            offsets = [[(first + m) * LANES + LENGTH * g for g in groups] for m in range(len(block))]
             sums = Cells(v, [[load(v, raw, base, at) for at in row] for row in offsets])
             with cgutils.for_range(v.builder, count) as loop:
                 at = v.builder.mul(loop.index, INDEX(step))
                 used = sorted({j for pair in block for j in pair})
-                theta = {j: [load(v, buffer, at, j * stride + 8 * g) for g in groups] for j in used}
+                theta = {j: [load(v, buffer, at, j * stride + LENGTH * g) for g in groups] for j in used}
                 totals = sums.get()
                 for m, pair in enumerate(block):
                     factors = [theta[j] for j in pair]
@@ -164,11 +167,11 @@ def add_kept(v, raw, base, kept):
     """Add the moments of a few steps, whose theta is at hand, to rows of sums."""
     for g in range(GROUPS):
         for m, pair in enumerate(MONOMIALS):
-            total = [load(v, raw, base, m * LANES + 8 * g)]
+            total = [load(v, raw, base, m * LANES + LENGTH * g)]
             for theta in kept:
                 factors = [[theta[j][g]] for j in pair]
                 total = v.multiply_add(*factors, total) if len(pair) == 2 else v.add(total, factors[0])
-            store_rows(v, raw, base, [total], first=m * LANES + 8 * g)
+            store_rows(v, raw, base, [total], first=m * LANES + LENGTH * g)
     kept.clear()
 
 
@@ -188,21 +191,21 @@ def take_steps(v, theta, steps, unit, some, raw, base):
     if raw is None:
         loops(steps, lambda: None)
         return
-    if GROUPS * len(MONOMIALS) <= 20:
-        # The sums fill the time in which a step waits for its results.
+    if v.wide and GROUPS * len(MONOMIALS) <= 20:
+        # The sums fill the time in which a step waits for its results, if there are registers for them.
         kept = []
         loops(steps, lambda: kept.append(theta.get()), lambda: add_kept(v, raw, base, kept))
         return
     # theta goes to a small buffer, so that the sums need registers only now and then.
-    size = 8 * GROUPS * D
-    most = max(1, min(64, 2048 // size))
+    size = LENGTH * GROUPS * D
+    most = max(1, min(64, (2048 if v.wide else 1024) // size))
     buffer = cgutils.alloca_once(builder, ir.DoubleType(), size=INDEX(most * size))
     buffer.align = 64  # a vector that crosses a cache line is stored and loaded twice
     left, filled = (cgutils.alloca_once_value(builder, start) for start in (steps, INDEX(0)))
 
     def keep():
         at = builder.load(filled)
-        store_rows(v, buffer, at, theta.get(), stride=8 * GROUPS)
+        store_rows(v, buffer, at, theta.get(), stride=LENGTH * GROUPS)
         builder.store(builder.add(at, INDEX(size)), filled)
 
     chunks = builder.udiv(builder.add(steps, INDEX(most - 1)), INDEX(most))
@@ -212,4 +215,4 @@ def take_steps(v, theta, steps, unit, some, raw, base):
         builder.store(builder.sub(builder.load(left), count), left)
         builder.store(INDEX(0), filled)
         loops(count, keep)
-        add_moments(v, raw, base, buffer, count, 8 * GROUPS, size)
+        add_moments(v, raw, base, buffer, count, LENGTH * GROUPS, size)

@@ -1,4 +1,4 @@
-"""Vectors of eight replicas in LLVM's language: arithmetic and elementary functions for generated kernels.
+"""Vectors of replicas in LLVM's language: arithmetic and elementary functions for generated kernels.
 
 Every operation takes lists of vectors and is written for one after the other, so that what is independent stands side
 by side and a processor need not wait for one result before it begins the next. What stands below
@@ -11,13 +11,15 @@ from __future__ import annotations
 
 import math
 
-from llvmlite import binding, ir
-from numba.core import cgutils, config
+from llvmlite import ir
+from numba.core import cgutils
 
-__all__ = ["FUNCTIONS", "VECTOR", "WORDS", "Lanes", "cpu_has", "exps", "logs", "sigmoids", "signs", "tanhs"]
+from .kernel_vector import LENGTH, VECTOR, cpu_has
 
-VECTOR = ir.VectorType(ir.DoubleType(), 8)
-WORDS = ir.VectorType(ir.IntType(64), 8)
+__all__ = ["FUNCTIONS", "WORDS", "Lanes", "exps", "logs", "sigmoids", "signs", "tanhs"]
+
+
+WORDS = ir.VectorType(ir.IntType(64), LENGTH)
 # Adding it rounds to an integer, which then stands in the low bits, ready to be moved into the exponent field.
 ROUND = 6755399441055744.0 + 1023.0
 # (exp(r) - 1 - r) / r**2 for abs(r) <= log(2)/2, the Chebyshev fit of degree 10, lowest power first.
@@ -50,12 +52,6 @@ TANH_TOP = (0.1110993805815367, 0.00105741958596825)
 TANH_BOTTOM = (0.4444327139148643, 0.015868324226120546)
 
 
-def cpu_has(feature):
-    """Whether code is made for this processor, and it has that."""
-    named = config.CPU_NAME is not None or config.CPU_FEATURES is not None
-    return not named and bool(binding.get_host_cpu_features().get(feature, False))
-
-
 class Lanes:
     """Operations on lists of vectors; a number stands for a list of vectors of it.
 
@@ -66,7 +62,7 @@ class Lanes:
     def __init__(self, builder):
         self.builder = builder
         # The permutations by a variable and the scaling by powers of two.
-        self.wide = cpu_has("avx512f") and cpu_has("avx512dq")
+        self.wide = LENGTH == 8
         self.fused = cpu_has("fma")
 
     def each(self, make, *operands, **options):
@@ -77,7 +73,7 @@ class Lanes:
 
     def number(self, value):
         """A vector of equal numbers: doubles, or words of 64 bits."""
-        return ir.Constant(WORDS if isinstance(value, int) else VECTOR, [value] * 8)
+        return ir.Constant(WORDS if isinstance(value, int) else VECTOR, [value] * LENGTH)
 
     def add(self, a, b):
         """a + b."""
@@ -107,15 +103,15 @@ class Lanes:
         if not self.fused:
             return self.add(self.mul(a, b), c)
         rows = self.each(lambda *row: row, *(a, b, c))
-        return self.call("llvm.fma.v8f64", *map(list, zip(*rows)))
+        return self.call(f"llvm.fma.v{LENGTH}f64", *map(list, zip(*rows)))
 
     def sqrt(self, a):
         """The square root."""
-        return self.call("llvm.sqrt.v8f64", a)
+        return self.call(f"llvm.sqrt.v{LENGTH}f64", a)
 
     def abs(self, a):
         """The size."""
-        return self.call("llvm.fabs.v8f64", a)
+        return self.call(f"llvm.fabs.v{LENGTH}f64", a)
 
     def call(self, name, *operands):
         """A function of LLVM on vectors."""
@@ -187,7 +183,7 @@ def tanhs(v, x):
     total = v.multiply_add(square, bottom, v.add(odd, 1.0))
     upper = v.multiply_add(half, total, odd)
     lower = v.multiply_add(half, total, v.multiply_add(square, bottom, 1.0))
-    return v.call("llvm.copysign.v8f64", quotients(v, upper, lower), x)
+    return v.call(f"llvm.copysign.v{LENGTH}f64", quotients(v, upper, lower), x)
 
 
 def quotients(v, a, b):

@@ -16,6 +16,7 @@ from numba.core import cgutils
 from numba.extending import intrinsic
 
 from .kernel_random import LANES
+from .kernel_vector import LENGTH, VECTOR, cpu_has
 from .vector_list import (
     GROUPS,
     INDEX,
@@ -33,7 +34,7 @@ from .vector_list import (
     store_rows,
     take_steps,
 )
-from .vector_math import VECTOR, WORDS, Lanes
+from .vector_math import WORDS, Lanes
 
 # Each module has its own.
 INPUTS, N = 1, 1
@@ -75,12 +76,16 @@ def signed_labels(v, word, pairs, offset):
     """y + sigma or y - sigma, by the lowest bit of a word."""
     two = ir.VectorType(ir.DoubleType(), 2)
     pair = v.builder.load(v.builder.bitcast(place(v, pairs, offset), two.as_pointer()), align=8)
-    table = spread(v, pair)
     if v.wide:
-        return permuted(v, table, word)
-    odd = v.each(lambda w: v.builder.trunc(w, ir.VectorType(ir.IntType(1), 8)), word)
-    above, below = (spread(v, v.builder.extract_element(pair, ir.IntType(32)(k))) for k in (0, 1))
-    return v.each(v.builder.select, odd, below, above)
+        return permuted(v, spread(v, pair), word)
+    above, below = (spread(v, v.builder.extract_element(pair, INDEX32(k))) for k in (0, 1))
+    return chosen(v, word, above, below)
+
+
+def chosen(v, word, clear, set_):
+    """One of two by the lowest bit of a word."""
+    odd = v.each(lambda w: v.builder.trunc(w, ir.VectorType(ir.IntType(1), LENGTH)), word)
+    return v.each(v.builder.select, odd, set_, clear)
 
 
 def permuted(v, table, word):
@@ -91,36 +96,57 @@ def permuted(v, table, word):
 def looked_up(v, pairs, n, width, word):
     """Inputs and y + noise of the samples that words draw: rows of `pairs`, at twice the index plus the sign."""
     builder = v.builder
-    drawn = v.each(builder.mul, v.right(word, 32), spread(v, n))
+    # Products of halves of words are one instruction where both are seen to be halves.
+    count = spread(v, builder.and_(n, INDEX(0xFFFFFFFF)))
+    drawn = v.each(builder.mul, v.right(word, 32), count)
     even = v.each(builder.and_, v.right(drawn, 31), -2)
     at = v.each(builder.or_, even, v.each(builder.and_, word, 1))
     rows = [place(v, pairs, builder.mul(width, INDEX(c))) for c in range(INPUTS + 1)]
 
     def gathered():
-        return [[gather_eight(v, row, index) for index in at] for row in rows]
+        return [[entries_of(v, row, index) for index in at] for row in rows]
 
-    if not v.wide:
+    few = from_two if v.wide else from_eight if cpu_has("avx2") else None
+    if few is None:
         return gathered()
     found = Cells(v, [[v.number(0.0)] * GROUPS for _ in rows])
-    with builder.if_else(builder.icmp_unsigned("<=", n, INDEX(8))) as (few, many):
-        with few:
-            found.put(
-                [
-                    v.call("llvm.x86.avx512.vpermi2var.pd.512", [load(v, row)] * GROUPS, at, [load(v, row, 8)] * GROUPS)
-                    for row in rows
-                ]
-            )
-        with many:
+    with builder.if_else(builder.icmp_unsigned("<=", n, INDEX(8 if v.wide else 4))) as (in_registers, in_memory):
+        with in_registers:
+            found.put([few(v, row, at) for row in rows])
+        with in_memory:
             found.put(gathered())
     return found.get()
 
 
-def gather_eight(v, data, index):
-    """Eight entries anywhere in an array."""
+def from_two(v, row, at):
+    """Entries of two vectors of eight."""
+    return v.call("llvm.x86.avx512.vpermi2var.pd.512", [load(v, row)] * GROUPS, at, [load(v, row, 8)] * GROUPS)
+
+
+def from_eight(v, row, at):
+    """Entries of two vectors of four: their low and their high halves, each a vector of eight numbers of 32 bits."""
+    halves, numbers = ir.VectorType(ir.FloatType(), 16), ir.VectorType(INDEX32, 8)
+    table = v.builder.load(v.builder.bitcast(row, halves.as_pointer()), align=8)
+    low, high = ([shuffled(v, table, table, range(first, 16, 2))] * GROUPS for first in (0, 1))
+    both = v.each(lambda index: v.builder.bitcast(index, numbers), at)
+    both = v.each(lambda index: shuffled(v, index, index, [0, 0, 2, 2, 4, 4, 6, 6]), both)
+    low, high = (v.call("llvm.x86.avx2.permps", entries, both) for entries in (low, high))
+    merged = v.each(lambda a, b: shuffled(v, a, b, [0, 9, 2, 11, 4, 13, 6, 15]), low, high)
+    return v.each(lambda value: v.builder.bitcast(value, VECTOR), merged)
+
+
+def shuffled(v, a, b, places):
+    """Entries of two vectors."""
+    places = list(places)
+    return v.builder.shuffle_vector(a, b, ir.Constant(ir.VectorType(INDEX32, len(places)), places))
+
+
+def entries_of(v, data, index):
+    """Entries anywhere in an array."""
     value = ir.Constant(VECTOR, ir.Undefined)
-    for k in range(8):
-        at = v.builder.extract_element(index, ir.IntType(32)(k))
-        value = v.builder.insert_element(value, v.builder.load(v.builder.gep(data, [at])), ir.IntType(32)(k))
+    for k in range(LENGTH):
+        at = v.builder.extract_element(index, INDEX32(k))
+        value = v.builder.insert_element(value, v.builder.load(v.builder.gep(data, [at])), INDEX32(k))
     return value
 
 
@@ -252,19 +278,18 @@ def signs_pass(v, theta, words, noisy, rate, phase, steps, raw):
     rows = [[spread(v, builder.load(place(v, noisy, first + i))) for i in range(N)] for first in (0, N)]
     above, below = ([v.mul(rate, label) for label in labels] for labels in rows)
     # A shift is due only every third sign: one table of eight numbers for each of three bits.
-    bits, unit = 3 if v.wide else 1, 3 if N <= 4 else 1
+    bits, unit = 3, 3 if N <= 4 else 1
     tables = {}
 
     def label(word, i, bit):
-        if not v.wide:
-            odd = v.each(lambda w: builder.trunc(w, ir.VectorType(ir.IntType(1), 8)), word)
-            return v.each(builder.select, odd, below[i], above[i])
-        return permuted(v, tables[i, bit], word)
+        if v.wide:
+            return permuted(v, tables[i, bit], word)
+        return chosen(v, v.right(word, bit), above[i], below[i])
 
     if v.wide:
         for i, bit in itertools.product(range(N), range(bits)):
-            mask = ir.Constant(ir.VectorType(INDEX32, 8), [k + 8 * (k >> bit & 1) for k in range(8)])
-            tables[i, bit] = [builder.shuffle_vector(above[i][0], below[i][0], mask)] * GROUPS
+            entries = [k + 8 * (k >> bit & 1) for k in range(8)]
+            tables[i, bit] = [shuffled(v, above[i][0], below[i][0], entries)] * GROUPS
 
     def group(base):
         state = Cells(v, load_rows(v, theta, base, D))

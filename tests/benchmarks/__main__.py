@@ -7,7 +7,7 @@ In a clone, with flatmin installed there (`python -m pip install -e ".[bench]"`)
 Each engine runs in a process of its own, on the same processors, one at a time. First it is checked that all of them
 compute the same statistic (exit status 1 otherwise), then they are timed in rounds, in another order each round, so
 that a ratio compares what was measured within seconds. PyTorch is used if it is installed, the C reference if there is
-gcc and AVX-512. Works and engines are in `works.py` and `engines/`.
+gcc and AVX2. Works and engines are in `works.py` and `engines/`.
 """
 
 from __future__ import annotations

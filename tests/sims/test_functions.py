@@ -28,16 +28,16 @@ def evaluate(function, x):
 
 
 def vectors_of(function):
-    """A function of arrays, from one that writes code for vectors of eight."""
+    """A function of arrays, from one that writes code for vectors."""
 
     @intrinsic
     def each(typing_context, x, out):
         def codegen(context, builder, signature, args):
             given, result = (context.make_array(signature.args[k])(context, builder, args[k]).data for k in (0, 1))
-            pointer = vector_math.VECTOR.as_pointer()
-            with cgutils.for_range(builder, ir.IntType(64)(SIZE // 16)) as loop:
-                first = builder.mul(loop.index, ir.IntType(64)(16))
-                at = [builder.add(first, ir.IntType(64)(8 * g)) for g in range(2)]
+            pointer, length = vector_math.VECTOR.as_pointer(), vector_math.LENGTH
+            with cgutils.for_range(builder, ir.IntType(64)(SIZE // (2 * length))) as loop:
+                first = builder.mul(loop.index, ir.IntType(64)(2 * length))
+                at = [builder.add(first, ir.IntType(64)(length * g)) for g in range(2)]
                 xs = [builder.load(builder.bitcast(builder.gep(given, [i]), pointer), align=8) for i in at]
                 for i, value in zip(at, function(vector_math.Lanes(builder), xs)):
                     builder.store(value, builder.bitcast(builder.gep(result, [i]), pointer), align=8)
@@ -66,7 +66,10 @@ def vector(request):
     """The vector functions, with the instructions of this processor or with those that all have."""
     with pytest.MonkeyPatch.context() as patch:
         if request.param == "any processor":
-            patch.setattr(vector_math, "cpu_has", lambda feature: False)
+            patch.setattr(vector_math, "cpu_has", lambda *features: False)
+            patch.setattr(vector_math, "LENGTH", 4)
+            patch.setattr(vector_math, "VECTOR", ir.VectorType(ir.DoubleType(), 4))
+            patch.setattr(vector_math, "WORDS", ir.VectorType(ir.IntType(64), 4))
         functions = {name: vectors_of(make) for name, make in {**vector_math.FUNCTIONS, "sign": signs}.items()}
         for function in functions.values():
             function(np.ones(1))

@@ -1,56 +1,54 @@
-/* What the C reference shares: xoshiro256++ in eight lanes, and a branch-free tanh of eight doubles.
+/* What the C reference shares: xoshiro256++ in all lanes, and a branch-free tanh.
 
    A function works on replicas first..last-1 for `steps` steps; theta and the words of the generators go on, the sums
    are added to. STATISTICS=0 compiles the sums away. */
 
-#include <immintrin.h>
-#include <stdint.h>
+#include "simd.h"
 
 #ifndef STATISTICS
 #define STATISTICS 1
 #endif
 
-typedef __m512d vec;
-typedef __m512i word;
-
-#define INLINE static inline __attribute__((always_inline))
-#define UNROLL _Pragma("GCC unroll 16")
-
-INLINE vec all(double value) { return _mm512_set1_pd(value); }
-
 typedef struct {
     word a, b, c, d;
 } lanes;
 
-INLINE lanes load_lanes(const uint64_t *words, long stride) {
-    return (lanes){_mm512_loadu_si512(words), _mm512_loadu_si512(words + stride),
-                   _mm512_loadu_si512(words + 2 * stride), _mm512_loadu_si512(words + 3 * stride)};
+INLINE lanes load_lanes(const uint64_t *from, long stride) {
+    return (lanes){load_words(from), load_words(from + stride), load_words(from + 2 * stride),
+                   load_words(from + 3 * stride)};
 }
 
-INLINE void store_lanes(uint64_t *words, long stride, const lanes *s) {
-    _mm512_storeu_si512(words, s->a);
-    _mm512_storeu_si512(words + stride, s->b);
-    _mm512_storeu_si512(words + 2 * stride, s->c);
-    _mm512_storeu_si512(words + 3 * stride, s->d);
+INLINE void store_lanes(uint64_t *to, long stride, const lanes *s) {
+    store_words(to, s->a);
+    store_words(to + stride, s->b);
+    store_words(to + 2 * stride, s->c);
+    store_words(to + 3 * stride, s->d);
 }
 
 /* xoshiro256++ (Blackman, Vigna 2021): one 64-bit word for each lane. */
 INLINE word next_word(lanes *s) {
-    word result = _mm512_add_epi64(_mm512_rol_epi64(_mm512_add_epi64(s->a, s->d), 23), s->a);
-    word shifted = _mm512_slli_epi64(s->b, 17);
-    word c = _mm512_xor_si512(s->c, s->a), d = _mm512_xor_si512(s->d, s->b);
-    s->b = _mm512_ternarylogic_epi64(s->b, s->c, s->a, 0x96);
-    s->a = _mm512_xor_si512(s->a, d);
-    s->c = _mm512_xor_si512(c, shifted);
-    s->d = _mm512_rol_epi64(d, 45);
+    word result = add_words(ROTATED(add_words(s->a, s->d), 23), s->a);
+    word shifted = LEFT(s->b, 17);
+    word c = differing(s->c, s->a), d = differing(s->d, s->b);
+    s->b = differing_three(s->b, s->c, s->a);
+    s->a = differing(s->a, d);
+    s->c = differing(c, shifted);
+    s->d = ROTATED(d, 45);
     return result;
 }
 
 /* tanh(w) = 1 - 1/D, D = (exp(2w) + 1)/2, absolute error below 8e-16, so that the caller can share an inverse.
-   With k = round(32 w/log 2): exp(2w) = 2^(k/16) exp(2r), r = w - k log(2)/32, |r| < 0.011; 2^(k/16) is an entry of a
-   table of sixteen, halved, with the rest of k added to the exponent. */
+   With k = round(E w/log 2), E = 2 TANH_ENTRIES: exp(2w) = 2^(2k/E) exp(2r), r = w - k log(2)/E; 2^(2k/E) is an entry of
+   a table, halved, with the rest of k added to the exponent. A table of sixteen is one instruction with AVX-512 (then
+   |r| < 0.011), one of four is four with AVX2 (|r| < 0.044). */
 #define TANH_LIMIT 20.0
 #define TANH_MAGIC 0x1.8p52
+
+#if LANES == 8
+
+#define TANH_ENTRIES 16
+#define TANH_BITS 4
+#define TANH_DEGREE 6
 static const double TANH_P[] = {
     0x1.0000000000000p+0, 0x1.000000000000ap+1, 0x1.0000000000006p+1, 0x1.555555540526dp+0,
     0x1.5555555465343p-1, 0x1.11126eecc014bp-2, 0x1.6c1851427a2f8p-4};
@@ -60,67 +58,79 @@ static const double TANH_POWERS[] = {
     0x1.6a09e667f3bcdp+0, 0x1.7a11473eb0187p+0, 0x1.8ace5422aa0dbp+0, 0x1.9c49182a3f090p+0,
     0x1.ae89f995ad3adp+0, 0x1.c199bdd85529cp+0, 0x1.d5818dcfba487p+0, 0x1.ea4afa2a490dap+0};
 
+#else
+
+#define TANH_ENTRIES 4
+#define TANH_BITS 2
+#define TANH_DEGREE 7
+static const double TANH_P[] = {
+    0x1.0000000000000p+0, 0x1.fffffffffffffp+0, 0x1.0000000005c5ep+1, 0x1.5555555557e62p+0,
+    0x1.5555546512f5dp-1, 0x1.111110a649a5bp-2, 0x1.6c2fc0c9c73a2p-4, 0x1.a03039d502330p-6};
+static const double TANH_POWERS[] = {
+    0x1.0000000000000p+0, 0x1.306fe0a31b715p+0, 0x1.6a09e667f3bcdp+0, 0x1.ae89f995ad3adp+0};
+
+#endif
+
 typedef struct {
-    word low, high;
+#if LANES == 8
+    word low, high; /* entries 0 to 7, 8 to 15 */
+#else
+    __m256 low, high; /* halves of the entries, twice */
+#endif
 } tanh_table;
 
 INLINE tanh_table make_tanh(void) {
-    uint64_t entries[16];
-    for (int j = 0; j < 16; j++) {
-        union {
-            double value;
-            uint64_t bits;
-        } entry = {0.5 * TANH_POWERS[j]};
-        entries[j] = entry.bits - ((uint64_t)j << 48);
+    union {
+        double value;
+        uint64_t bits;
+        float halves[2];
+    } entries[TANH_ENTRIES];
+    for (int j = 0; j < TANH_ENTRIES; j++) {
+        entries[j].value = 0.5 * TANH_POWERS[j];
+        entries[j].bits -= (uint64_t)j << (52 - TANH_BITS);
     }
-    return (tanh_table){_mm512_loadu_si512(entries), _mm512_loadu_si512(entries + 8)};
+#if LANES == 8
+    return (tanh_table){load_words(&entries[0].bits), load_words(&entries[8].bits)};
+#else
+    float low[8], high[8];
+    for (int j = 0; j < 8; j++) low[j] = entries[j % 4].halves[0], high[j] = entries[j % 4].halves[1];
+    return (tanh_table){_mm256_loadu_ps(low), _mm256_loadu_ps(high)};
+#endif
+}
+
+INLINE word tanh_entry(const tanh_table *k, word bits) {
+#if LANES == 8
+    return _mm512_permutex2var_epi64(k->low, bits, k->high);
+#else
+    word twice = _mm256_shuffle_epi32(bits, 0xa0);
+    __m256 low = _mm256_permutevar_ps(k->low, twice), high = _mm256_permutevar_ps(k->high, twice);
+    return _mm256_castps_si256(_mm256_blend_ps(low, high, 0xaa));
+#endif
 }
 
 INLINE vec tanh_denominator(const tanh_table *k, vec w) {
-    w = _mm512_range_pd(w, all(TANH_LIMIT), 2); /* the smaller magnitude, the sign of w */
-    vec t = _mm512_fmadd_pd(w, all(0x1.71547652b82fep+5), all(TANH_MAGIC));
-    vec r = _mm512_fnmadd_pd(_mm512_sub_pd(t, all(TANH_MAGIC)), all(0x1.62e42fefa39efp-6), w);
-    word bits = _mm512_castpd_si512(t), shifted = _mm512_slli_epi64(bits, 48);
-    vec s = _mm512_castsi512_pd(_mm512_add_epi64(_mm512_permutex2var_epi64(k->low, bits, k->high), shifted));
-    vec p = all(TANH_P[6]);
-    UNROLL for (int j = 5; j >= 0; j--) p = _mm512_fmadd_pd(p, r, all(TANH_P[j]));
-    return _mm512_fmadd_pd(s, p, all(0.5));
+    w = limited(w, TANH_LIMIT);
+    vec t = fmadd(w, all(2 * TANH_ENTRIES * 0x1.71547652b82fep+0), all(TANH_MAGIC));
+    vec r = fnmadd(sub(t, all(TANH_MAGIC)), all(0x1.62e42fefa39efp-1 / (2 * TANH_ENTRIES)), w);
+    word bits = as_words(t);
+    vec s = as_vec(add_words(tanh_entry(k, bits), LEFT(bits, 52 - TANH_BITS)));
+    vec p = all(TANH_P[TANH_DEGREE]);
+    UNROLL for (int j = TANH_DEGREE - 1; j >= 0; j--) p = fmadd(p, r, all(TANH_P[j]));
+    return fmadd(s, p, all(0.5));
 }
 
-/* 1/d: the estimate r has a relative error e below 2^-14, and 1/d = r (1 + e + e^2 + e^3 + ...). */
-INLINE vec inverse(vec d) {
-    vec r = _mm512_rcp14_pd(d), e = _mm512_fnmadd_pd(d, r, all(1.0));
-    return _mm512_fmadd_pd(r, _mm512_fmadd_pd(e, _mm512_fmadd_pd(e, e, e), e), r);
-}
-
-/* tanh of two vectors with one inverse; a division would be slower. */
+/* tanh of two vectors with one inverse; a division each would be slower. */
 INLINE void tanh_two(const tanh_table *k, vec w1, vec w2, vec *t1, vec *t2) {
-    vec d1 = tanh_denominator(k, w1), d2 = tanh_denominator(k, w2), both = inverse(_mm512_mul_pd(d1, d2));
-    *t1 = _mm512_fnmadd_pd(d2, both, all(1.0));
-    *t2 = _mm512_fnmadd_pd(d1, both, all(1.0));
+    vec d1 = tanh_denominator(k, w1), d2 = tanh_denominator(k, w2), of_both = inverse(mul(d1, d2));
+    *t1 = fnmadd(d2, of_both, all(1.0));
+    *t2 = fnmadd(d1, of_both, all(1.0));
 }
 
 /* The draws of a batch with replacement: 2 times the sample plus the sign of its noise, from a 64-bit word each. */
 INLINE void draw(lanes *generator, word n, uint64_t *codes, long count) {
-    for (long b = 0; b < count; b += 8) {
+    for (long b = 0; b < count; b += LANES) {
         word drawn = next_word(generator);
-        word index = _mm512_srli_epi64(_mm512_mul_epu32(_mm512_srli_epi64(drawn, 32), n), 32);
-        word sign = _mm512_and_si512(drawn, _mm512_set1_epi64(1));
-        _mm512_storeu_si512(codes + b, _mm512_add_epi64(_mm512_add_epi64(index, index), sign));
+        word index = RIGHT(times_low(RIGHT(drawn, 32), n), 32);
+        store_words(codes + b, add_words(add_words(index, index), both(drawn, all_words(1))));
     }
-}
-
-/* The sums of four vectors. */
-INLINE __m256d reduce_four(vec a, vec b, vec c, vec d) {
-    vec ab = _mm512_add_pd(_mm512_unpacklo_pd(a, b), _mm512_unpackhi_pd(a, b));
-    vec cd = _mm512_add_pd(_mm512_unpacklo_pd(c, d), _mm512_unpackhi_pd(c, d));
-    vec half = _mm512_add_pd(_mm512_shuffle_f64x2(ab, cd, 0x88), _mm512_shuffle_f64x2(ab, cd, 0xdd));
-    vec even = _mm512_permutexvar_pd(_mm512_setr_epi64(0, 1, 4, 5, 0, 1, 4, 5), half);
-    vec odd = _mm512_permutexvar_pd(_mm512_setr_epi64(2, 3, 6, 7, 2, 3, 6, 7), half);
-    return _mm512_castpd512_pd256(_mm512_add_pd(even, odd));
-}
-
-/* Component k of four, in all lanes. */
-INLINE vec spread(__m256d values, int k) {
-    return _mm512_permutexvar_pd(_mm512_set1_epi64(k), _mm512_castpd256_pd512(values));
 }

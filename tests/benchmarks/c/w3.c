@@ -6,14 +6,14 @@
 #include <string.h>
 
 #define D 100
-#define VECTORS 13
+#define VECTORS ((D + LANES - 1) / LANES)
 #define MAX_SAMPLES 64
 #ifndef REPLICAS
 #define REPLICAS 2
 #endif
 
 typedef struct {
-    const double *x;      /* rows of 8 VECTORS */
+    const double *x;      /* rows of LANES VECTORS */
     const double *labels; /* y + sigma, y - sigma of each sample */
     double scale;
     long n, batch;
@@ -32,9 +32,9 @@ typedef struct {
 
 INLINE void prepare(replica *s, const problem *p) {
     uint64_t codes[2 * MAX_SAMPLES];
-    draw(&s->generator, _mm512_set1_epi64(p->n), codes, 2 * p->batch);
+    draw(&s->generator, all_words(p->n), codes, 2 * p->batch);
     for (long b = 0; b < 2 * p->batch; b++) {
-        s->drawn.x[b] = p->x + 8 * VECTORS * (codes[b] >> 1);
+        s->drawn.x[b] = p->x + LANES * VECTORS * (codes[b] >> 1);
         s->drawn.label[b] = p->labels[codes[b]];
     }
 }
@@ -42,9 +42,9 @@ INLINE void prepare(replica *s, const problem *p) {
 /* Add the part of `fused` samples, 4 or 8, to the gradient. */
 INLINE void pass(const vec *squares, const double *const *x, const double *label, int fused, vec *gradient) {
     vec f[8];
-    UNROLL for (int k = 0; k < fused; k++) f[k] = _mm512_mul_pd(squares[0], _mm512_load_pd(x[k]));
+    UNROLL for (int k = 0; k < fused; k++) f[k] = mul(squares[0], load(x[k]));
     UNROLL for (int j = 1; j < VECTORS; j++)
-        UNROLL for (int k = 0; k < fused; k++) f[k] = _mm512_fmadd_pd(squares[j], _mm512_load_pd(x[k] + 8 * j), f[k]);
+        UNROLL for (int k = 0; k < fused; k++) f[k] = fmadd(squares[j], load(x[k] + LANES * j), f[k]);
     UNROLL for (int k = 0; k < fused; k += 4) {
         __m256d r = _mm256_sub_pd(reduce_four(f[k], f[k + 1], f[k + 2], f[k + 3]), _mm256_loadu_pd(label + k));
         UNROLL for (int q = 0; q < 4; q++) f[k + q] = spread(r, q);
@@ -52,16 +52,16 @@ INLINE void pass(const vec *squares, const double *const *x, const double *label
     __asm__ volatile("" ::: "memory"); /* read x again: kept, its vectors would go to the stack */
     UNROLL for (int j = 0; j < VECTORS; j++)
         UNROLL for (int k = 0; k < fused; k++)
-            gradient[j] = _mm512_fmadd_pd(f[k], _mm512_load_pd(x[k] + 8 * j), gradient[j]);
+            gradient[j] = fmadd(f[k], load(x[k] + LANES * j), gradient[j]);
 }
 
 INLINE void step(replica *s, const problem *p, long drawn) {
     vec squares[VECTORS], gradient[VECTORS];
     UNROLL for (int j = 0; j < VECTORS; j++) {
-        squares[j] = _mm512_mul_pd(s->theta[j], s->theta[j]);
+        squares[j] = mul(s->theta[j], s->theta[j]);
         if (STATISTICS) {
-            s->first[j] = _mm512_add_pd(s->first[j], s->theta[j]);
-            s->second[j] = _mm512_add_pd(s->second[j], squares[j]);
+            s->first[j] = add(s->first[j], s->theta[j]);
+            s->second[j] = add(s->second[j], squares[j]);
         }
         gradient[j] = all(0.0);
     }
@@ -70,16 +70,16 @@ INLINE void step(replica *s, const problem *p, long drawn) {
     for (; b + 8 <= p->batch; b += 8) pass(squares, x + b, label + b, 8, gradient);
     if (b < p->batch) pass(squares, x + b, label + b, 4, gradient);
     UNROLL for (int j = 0; j < VECTORS; j++)
-        s->theta[j] = _mm512_fnmadd_pd(_mm512_mul_pd(s->theta[j], all(p->scale)), gradient[j], s->theta[j]);
+        s->theta[j] = fnmadd(mul(s->theta[j], all(p->scale)), gradient[j], s->theta[j]);
 }
 
 void square(double *theta, uint64_t *words, const double *x, const double *y, double eta, double sigma, long n,
             long batch, long replicas, long first, long last, long steps, double *sums) {
-    double rows[MAX_SAMPLES * 8 * VECTORS] __attribute__((aligned(64))), labels[2 * MAX_SAMPLES];
+    double rows[MAX_SAMPLES * LANES * VECTORS] __attribute__((aligned(64))), labels[2 * MAX_SAMPLES];
     problem p = {rows, labels, 2 * eta / batch, n, batch};
     memset(rows, 0, sizeof rows);
     for (long i = 0; i < n; i++) {
-        memcpy(rows + 8 * VECTORS * i, x + D * i, D * sizeof(double));
+        memcpy(rows + LANES * VECTORS * i, x + D * i, D * sizeof(double));
         labels[2 * i] = y[i] + sigma, labels[2 * i + 1] = y[i] - sigma;
     }
     for (long r = first; r < last; r += REPLICAS) {
@@ -87,7 +87,7 @@ void square(double *theta, uint64_t *words, const double *x, const double *y, do
         memset(s, 0, sizeof s);
         for (int k = 0; k < REPLICAS; k++) {
             memcpy(s[k].theta, theta + D * (r + k), D * sizeof(double));
-            s[k].generator = load_lanes(words + 32 * (r + k), 8);
+            s[k].generator = load_lanes(words + 4 * LANES * (r + k), LANES);
         }
         for (long t = 0; t < steps; t++)
             for (int k = 0; k < REPLICAS; k++) {
@@ -96,7 +96,7 @@ void square(double *theta, uint64_t *words, const double *x, const double *y, do
             }
         for (int k = 0; k < REPLICAS; k++) {
             memcpy(theta + D * (r + k), s[k].theta, D * sizeof(double));
-            store_lanes(words + 32 * (r + k), 8, &s[k].generator);
+            store_lanes(words + 4 * LANES * (r + k), LANES, &s[k].generator);
             for (int j = 0; j < D; j++) {
                 sums[j] += ((double *)s[k].first)[j];
                 sums[D + j] += ((double *)s[k].second)[j];

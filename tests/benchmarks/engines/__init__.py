@@ -10,7 +10,7 @@ __all__ = ["ENGINES", "load"]
 
 ENGINES = {
     "ours": "flatmin",
-    "c": "C, AVX-512 intrinsics",
+    "c": "C, intrinsics",
     "jax_expert": "JAX, by an expert",
     "jax_batched": "JAX, batched scan",
     "jax_vmap": "JAX, jit(vmap(scan))",

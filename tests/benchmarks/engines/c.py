@@ -1,4 +1,6 @@
-"""The C reference: AVX-512 intrinsics by hand (folder `c`), compiled with gcc when the benchmark starts; the yardstick.
+"""The C reference: intrinsics by hand (folder `c`), compiled with gcc when the benchmark starts; the yardstick.
+
+It uses AVX-512 where the processor has it, AVX2 elsewhere (`c/simd.h`).
 
 On more than one core, threads take the groups of replicas in turn.
 """
@@ -44,8 +46,8 @@ def _compiled(source: str, name: str, statistics: bool, flags: tuple[str, ...] =
     if gcc is None:
         raise Unavailable("c: there is no gcc")
     cpu = Path("/proc/cpuinfo")
-    if not cpu.exists() or "avx512dq" not in cpu.read_text(encoding="utf-8"):
-        raise Unavailable("c: this processor has no AVX-512")
+    if not cpu.exists() or not {"avx2", "fma"} <= set(cpu.read_text(encoding="utf-8").split()):
+        raise Unavailable("c: this processor has no AVX2")
     with tempfile.TemporaryDirectory() as folder:
         library = Path(folder) / "reference.so"
         command = [gcc, f"-DSTATISTICS={int(statistics)}", *FLAGS, *flags, str(SOURCES / source), "-o", str(library)]

@@ -1,0 +1,24 @@
+"""Vectors of generated kernels, as long as this processor's registers.
+
+What stands below `__all__` is copied into every generated module that needs it.
+"""
+
+# mypy: disable-error-code="no-untyped-def"
+
+from __future__ import annotations
+
+from llvmlite import binding, ir
+from numba.core import config
+
+__all__ = ["LENGTH", "VECTOR", "cpu_has"]
+
+
+def cpu_has(*features):
+    """Whether code is made for this processor, and it has all of that."""
+    named = config.CPU_NAME is not None or config.CPU_FEATURES is not None
+    return not named and all(binding.get_host_cpu_features().get(feature, False) for feature in features)
+
+
+# Of a longer vector each half takes a register and an instruction, and sixteen registers are soon full.
+LENGTH = 8 if cpu_has("avx512f", "avx512dq") else 4
+VECTOR = ir.VectorType(ir.DoubleType(), LENGTH)
