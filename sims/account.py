@@ -20,13 +20,15 @@ def account(verdict: Verdict) -> Iterator[str]:
         yield f"lambda = {rung['strength']:.3g}: {_runs(rung)}{_error(rung)}"
     if detail.get("law") == "power":
         yield f"a power law whose first correction is of relative order lambda^{detail['correction_power']:g}"
+    elif detail.get("law") == "fraction":
+        yield "a fraction of the runs, which goes to 0 or 1 as lambda -> 0: nothing is extrapolated"
     elif detail.get("rungs"):
         yield f"limit lambda -> 0 by a polynomial of degree {detail['degree']}{_error(detail['limit'])}"
     if detail:
         truncation, probability = detail.get("truncation"), detail.get("fit_probability")
         if truncation is not None:
             yield f"the term left out counts {100 * truncation:.2g} %"
-        if probability is not None:
+        if probability is not None and detail.get("law") != "fraction":
             yield f"residuals as large as these have probability {probability:.2g}"
     for rival in verdict.rivals:
         told = "predicts the same within the margin" if not rival.distinguishable else "differs by more than the margin"

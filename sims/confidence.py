@@ -32,7 +32,8 @@ def weighted_chi2_tail(value: float, weights: Array) -> float:
     if np.ptp(w) <= 1e-9:
         return float(chdtrc(w.size, value))
     mean, total = float(w.sum()), float(np.sum(w**2))
-    if value <= 0:
+    # Of two terms or more, so little has a probability below 1e-5; at the rounding of exact data no root is found.
+    if value <= 1e-10 * mean:
         return 1.0
     if abs(value - mean) < 1e-3 * np.sqrt(2 * total):
         # At the mean the formula is 0/0; two moments are good there.

@@ -40,6 +40,8 @@ def detail(estimate: Estimate, predicted: Array, scale: float, origin: Array | N
         `coefficients` are those of powers of strength over the largest strength; `error` is the signed relative error
         along the predicted direction, of every rung and of the limit, each with its standard error. Where an exponent
         was fitted `law` is "power", `coefficients` are p, log A, c, `correction_power` is q, and rungs have no error.
+        Of a fraction `law` is "fraction", nothing is extrapolated, and rungs have no standard error: near 0 or 1 the
+        error of a fraction has no normal distribution.
     """
     flat = predicted.reshape(-1)
     away = flat - (0.0 if origin is None else origin.reshape(-1))
@@ -48,6 +50,12 @@ def detail(estimate: Estimate, predicted: Array, scale: float, origin: Array | N
     apart = estimate.value - flat if norm <= 1e-12 * scale else away
     unit = apart / max(float(np.linalg.norm(apart)), 1e-300)
     small = flat.size <= _MOST
+    law: dict[str, Any] = {}
+    if estimate.power is not None:
+        law = {"law": "power", "correction_power": estimate.power}
+    elif estimate.fraction:
+        law = {"law": "fraction"}
+    polynomial = not law
 
     def errors(mean: Array, covariance: Array) -> dict[str, Any]:
         spread = math.sqrt(max(float(unit @ covariance @ unit), 0.0))
@@ -58,11 +66,10 @@ def detail(estimate: Estimate, predicted: Array, scale: float, origin: Array | N
         entry: dict[str, Any] = {"strength": rung.strength, "steps": rung.steps, "replicas": rung.replicas}
         if small:
             entry["mean"] = plain(rung.mean)
+        if small and not estimate.fraction:
             entry["standard_error"] = plain(np.sqrt(np.maximum(np.diag(rung.covariance), 0.0)))
         # Of an exponent the statistic itself is no estimate.
-        rungs.append(entry if estimate.power is not None else entry | errors(rung.mean, rung.covariance))
-    polynomial = estimate.power is None
-    law: dict[str, Any] = {} if polynomial else {"law": "power", "correction_power": estimate.power}
+        rungs.append(entry | errors(rung.mean, rung.covariance) if polynomial else entry)
     return law | {
         "degree": estimate.degree,
         "coefficients": plain(estimate.coefficients) if small else None,

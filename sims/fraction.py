@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 
-from .extrapolate import Estimate
+from .extrapolate import Estimate, Rung
 from .gauge import LARGEST_TRUNCATION, Goal, SampledGauge
 from .measured import Measured
 
@@ -35,11 +37,13 @@ class FractionGauge(SampledGauge):
         # If all replicas do the same, the interval of Clopper and Pearson ends at tail^(1/N).
         size = max(_FEWEST, int(np.ceil(-np.log(goal.level / 4) / goal.half_width)))
         measured = Measured(None, 0.0, "", 0.0, 0.0)
+        rungs: tuple[Rung, ...] = ()
         for attempt in range(_ATTEMPTS):
             one = self._attempt(attempt, self.sampler.reachable(strength), size, goal)
             if one.estimate is None:
                 return measured if measured.estimate is not None else one
-            measured = one
+            rungs = (*one.estimate.rungs, *rungs)
+            measured = replace(one, estimate=replace(one.estimate, rungs=rungs))
             if one.estimate.truncation < LARGEST_TRUNCATION * goal.half_width:
                 break
             strength /= 4
@@ -58,9 +62,11 @@ class FractionGauge(SampledGauge):
             return Measured(None, 0.0, text, 0.0, spent)
         rows = self.sampler.measurement.reduce(ensemble.points, ensemble.schedule, strength)
         fraction = float(rows.mean())
+        covariance = np.array([[fraction * (1 - fraction) / size]])
+        rung = Rung(strength, np.array([fraction]), covariance, size, int(ensemble.schedule[-1]))
         estimate = Estimate(
-            value=np.array([fraction]),
-            covariance=np.array([[fraction * (1 - fraction) / size]]),
+            value=rung.mean,
+            covariance=covariance,
             truncation=_CAUTION * min(fraction, 1 - fraction),
             degree=0,
             fit_probability=1.0,
@@ -68,5 +74,6 @@ class FractionGauge(SampledGauge):
             strengths=(strength,),
             replicas=size,
             fraction=True,
+            rungs=(rung,),
         )
         return Measured(estimate, 0.0, "", spent + seconds, ensemble.seconds)

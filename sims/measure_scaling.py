@@ -10,7 +10,9 @@ from flatmin.theory.effective import effective
 from flatmin.theory.problem import Problem
 from flatmin.theory.scaling import rescaled
 from flatmin.theory.timescales import timescales
+from numpy.typing import NDArray
 
+from .extrapolate import Estimate, Rung
 from .gauge import Gauge, Goal
 from .kernel import Kernel
 from .ladder import Ladder
@@ -19,6 +21,8 @@ from .measured import Measured
 from .progress import Progress
 
 __all__ = ["ScalingGauge"]
+
+Array = NDArray[np.float64]
 
 
 class ScalingGauge(Gauge):
@@ -77,8 +81,11 @@ class ScalingGauge(Gauge):
         assert own is not None
         assert other is not None
         first, second = self.units
+        rungs, coefficients = _apart(own, first, other, second)
         estimate = replace(
             own,
+            rungs=rungs,
+            coefficients=coefficients,
             value=other.value / second - own.value / first,
             covariance=other.covariance / second**2 + own.covariance / first**2,
             truncation=other.truncation / second + own.truncation / first,
@@ -97,3 +104,26 @@ class ScalingGauge(Gauge):
             sum(p.seconds for p in parts),
             min(gains) if gains else None,
         )
+
+
+def _apart(own: Estimate, first: float, other: Estimate, second: float) -> tuple[tuple[Rung, ...], Array | None]:
+    """Rungs and polynomial of `other` over `second` less `own` over `first`, at the strengths of `own`.
+
+    Both are polynomials in strength over the largest strength; where they are of other degrees, or their rungs stand
+    elsewhere on that scale, there are none of the difference.
+    """
+    scales = [np.array([r.strength for r in one.rungs]) / max(one.strengths) for one in (own, other)]
+    alike = own.degree == other.degree and scales[0].shape == scales[1].shape
+    if not alike or not np.allclose(*scales, rtol=1e-6) or own.coefficients is None or other.coefficients is None:
+        return (), None
+    rungs = tuple(
+        replace(
+            a,
+            mean=b.mean / second - a.mean / first,
+            covariance=b.covariance / second**2 + a.covariance / first**2,
+            replicas=min(a.replicas, b.replicas),
+            steps=max(a.steps, b.steps),
+        )
+        for a, b in zip(own.rungs, other.rungs, strict=True)
+    )
+    return rungs, other.coefficients / second - own.coefficients / first

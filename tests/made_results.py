@@ -6,10 +6,10 @@ from typing import Any
 
 import numpy as np
 from flatmin.sims.detail import detail
-from flatmin.sims.extrapolate import Rung, extrapolate
+from flatmin.sims.extrapolate import Estimate, Rung, extrapolate
 from flatmin.sims.power_law import power_law
 
-__all__ = ["HOSTILE", "STUDY", "claim", "document", "exponent_claim"]
+__all__ = ["HOSTILE", "STUDY", "claim", "document", "exponent_claim", "fraction_claim"]
 
 LADDER = np.geomspace(1e-4, 1e-3, 4)
 # Markup, a script, mathematics of matplotlib, signs of LaTeX, of a shell and of a spreadsheet.
@@ -92,6 +92,16 @@ def exponent_claim(power: float = 0.5, off: float = 0.0, **more: Any) -> dict[st
     return made | {"measured": estimate.value.tolist()} | more
 
 
+def fraction_claim(**more: Any) -> dict[str, Any]:
+    """A claim about a fraction of the runs: all of 400 are where they should be."""
+    one, none = np.ones(1), np.zeros((1, 1))
+    rung = Rung(1e-4, one, none, 400, 9000)
+    estimate = Estimate(one, none, 0.0, 0, 1.0, 0.0, (1e-4,), 400, fraction=True, rungs=(rung,))
+    made = claim("reaches", [1.0], labels=["fraction"], interval=[-0.01, 0.0], strengths=[1e-4], standard_error=[0.0])
+    rivals = [{"theory": "stays at start", "predicted": [0.0], "verdict": "refuted", "distinguishable": True}]
+    return made | {"measured": [1.0], "rivals": rivals, "detail": detail(estimate, one, 1.0, none[0])} | more
+
+
 def document(claims: list[dict[str, Any]] | None = None, **more: Any) -> dict[str, Any]:
     """A whole result: by default one claim of each shape, among them a kind that nobody knows yet."""
     if claims is None:
@@ -105,6 +115,7 @@ def document(claims: list[dict[str, Any]] | None = None, **more: Any) -> dict[st
             claim("trajectory", [[2 - t / 8, 0.5 + t / 20] for t in range(1, 9)], times=list(range(100, 900, 100))),
             claim("escape-rate", 0.25, "inconclusive", off=0.0205, reason="the interval crosses the margin"),
             exponent_claim(),
+            fraction_claim(),
             claim("tensor", np.arange(1.0, 28.0).reshape(3, 3, 3).tolist()),
             claim("fixed-point", [1.0, 1.0], "not-applicable") | not_applicable,
         ]

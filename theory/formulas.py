@@ -1,4 +1,4 @@
-"""What a theory and each kind of claim say, in LaTeX: for pages and notebooks."""
+"""What a theory says of S, R and lambda, in LaTeX: for pages and notebooks."""
 
 from __future__ import annotations
 
@@ -10,38 +10,12 @@ from .noise import GradientNoise, LabelFlip, LabelNoise
 from .rules import SGD, HeavyBall
 from .typeset import latex
 
-__all__ = ["claim_formulas", "strength_formula", "theory_formulas"]
+__all__ = ["Formula", "strength_formula", "theory_formulas"]
 
 Formula = tuple[str, str]
 """LaTeX, and where it holds or what stands in it, in words."""
 
-_DRIFT = r"\mathrm{E}\left[\Phi(\theta_{k+1}) - \Phi(\theta_{k})\right] = -\frac{%s}{2} P \, D^{3}L[S]"
 _NAMES = {sp.Symbol("lam"): r"\lambda", sp.Symbol("lam", real=True): r"\lambda"}
-
-
-def claim_formulas(kind: str, algorithm: Algorithm) -> tuple[Formula, ...]:
-    """What a claim of this kind says of the statistic, by the S of its theory; nothing of a kind that is not known.
-
-    Parameters
-    ----------
-    kind : str
-    algorithm : Algorithm
-    """
-    rate = r"\eta" if not algorithm.beta else r"\eta / (1 - \beta)"
-    stated: dict[str, tuple[Formula, ...]] = {
-        "covariance": (
-            (r"\operatorname{Cov}(\theta_{k} - \Phi(\theta_{k})) = S", "when the fast motion is stationary"),
-        ),
-        "drift": ((_DRIFT % rate, "P: projection on the tangent space of the zero-loss set"),),
-        "trajectory": (
-            (r"\frac{d \theta}{d t} = -\frac{1}{2 \lambda} P \, D^{3}L[S(\theta)]", ""),
-            (rf"t = {rate} \lambda k", "slow time after k steps"),
-        ),
-        "fixed-point": (
-            (r"P \, D^{3}L[S(\theta)] = 0", "on the zero-loss set, where the slow flow from the start ends"),
-        ),
-    }
-    return stated.get(kind, ())
 
 
 def strength_formula(algorithm: Algorithm) -> Formula:

@@ -26,6 +26,7 @@ def plots(claim: ClaimEntry, what: str = "a figure") -> Iterator[Plot]:
         Without matplotlib, the extra `report`.
     """
     require("report", what, "matplotlib")
+    from .fractions import fractions
     from .ladder import ladder
     from .matrices import ellipse, entries
     from .paths import coordinates, plane
@@ -34,7 +35,7 @@ def plots(claim: ClaimEntry, what: str = "a figure") -> Iterator[Plot]:
     from .values import values
 
     makers: tuple[Callable[[ClaimEntry], Plot | None], ...] = (
-        ladder, values, powers, plane, coordinates, ellipse, entries, theories,
+        ladder, values, powers, fractions, plane, coordinates, ellipse, entries, theories,
     )  # fmt: skip
     for make in makers:
         made = make(claim)

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from ..document import ClaimEntry
 from .plot import Plot
 from .style import BAND, INK, MUTED, THEORY, VERDICTS, decided, exponent, finish, new_figure, styled
+from .style import below as outside
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -33,20 +34,20 @@ def ladder(claim: ClaimEntry) -> Plot | None:
     with styled():
         figure = new_figure(3.6)
         above, below = figure.subplots(2, 1, height_ratios=(3, 1), sharex=True)
-        fine = np.linspace(0, 1, 200)
+        fine = np.linspace(0, 1, 60)
         above.plot(fine * strengths.max() / unit, polynomial.polyval(fine, coefficients), color=INK, lw=0.9)
         above.errorbar(strengths / unit, errors, spreads, fmt="o", color=INK, capsize=2, label="measured, ± 1 s.e.")
-        above.axhline(0, color=THEORY, label="prediction")
+        above.axhline(0, color=THEORY, lw=2, label="prediction")
         _margin(above, claim, errors)
         if claim.interval is not None:
             low, high = (100 * v for v in claim.interval)
             colour = VERDICTS.get(claim.verdict, MUTED)
+            part = "limit" if _along(claim) else "part across the prediction"
             above.errorbar(
                 [0], [(low + high) / 2], [[(high - low) / 2]] * 2,
-                fmt="none", ecolor=colour, elinewidth=3.5, capsize=6, label="interval of the limit",
+                fmt="none", ecolor=colour, elinewidth=3.5, capsize=6, label=f"interval of the {part}",
             )  # fmt: skip
         above.set_ylabel("error, %")
-        above.legend(loc="best")
         below.axhspan(-2, 2, color=BAND)
         below.axhline(0, color=MUTED, lw=0.7)
         below.plot(strengths / unit, left, "o", color=INK)
@@ -55,6 +56,7 @@ def ladder(claim: ClaimEntry) -> Plot | None:
         below.set_xlabel(f"noise strength λ{f' / {said}' if said else ''}")
         below.set_xlim(left=-0.03 * strengths.max() / unit)
         finish(above)
+        outside(figure, above)
         decided(figure, claim)
     powers = "a straight line" if detail.degree == 1 else f"a polynomial of degree {detail.degree}"
     likely = detail.fit_probability
@@ -63,6 +65,8 @@ def ladder(claim: ClaimEntry) -> Plot | None:
         f"Signed error along the prediction at each strength, and {powers} to λ = 0. Below: what the fit leaves, in "
         f"standard errors of each point.{fit}"
     )
+    if claim.interval is not None and not _along(claim):
+        caption += " The interval that decided is that of the part across the prediction."
     columns = ("strength", "error_percent", "standard_error_percent", "fit_percent", "residual_in_standard_errors")
     return Plot("ladder", caption, figure, columns, list(zip(strengths, errors, spreads, fitted, left)))
 
@@ -71,9 +75,18 @@ def _margin(axes: Axes, claim: ClaimEntry, errors: NDArray[np.float64]) -> None:
     margin = 100 * claim.margin
     seen = [abs(e) for e in errors] + [abs(100 * v) for v in claim.interval or ()]
     if margin <= 8 * max(seen):
-        axes.axhspan(-margin, margin, color=BAND, label=f"margin ± {margin:g} %")
+        axes.axhspan(-margin, margin, fc=BAND, ec=MUTED, lw=0.6, label=f"margin ± {margin:g} %")
     else:
         axes.plot([], [], " ", label=f"(margin ± {margin:g} %: outside of the figure)")
+
+
+def _along(claim: ClaimEntry) -> bool:
+    """Whether the interval is that of the error along the prediction, in whose middle the limit then lies."""
+    limit = None if claim.detail is None else claim.detail.limit.error
+    if claim.interval is None or limit is None:
+        return True
+    low, high = claim.interval
+    return abs((low + high) / 2 - limit) <= 1e-3 * (high - low) + 1e-9
 
 
 def _reach(left: np.ndarray) -> float:

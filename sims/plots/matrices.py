@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from ..document import ClaimEntry
 from .plot import Plot
-from .style import DASHES, INK, MUTED, RIVAL, THEORY, decided, exponent, finish, new_figure, short, styled
+from .style import DASHES, INK, MUTED, RIVAL, THEORY, below, decided, exponent, finish, new_figure, short, styled
 
 __all__ = ["ellipse", "entries"]
 
@@ -43,7 +43,7 @@ def ellipse(claim: ClaimEntry) -> Plot | None:
         axes.set_aspect("equal", adjustable="datalim")
         for put, name in zip((axes.set_xlabel, axes.set_ylabel), names):
             put(f"{short(name, 30)}{f' / {said}' if said else ''}")
-        axes.legend(loc="best")
+        below(figure, axes)
         decided(figure, claim)
     caption = "One standard deviation of the fast fluctuation, measured and by S. Where S has rank one it is a line."
     rows = [(name, *point) for name, curve, _ in curves for point in curve.T[::5]]
@@ -68,8 +68,8 @@ def entries(claim: ClaimEntry) -> Plot | None:
         tail = f" / {said}" if said else ""
         axes.set_xlabel(f"predicted{tail}")
         axes.set_ylabel(f"measured{tail}")
-        axes.legend(loc="best")
         finish(axes)
+        below(figure, axes)
         decided(figure, claim)
     rows = [(f"{claim.parameter(int(i))}, {claim.parameter(int(j))}", *v) for i, j, *v in zip(*upper, x, y, e)]
     return Plot("entries", "Entries of the matrix, measured against predicted.", figure,

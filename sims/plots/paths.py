@@ -8,7 +8,7 @@ from scipy.interpolate import PchipInterpolator
 
 from ..document import ClaimEntry
 from .plot import Plot
-from .style import DASHES, INK, MUTED, RIVAL, THEORY, decided, finish, new_figure, short, styled
+from .style import DASHES, INK, MUTED, RIVAL, THEORY, below, decided, finish, new_figure, short, styled
 
 __all__ = ["coordinates", "plane"]
 
@@ -32,7 +32,7 @@ def plane(claim: ClaimEntry) -> Plot | None:
 
     rows: list[tuple[object, ...]] = []
     with styled():
-        figure = new_figure(3.6)
+        figure = new_figure(3.3)
         (axes,) = figure.subplots(1, 1, squeeze=False)[0]
         for rung in claim.rungs:
             mean = claim.shaped(rung.mean)
@@ -56,7 +56,7 @@ def plane(claim: ClaimEntry) -> Plot | None:
         axes.set_xlabel(short(names[0], 30))
         axes.set_ylabel(short(names[1], 30))
         finish(axes)
-        axes.legend(loc="best")
+        below(figure, axes)
         decided(figure, claim)
     caption = (
         "Path of the ensemble on the zero-loss set against the slow flow. Grey: means at the strengths of the ladder; "
@@ -76,11 +76,11 @@ def coordinates(claim: ClaimEntry) -> Plot | None:
     lines = -(-len(chosen) // columns)
     begin = claim.start is not None
     steps = np.concatenate([[0.0], claim.times]) if begin else claim.times
-    fine = np.linspace(steps[0], steps[-1], 200)
+    fine = _fine(steps)
     smooth = _smooth(claim, _from_start(claim, predicted))
     rows: list[tuple[object, ...]] = []
     with styled():
-        figure = new_figure(1.3 + 1.5 * lines)
+        figure = new_figure(0.75 + 1.5 * lines)
         panels = figure.subplots(lines, columns, sharex=True, squeeze=False).ravel()
         for axes, c in zip(panels, chosen):
             for rival, dash in zip(claim.rivals, DASHES):
@@ -111,8 +111,7 @@ def coordinates(claim: ClaimEntry) -> Plot | None:
         for axes in panels[max(0, len(chosen) - columns) : len(chosen)]:
             axes.set_xlabel("step")
             axes.xaxis.set_tick_params(labelbottom=True)
-        handles, names = panels[0].get_legend_handles_labels()
-        figure.legend(handles, names, loc="outside lower left", ncols=2, fontsize=8.5)
+        below(figure, panels[0])
         decided(figure, claim)
     caption = "Coordinates of the mean path at the study's own strength, with the slow flow and the rivals."
     return Plot("coordinates", caption, figure, ("parameter", "step", "predicted", "measured", "standard_error"), rows)
@@ -125,4 +124,8 @@ def _from_start(claim: ClaimEntry, path: Array) -> Array:
 def _smooth(claim: ClaimEntry, path: Array) -> Array:
     """A curve through points of the slow flow."""
     steps = np.concatenate([[0.0], claim.times]) if len(path) > len(claim.times) else claim.times
-    return np.asarray(PchipInterpolator(steps, path)(np.linspace(steps[0], steps[-1], 200)))
+    return np.asarray(PchipInterpolator(steps, path)(_fine(steps)))
+
+
+def _fine(steps: Array) -> Array:
+    return np.linspace(float(steps[0]), float(steps[-1]), 80)

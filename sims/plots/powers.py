@@ -8,9 +8,11 @@ import numpy as np
 
 from ..document import ClaimEntry
 from .plot import Plot
-from .style import DASHES, INK, RIVAL, THEORY, decided, finish, log_ticks, new_figure, short, styled
+from .style import DASHES, INK, RIVAL, THEORY, below, decided, finish, log_ticks, new_figure, short, styled
 
 __all__ = ["powers"]
+
+_NAMES = {"coupling": "largest |Δ| of a run, mean", "hitting-exponent": "steps until the ball is met, mean"}
 
 
 def powers(claim: ClaimEntry) -> Plot | None:
@@ -27,11 +29,16 @@ def powers(claim: ClaimEntry) -> Plot | None:
     fine = np.geomspace(strengths.min(), strengths.max(), 100)
     correction = size * (fine / strengths.max()) ** (detail.correction_power or 1.0)
     lines: list[tuple[str, float, str, Any]] = [
-        (f"prediction: {float(claim.predicted.flat[0]):.4g}", float(claim.predicted.flat[0]), THEORY, "-")
+        (f"prediction: exponent {float(claim.predicted.flat[0]):.4g}", float(claim.predicted.flat[0]), THEORY, "-")
     ]
     rivals = [(r.theory, claim.shaped(r.predicted)) for r in claim.rivals]
     lines += [
-        (f"{short(name, 20)}: {float(value.flat[0]):.4g}", float(value.flat[0]), RIVAL, dash)
+        (
+            short(name if name.startswith("exponent") else f"{name}: {float(value.flat[0]):.4g}", 28),
+            float(value.flat[0]),
+            RIVAL,
+            dash,
+        )
         for (name, value), dash in zip(rivals, DASHES)
         if value is not None
     ]
@@ -42,19 +49,24 @@ def powers(claim: ClaimEntry) -> Plot | None:
         first = int(np.argmin(strengths))
         for name, power, colour, dash in lines:
             axes.plot(
-                fine, means[first] * (fine / strengths[first]) ** power, color=colour, ls=dash, lw=1.2, label=name
+                fine,
+                means[first] * (fine / strengths[first]) ** power,
+                color=colour,
+                ls=dash,
+                lw=2 if dash == "-" else 1.1,
+                label=name,
             )
             rows += [(name, s, means[first] * (s / strengths[first]) ** power, "") for s in strengths]
         law = np.exp(intercept + exponent * np.log(fine) + correction)
-        axes.plot(fine, law, color=INK, lw=0.9, label=f"fitted: {exponent:.4g} as λ → 0")
+        axes.plot(fine, law, color=INK, lw=0.9, label=f"fitted: exponent {exponent:.4g} as λ → 0")
         axes.errorbar(strengths, means, errors, fmt="o", color=INK, capsize=2, label="measured, ± 1 s.e.")
         axes.loglog()
         log_ticks(axes.xaxis)
         log_ticks(axes.yaxis)
         axes.set_xlabel("noise strength λ")
-        axes.set_ylabel("statistic")
-        axes.legend(loc="best")
+        axes.set_ylabel(_NAMES.get(claim.kind, "statistic"))
         finish(axes)
+        below(figure, axes)
         decided(figure, claim)
     caption = (
         "The statistic at each strength, the fitted law A λ^p (1 + c λ^q), and lines of the predicted and the rivals' "

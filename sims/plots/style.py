@@ -19,9 +19,9 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 __all__ = [
-    "BAND", "COLOURS", "DASHES", "INK", "MARKS", "MUTED", "RIVAL", "RULE", "SERIES", "THEORY", "VERDICTS", "bounds",
-    "decided", "exponent", "finish", "headed", "log_ticks", "new_figure", "new_grid", "percent", "plain_log", "short",
-    "styled", "svg", "themed",
+    "BAND", "COLOURS", "DASHES", "INK", "MARKS", "MUTED", "RIVAL", "RULE", "SERIES", "THEORY", "VERDICTS", "below",
+    "bounds", "decided", "exponent", "finish", "headed", "log_ticks", "new_figure", "new_grid", "percent", "plain_log",
+    "short", "styled", "svg",
 ]  # fmt: skip
 
 INK, MUTED, RULE, BAND, PAPER = "#1d1d1b", "#6d6a62", "#d9d5cc", "#e8eef5", "#fffefb"
@@ -67,6 +67,8 @@ _STYLE: Any = {
     "svg.fonttype": "path",
 }
 WIDTH = 4.7  # inches: two of them beside each other on a screen, one on a phone
+# A negative number in a name.
+_SIGNED = re.compile(r"(?<![\w-])-\d")
 _SUPERSCRIPTS = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 
 
@@ -122,7 +124,7 @@ def bounds(claim: ClaimEntry) -> str:
     low, high = (100 * v for v in claim.interval)
     # As many digits as its size deserves, and as tell its ends apart.
     size, width = max(abs(low), abs(high), 1e-12), max(high - low, 1e-3)
-    digits = max(0, min(6, 1 - floor(log10(size))), min(3, -floor(log10(width))))
+    digits = max(0, min(4, 1 - floor(log10(size))), min(3, -floor(log10(width))))
     return f"{low:+.{digits}f} to {high:+.{digits}f} %".replace("-", "−")
 
 
@@ -141,10 +143,10 @@ def log_ticks(axis: Any) -> None:
     axis.set_major_locator(LogLocator(numticks=8))
     axis.set_major_formatter(FuncFormatter(lambda value, _: _power(value)))
     low, high = sorted(axis.get_view_interval())
-    # Within less than a decade there may be no power of ten to read.
-    axis.set_minor_formatter(
-        NullFormatter() if high > 20 * max(low, 1e-300) else FuncFormatter(lambda v, _: f"{v:.3g}")
-    )
+    few = high < 300 * max(low, 1e-300)
+    # Over few decades there may be too few powers of ten to read.
+    axis.set_minor_locator(LogLocator(subs=(2.0, 5.0) if few else tuple(range(2, 10)), numticks=100))
+    axis.set_minor_formatter(FuncFormatter(lambda value, _: _power(value)) if few else NullFormatter())
 
 
 def plain_log(axis: Any) -> None:
@@ -157,8 +159,21 @@ def plain_log(axis: Any) -> None:
 
 
 def _power(value: float) -> str:
-    power = round(log10(value))
-    return f"{value:g}" if -3 <= power <= 3 else f"10{str(power).translate(_SUPERSCRIPTS)}"
+    power = floor(log10(value) + 1e-9)
+    if -3 <= power <= 3:
+        return f"{value:g}"
+    digit, ten = round(value / 10.0**power), f"10{str(power).translate(_SUPERSCRIPTS)}"
+    return ten if digit == 1 else f"{digit} × {ten}"
+
+
+def below(figure: Figure, axes: Axes) -> None:
+    """A legend under the axes, where no data are."""
+    handles, names = axes.get_legend_handles_labels()
+    rows = -(-len(names) // 2)
+    width, height = figure.get_size_inches()
+    figure.set_size_inches(width, height + 0.17 * rows)
+    figure.legend(handles, [name.replace("-", "−") if _SIGNED.search(name) else name for name in names],
+                  loc="outside lower left", ncols=2, fontsize=8.5)  # fmt: skip
 
 
 def short(text: str, room: int) -> str:
@@ -176,20 +191,12 @@ def finish(axes: Axes) -> None:
 def svg(figure: Figure) -> str:
     """The figure as an SVG of its own."""
     out = io.StringIO()
+    engine: Any = figure.get_layout_engine()
     with styled():
+        # Once laid out here it is drawn once; savefig would draw it twice.
+        if engine is not None:
+            engine.execute(figure)
+            figure.set_layout_engine("none")
         figure.savefig(out, format="svg", metadata={"Date": None, "Creator": None})
+        figure.set_layout_engine(engine)
     return out.getvalue()
-
-
-def themed(text: str, prefix: str) -> str:
-    """An SVG to stand in a page: colours by name, `--ink` and so on, and identifiers that no other figure has."""
-    inner = text[text.index("<svg") :]
-    inner = re.sub(r"<metadata>.*?</metadata>", "", inner, flags=re.DOTALL)
-    for colour, name in COLOURS.items():
-        inner = inner.replace(f": {colour}", f": var(--{name})")
-    # A hundredth of a point is enough, and half of the bytes.
-    inner = re.sub(r"(?<= d=\")[^\"]*", lambda m: re.sub(r"(\.\d\d)\d+", r"\1", m[0]), inner)
-    inner = re.sub(r"<!--.*?-->", "", inner, flags=re.DOTALL)
-    inner = re.sub(r">\s+<", "><", inner).replace("\n", " ")
-    inner = re.sub(r'\bid="([^"]+)"', rf'id="{prefix}-\1"', inner)
-    return re.sub(r"(href=\"#|url\(#)", rf"\g<1>{prefix}-", inner)

@@ -39,7 +39,7 @@ def theories(claim: ClaimEntry) -> Plot | None:
             axes.plot([low, x], [y, y], color=colour, lw=0.8)
             axes.plot([x], [y], "o", color=colour)
             axes.annotate(
-                f"{MARKS.get(verdict, '·')} {distance:.3g} %", (x, y), xytext=(6, 0), textcoords="offset points",
+                f"{MARKS.get(verdict, '·')} {_percent(distance)}", (x, y), xytext=(6, 0), textcoords="offset points",
                 va="center", fontsize=9, color=colour,
             )  # fmt: skip
         axes.set_xscale("log")
@@ -51,3 +51,7 @@ def theories(claim: ClaimEntry) -> Plot | None:
         decided(figure, claim)
     caption = f"How far each prediction is from the measured limit. Shaded: within the margin of {margin:g} %."
     return Plot("theories", caption, figure, ("theory", "verdict", "distance_percent"), rows)
+
+
+def _percent(distance: float) -> str:
+    return f"{distance:.3g} %" if distance >= 1e-3 else "< 0.001 %"

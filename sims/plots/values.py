@@ -9,7 +9,7 @@ from numpy.polynomial import polynomial
 
 from ..document import ClaimEntry
 from .plot import Plot
-from .style import DASHES, INK, RIVAL, THEORY, decided, exponent, finish, new_figure, short, styled
+from .style import DASHES, INK, RIVAL, THEORY, below, decided, exponent, finish, new_figure, short, styled
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -41,15 +41,18 @@ def values(claim: ClaimEntry) -> Plot | None:
     lines = -(-len(chosen) // columns)
     rows: list[tuple[object, ...]] = []
     with styled():
-        figure = new_figure(1.3 + 1.65 * lines)
+        figure = new_figure(0.75 + 1.65 * lines)
         panels = figure.subplots(lines, columns, sharex=True, squeeze=False).ravel()
         for axes, c in zip(panels, chosen):
-            scale, power = exponent(max(float(np.max(np.abs(table[:, c]))), abs(float(predicted.ravel()[c]))))
-            axes.axhline(predicted.ravel()[c] / scale, color=THEORY, label=f"prediction ({short(claim.theory, 20)})")
+            told = [predicted.ravel()[c], *table[:, c], *(value[c] for _, value in others)]
+            scale, power = exponent(float(np.max(np.abs(told))))
+            axes.axhline(
+                predicted.ravel()[c] / scale, color=THEORY, lw=2, label=f"prediction ({short(claim.theory, 20)})"
+            )
             for (name, value), dash in zip(others, DASHES):
                 axes.axhline(value[c] / scale, color=RIVAL, ls=dash, lw=1.1, label=short(name, 28))
                 rows.append((claim.component(c), name, "", value[c], ""))
-            fine = np.linspace(0, 1, 100)
+            fine = np.linspace(0, 1, 40)
             curve = polynomial.polyval(fine, coefficients[:, c])
             axes.plot(fine * strengths.max() / unit, curve / scale, color=INK, lw=0.9)
             axes.errorbar(
@@ -65,8 +68,7 @@ def values(claim: ClaimEntry) -> Plot | None:
         for axes in panels[max(0, len(chosen) - columns) : len(chosen)]:
             axes.set_xlabel(f"λ{f' / {said}' if said else ''}")
             axes.xaxis.set_tick_params(labelbottom=True)
-        handles, names = panels[0].get_legend_handles_labels()
-        figure.legend(handles, names, loc="outside lower left", ncols=2, fontsize=8.5)
+        below(figure, panels[0])
         decided(figure, claim)
     left = predicted.size - len(chosen)
     caption = "The statistic at each strength, its extrapolation to λ = 0, the prediction, and the rivals (dashed)."

@@ -8,9 +8,9 @@ from typing import Any
 
 import sympy as sp
 from flatmin.theory.claim import Claim
+from flatmin.theory.claim_formulas import stated
 from flatmin.theory.derivation import derive
 from flatmin.theory.errors import InvalidInput, NotApplicable
-from flatmin.theory.formulas import claim_formulas, strength_formula, theory_formulas
 from flatmin.theory.report import Line, latex_names, sections
 from flatmin.theory.study import Study, parse_study
 from flatmin.theory.typeset import broken, latex
@@ -96,14 +96,11 @@ def formulas(page: StudyPage | None, claim: ClaimEntry, place: int) -> list[tupl
     """
     if page is None or page.study is None:
         return []
-    algorithm, stated = page.study.algorithm, page.study.claims
-    own: Claim | None = stated[place] if place < len(stated) else None
+    claims = page.study.claims
+    own: Claim | None = claims[place] if place < len(claims) else None
     if own is None or (own.kind, own.theory) != (claim.kind, claim.theory):
         return []
-    told = (*claim_formulas(claim.kind, algorithm), *theory_formulas(claim.theory, algorithm, own))
-    if not any(tex.startswith(r"\lambda") for tex, _ in told):
-        told = (*told, strength_formula(algorithm))
-    return [(mathml(tex, block=True), greek(gloss)) for tex, gloss in told]
+    return [(mathml(tex, block=True), greek(gloss)) for tex, gloss in stated(own, page.study.algorithm)]
 
 
 def _model(study: Study) -> list[Safe]:

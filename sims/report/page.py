@@ -12,10 +12,10 @@ from typing import Any
 import numpy as np
 
 from ..document import ClaimEntry, Result, RivalEntry
-from ..plots import Plot
-from ..plots.style import MARKS, bounds, percent, themed
+from ..plots.style import MARKS, bounds, percent
 from .derived import StudyPage, formulas
 from .mathml import Safe
+from .measured import measured
 from .words import cost, figure_of, greek, number, sentence, with_error
 
 __all__ = ["ClaimPage", "FigurePage", "Group", "groups", "page"]
@@ -110,7 +110,7 @@ class Group:
 
 
 def groups(
-    result: Result, studies: Mapping[str, tuple[StudyPage, str]], drawn: Mapping[int, Sequence[tuple[Plot, str, str]]]
+    result: Result, studies: Mapping[str, tuple[StudyPage, str]], drawn: Mapping[int, Sequence[FigurePage]]
 ) -> list[Group]:
     """The claims by study, in their order.
 
@@ -120,7 +120,7 @@ def groups(
     studies : mapping
         Name to study and the file of its text.
     drawn : mapping
-        Number of a claim to its figures, each with the names of its two files.
+        Number of a claim to its figures.
     """
     only = next(iter(studies.values()), (StudyPage(result.study), "")) if len(studies) <= 1 else None
     members: dict[str, list[ClaimPage]] = {}
@@ -129,17 +129,13 @@ def groups(
         home = only or studies.get(claim.study) or (StudyPage(claim.study), "")
         homes[home[0].name] = home
         mates = members.setdefault(home[0].name, [])
-        mark = f"c{number_ + 1}"
-        figures = [
-            FigurePage(p.name, p.caption, file, table, Safe(themed(p.svg, f"{mark}-{p.name}")))
-            for p, file, table in drawn.get(number_, ())
-        ]
-        mates.append(ClaimPage(claim, mark, formulas(home[0], claim, len(mates)), figures))
+        told = formulas(home[0], claim, len(mates))
+        mates.append(ClaimPage(claim, f"c{number_ + 1}", told, drawn.get(number_, ())))
     return [Group(*homes[name], mates) for name, mates in members.items()]
 
 
-def page(result: Result, parts: Sequence[Group]) -> str:
-    """The HTML of the page."""
+def page(result: Result, parts: Sequence[Group], shapes: Safe) -> str:
+    """The HTML of the page; `shapes` are what its figures share."""
     from jinja2 import Environment, PackageLoader, StrictUndefined
 
     environment = Environment(
@@ -149,7 +145,8 @@ def page(result: Result, parts: Sequence[Group]) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters.update(number=number, greek=greek, bounds=bounds, percent=percent, sentence=sentence, cost=cost)
+    words = (number, greek, bounds, percent, sentence, cost, measured)
+    environment.filters.update({word.__name__: word for word in words})
     environment.globals.update(mark=lambda verdict: MARKS.get(verdict, "·"), style_of=_style_of)
     style = (files(__package__ or "flatmin.sims.report") / "templates" / "page.css").read_text(encoding="utf-8")
     counts = Counter(claim.verdict for claim in result.claims)
@@ -157,6 +154,7 @@ def page(result: Result, parts: Sequence[Group]) -> str:
     context: dict[str, Any] = {
         "result": result,
         "groups": parts,
+        "shapes": shapes,
         "summary": ", ".join(said),
         "style": Safe(style),
         "margins": sorted({claim.margin for claim in result.claims}),

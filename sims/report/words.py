@@ -14,7 +14,7 @@ __all__ = ["cost", "figure_of", "greek", "number", "sentence", "theory_words", "
 
 _GREEK = {
     "eta": "η", "theta": "θ", "lambda": "λ", "sigma": "σ", "beta": "β", "alpha": "α", "mu": "μ", "gamma": "γ",
-    "eps": "ε", "Gamma": "Γ", "Sigma": "Σ", "Phi": "Φ",
+    "eps": "ε", "tau": "τ", "xi": "ξ", "delta": "δ", "Gamma": "Γ", "Sigma": "Σ", "Phi": "Φ",
 }  # fmt: skip
 _WORDS = re.compile(rf"\b({'|'.join(_GREEK)})\b")
 _SIGNS = (("->", "→"), (" x 2", " × 2"), ("grad ", "∇"), ("hess ", "∇²"), (">=", "≥"), ("<=", "≤"), ("!=", "≠"))
@@ -30,6 +30,7 @@ _SENTENCES = {
     "stays": "Without label noise, SGD stays where it is on the zero-loss set",
     "escape": "The distance from a stationary point grows at this rate per step",
     "scaling": "Another learning rate and batch size at the same λ change the slow velocity by this",
+    "diffusion": "The zero-loss point that θ descends to diffuses: its change per step at the start has this moment",
     "circulation": "The slow motion turns at this mean angular speed",
     "coupling": "What slow flow and linear process leave of a run is this power of λ",
     "hitting-time": "A ball around the end is met after this slow time",
@@ -78,7 +79,7 @@ def number(value: Any, digits: int = 5) -> str:
 def with_error(value: float, error: float) -> str:
     """A value with its standard error, to one significant digit of the error (two below 2)."""
     if not (math.isfinite(value) and math.isfinite(error)) or error <= 0:
-        return f"{number(value)} ± {number(error, 1)}"
+        return number(value) if error == 0 else f"{number(value)} ± {number(error, 1)}"
     size = max(abs(value), error)
     power = 0 if 1e-3 <= size < 1e5 else math.floor(math.log10(size))
     value, error = value / 10.0**power, error / 10.0**power

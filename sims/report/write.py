@@ -74,7 +74,8 @@ def write_report(
     from ..latex_table import latex_tables
     from ..plots import plots
     from .derived import study_page
-    from .page import groups, page
+    from .inline import Shapes
+    from .page import FigurePage, groups, page
 
     result = result_of(document)
     try:
@@ -93,19 +94,19 @@ def write_report(
         if file:
             put(file, study.text)
         studies[study.name] = (study, file)
-    drawn = {}
+    drawn, shapes = {}, Shapes()
     for number, claim in enumerate(result.claims):
         say(f"drawing {claim.name} ({number + 1} of {len(result.claims)})")
-        drawn[number] = [
-            (plot, f"figures/c{number + 1}-{plot.name}.svg", f"figures/c{number + 1}-{plot.name}.csv")
-            for plot in plots(claim, option)
-        ]
-        for plot, file, table in drawn[number]:
-            put(file, plot.svg)
-            put(table, plot.csv())
+        drawn[number] = []
+        for plot in plots(claim, option):
+            file = f"figures/c{number + 1}-{plot.name}"
+            put(f"{file}.svg", plot.svg)
+            put(f"{file}.csv", plot.csv())
+            inline = shapes.figure(plot.svg)
+            drawn[number].append(FigurePage(plot.name, plot.caption, f"{file}.svg", f"{file}.csv", inline))
     write_whole(option, folder / "result.json", json_bytes(document))
     put("table.tex", latex_tables(result))
-    put(_PAGE, page(result, groups(result, studies, drawn)))
+    put(_PAGE, page(result, groups(result, studies, drawn), shapes.definitions))
     return folder / _PAGE
 
 

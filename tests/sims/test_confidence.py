@@ -33,6 +33,8 @@ def test_tail_falls_from_one_to_zero():
     assert np.all(np.diff(tails) < 5e-3)
     assert tails[-1] < 1e-5
     assert weighted_chi2_tail(1.0, np.zeros(0)) == 0.0
+    # Residuals of exact data are rounding.
+    assert [weighted_chi2_tail(10.0**-k, weights) for k in (20, 30, 200)] == [1.0] * 3
 
 
 def test_noise_radius_covers_at_its_level():

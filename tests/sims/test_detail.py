@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from flatmin.sims.detail import detail
 from flatmin.sims.extrapolate import Rung, extrapolate
+from flatmin.sims.measure_scaling import _apart
 from flatmin.sims.power_law import power_law
 
 LADDER = np.geomspace(1e-4, 1e-3, 4)
@@ -69,3 +72,28 @@ def test_units():
     assert half.truncation == raw.truncation / 2
     assert half.coefficients is not None
     assert half.coefficients == pytest.approx(raw.coefficients[:, :1] / 2)
+
+
+def test_fractions():
+    rung = Rung(1e-4, np.array([0.75]), np.array([[1e-3]]), 400, 70)
+    one = replace(estimate(), value=rung.mean, covariance=rung.covariance, fraction=True, rungs=(rung,))
+    one = replace(one, coefficients=None)
+    block = detail(one, np.array([1.0]), 1.0, np.zeros(1))
+    assert block["law"] == "fraction"
+    assert block["rungs"] == [{"strength": 1e-4, "steps": 70, "replicas": 400, "mean": [0.75]}]
+    assert block["limit"]["error"] == -0.25
+    assert (block["coefficients"], block["error_coefficients"]) == (None, None)
+
+
+def test_a_difference_of_two_ladders_has_the_rungs_of_the_difference():
+    own, other = estimate(), estimate(offset=np.array([1.0, 0.0]))
+    rungs, coefficients = _apart(own, 2.0, other, 4.0)
+    assert coefficients is not None
+    assert coefficients[0] == pytest.approx(other.value / 4 - own.value / 2)
+    for rung, a, b in zip(rungs, own.rungs, other.rungs, strict=True):
+        assert (rung.strength, rung.mean) == (a.strength, pytest.approx(b.mean / 4 - a.mean / 2))
+        assert rung.covariance == pytest.approx(b.covariance / 16 + a.covariance / 4)
+    # Ladders that stand elsewhere have none.
+    shifted = tuple(replace(r, strength=r.strength * (1 + i)) for i, r in enumerate(other.rungs))
+    strengths = tuple(r.strength for r in shifted)
+    assert _apart(own, 2.0, replace(other, rungs=shifted, strengths=strengths), 4.0) == ((), None)

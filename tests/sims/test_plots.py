@@ -12,9 +12,9 @@ import pytest
 from flatmin.sims import extras
 from flatmin.sims.document import claim_entry
 from flatmin.sims.plots import plots
-from flatmin.sims.plots.style import themed
+from flatmin.sims.report.inline import Shapes
 from flatmin.theory import InvalidInput
-from made_results import HOSTILE, LADDER, claim, document, exponent_claim
+from made_results import HOSTILE, LADDER, claim, document, exponent_claim, fraction_claim
 
 NAMES = {
     "drift": ["ladder", "values", "theories"],
@@ -22,6 +22,7 @@ NAMES = {
     "trajectory": ["ladder", "values", "path", "coordinates", "theories"],
     "escape-rate": ["ladder", "values", "theories"],
     "coupling": ["powers", "theories"],
+    "reaches": ["fractions", "theories"],
     "tensor": ["ladder", "values", "theories"],
     "fixed-point": [],
 }
@@ -60,10 +61,26 @@ def test_the_fitted_law_goes_through_the_points():
     # The data have the exponent 0.6; the prediction's line leaves them by a factor (10^1.5)^0.1 = 1.41 over the ladder.
     rows = list(csv.DictReader(io.StringIO(plot.csv())))
     measured = [float(r["value"]) for r in rows if r["what"] == "measured"]
-    claimed = [float(r["value"]) for r in rows if r["what"] == "prediction: 0.5"]
+    claimed = [float(r["value"]) for r in rows if r["what"] == "prediction: exponent 0.5"]
     assert claimed[0] == measured[0]
     assert measured[-1] / claimed[-1] == pytest.approx(10**0.15 * np.exp(0.1 - 0.1 * 10**-1.5))
-    assert "fitted: 0.6 as λ → 0" in [t.get_text() for t in plot.figure.axes[0].get_legend().get_texts()]
+    assert "fitted: exponent 0.6 as λ → 0" in [t.get_text() for t in plot.figure.legends[0].get_texts()]
+
+
+def test_a_fraction_has_its_exact_interval():
+    (row,) = csv.DictReader(io.StringIO(drawn(fraction_claim())["fractions"].csv()))
+    # Of 400 runs that all end there: (0.001 / 2)^(1/400).
+    assert float(row["low"]) == pytest.approx(0.0005 ** (1 / 400))
+    assert float(row["high"]) == float(row["fraction"]) == 1
+    assert row["runs"] == "400"
+
+
+def test_the_ladder_says_of_which_part_the_interval_is():
+    for interval, said in (([-1e-3, 1e-3], "limit"), ([0.0, 5e-3], "part across the prediction")):
+        entry = claim("drift", [3.0, 4.0])
+        entry["detail"]["limit"]["error"] = 0.0
+        plot = drawn(entry | {"interval": interval})["ladder"]
+        assert f"interval of the {said}" in [t.get_text() for t in plot.figure.legends[0].get_texts()]
 
 
 def test_theories_are_as_far_as_they_are():
@@ -93,7 +110,8 @@ def test_hostile_names_are_text():
         rivals = [{**r, "theory": HOSTILE} for r in entry["rivals"]]
         hostile = {**entry, "name": HOSTILE, "study": HOSTILE, "parameters": [HOSTILE, "v"], "rivals": rivals}
         for plot in drawn(hostile).values():
-            text = themed(plot.svg, "c1")
+            shapes = Shapes()
+            text = f"<div>{shapes.figure(plot.svg)}{shapes.definitions}</div>"
             tags = {e.tag.rpartition("}")[2] for e in ElementTree.fromstring(text).iter()}
             assert not tags & {"script", "img", "image", "a", "foreignObject"}
             assert "alert" not in re.sub(r'"[^"]*"', "", text)
@@ -109,11 +127,39 @@ def test_the_same_numbers_give_the_same_bytes():
     assert first == second
 
 
-def test_identifiers_are_of_one_figure():
-    text = themed(drawn(claim("drift", [1.0, 2.0]))["ladder"].svg, "c7-ladder")
-    assert all(i.startswith("c7-ladder-") for i in re.findall(r'\bid="([^"]+)"', text))
-    assert set(re.findall(r'(?:href="#|url\(#)([^")]+)', text)) <= set(re.findall(r'\bid="([^"]+)"', text))
-    assert "var(--ink)" in text
+def test_figures_of_a_page_share_their_letters():
+    shapes = Shapes()
+    drawings = [drawn(claim("drift", [1.0, 2.0]))["ladder"].svg, drawn(claim("drift", [1.0, 2.5]))["ladder"].svg]
+    first, second = map(shapes.figure, drawings)
+    page = ElementTree.fromstring(f"<div>{first}{second}{shapes.definitions}</div>")
+    ids = [e.get("id") for e in page.iter() if e.get("id")]
+    assert len(ids) == len(set(ids)) > 20
+    links = [v for e in page.iter() for k, v in e.attrib.items() if k in ("href", "clip-path")]
+    assert {re.sub(r"[#()]|url", "", v) for v in links} == set(ids)  # each is there, and none for nothing
+    assert "var(--ink)" in first
+    # What the second needs beside the first is a few labels.
+    alone = Shapes()
+    alone.figure(drawings[1])
+    assert len(shapes.definitions) < 1.3 * len(alone.definitions)
+    assert len(first) < 0.25 * len(drawings[0])
+
+
+def test_letters_keep_their_size():
+    svg = (
+        '<svg viewBox="0 0 9 9" xmlns="http://www.w3.org/2000/svg" xmlns:xlink="http://www.w3.org/1999/xlink">'
+        '<g id="a"><!-- no --><g style="fill: #1d1d1b" transform="translate(1.2345 2) scale(0.125 -0.125)"><defs>'
+        '<path id="x" d="M 0 0.1234&#10;z" transform="scale(0.015625)"/></defs><use xlink:href="#x"/>'
+        '<use xlink:href="#x" transform="translate(50.125 0)"/></g></g></svg>'
+    )
+    shapes = Shapes()
+    assert shapes.figure(svg) == (
+        '<svg viewBox="0 0 9 9">'
+        '<use href="#s1" style="fill:var(--ink)" transform="translate(1.23 2) scale(0.125 -0.125)"/></svg>'
+    )
+    assert shapes.definitions.endswith(
+        '<defs><path id="s0" d="M 0 0.12 z" transform="scale(0.015625)"/>'
+        '<g id="s1"><use href="#s0"/><use href="#s0" transform="translate(50.12 0)"/></g></defs></svg>'
+    )
 
 
 def test_a_missing_package_names_the_extra(monkeypatch):

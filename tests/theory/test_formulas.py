@@ -6,9 +6,14 @@ from xml.etree import ElementTree
 
 import pytest
 import sympy as sp
+from flatmin.sims.document import claim_entry
+from flatmin.sims.report.mathml import mathml
+from flatmin.sims.report.measured import measured
 from flatmin.theory import Algorithm, Claim, GradientNoise, LabelNoise, Model
+from flatmin.theory.claim_formulas import claim_formulas, stated
 from flatmin.theory.conjecture import make_theory
-from flatmin.theory.formulas import claim_formulas, strength_formula, theory_formulas
+from flatmin.theory.formulas import strength_formula, theory_formulas
+from flatmin.theory.settings import SETTINGS
 from flatmin.theory.slow import PlainRegularizer
 
 U, V = sp.symbols("u v", real=True)
@@ -44,8 +49,33 @@ def test_gradient_noise_has_no_regularizer():
 
 
 def test_kinds():
-    assert r"\eta / (1 - \beta)" in text(claim_formulas("drift", HEAVY))
-    assert claim_formulas("a kind of later", SGD) == ()
+    assert r"\frac{\eta}{1 - \beta} \lambda V" in text(claim_formulas(Claim("drift"), HEAVY))
+    own = Claim("trajectory", "conjecture", regularizer=U**2)
+    assert r"\frac{d Y}{d t} = -P \, \nabla R(Y)" in text(claim_formulas(own, SGD))
+
+
+# Enough of the settings that each kind needs.
+GIVEN = {"window": "long", "gamma": 0.2, "moment": "mean", "plane": ["u", "v"], "lr": 0.1}
+
+
+@pytest.mark.parametrize("kind", list(SETTINGS))
+def test_every_kind_says_what_it_claims_in_mathml(kind):
+    claim = Claim(kind, settings={k: v for k, v in GIVEN.items() if k in SETTINGS[kind]})
+    told = stated(claim, SGD)
+    # Its own equations, not those of its theory alone, and no other kind's.
+    others = {k for k in SETTINGS if k != kind and claim_formulas(Claim(k, settings={
+        n: v for n, v in GIVEN.items() if n in SETTINGS[k]}), SGD) == claim_formulas(claim, SGD)}  # fmt: skip
+    assert not others
+    for latex, _ in told:
+        assert mathml(latex).startswith("<math")
+    assert measured(claim_entry({"name": "", "kind": kind, "verdict": "supported"}))
+    assert (kind == "stays") or any(r"\lambda = " in latex for latex, _ in told)
+
+
+def test_powers_and_windows_are_those_of_the_claim():
+    short = Claim("coupling", settings={"window": "short", "exponent": 1.25, "bound": True})
+    assert r"O(\lambda^{1.25}), \quad K = \frac{50}{\eta}" in text(stated(short, SGD))
+    assert r"K = \frac{1}{\eta \sqrt{\lambda}}" in text(stated(Claim("coupling", settings={"window": "middle"}), SGD))
 
 
 @pytest.mark.parametrize("name", ["derived", "paper", "small-lr", "conjecture"])
