@@ -112,9 +112,9 @@ def _apart(own: Estimate, first: float, other: Estimate, second: float) -> tuple
     Both are polynomials in strength over the largest strength; where they are of other degrees, or their rungs stand
     elsewhere on that scale, there are none of the difference.
     """
-    scales = [np.array([r.strength for r in one.rungs]) / max(one.strengths) for one in (own, other)]
-    alike = own.degree == other.degree and scales[0].shape == scales[1].shape
-    if not alike or not np.allclose(*scales, rtol=1e-6) or own.coefficients is None or other.coefficients is None:
+    here, there = (np.array([r.strength for r in one.rungs]) / max(one.strengths) for one in (own, other))
+    alike = own.degree == other.degree and here.shape == there.shape and np.allclose(here, there, rtol=1e-6)
+    if not alike or own.coefficients is None or other.coefficients is None:
         return (), None
     rungs = tuple(
         replace(

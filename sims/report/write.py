@@ -94,7 +94,8 @@ def write_report(
         if file:
             put(file, study.text)
         studies[study.name] = (study, file)
-    drawn, shapes = {}, Shapes()
+    drawn: dict[int, list[FigurePage]] = {}
+    shapes = Shapes()
     for number, claim in enumerate(result.claims):
         say(f"drawing {claim.name} ({number + 1} of {len(result.claims)})")
         drawn[number] = []
