@@ -9,7 +9,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from .checks import real_number
+from .checks import nearest, one_of, real_number
 from .cross_entropy import ClassFlipLaw
 from .errors import InvalidInput
 from .linear import linear_rule
@@ -73,12 +73,13 @@ class Algorithm:
         size = self.batch_size
         if not (isinstance(size, str) and size == "full"):
             if isinstance(size, (bool, np.bool_)) or not isinstance(size, (int, np.integer)):
-                raise InvalidInput("algorithm.batch_size", f"={size!r} must be a whole number or 'full'")
+                raise InvalidInput(
+                    "algorithm.batch_size", f"={size!r} must be a whole number or 'full'{nearest(size, ['full'])}"
+                )
             if not 1 <= size <= _MAX_BATCH:
                 raise InvalidInput("algorithm.batch_size", f"={size} must be between 1 and {_MAX_BATCH}")
             object.__setattr__(self, "batch_size", int(size))
-        if self.sampling not in _SAMPLINGS:
-            raise InvalidInput("algorithm.sampling", f"={self.sampling!r} must be one of {list(_SAMPLINGS)}")
+        one_of("algorithm.sampling", self.sampling, _SAMPLINGS)
         momentum = real_number("algorithm.momentum", self.momentum)
         if not 0 <= momentum < 1:
             raise InvalidInput("algorithm.momentum", f"={momentum} must be at least 0 and below 1")

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import difflib
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from numbers import Real
 from typing import Any
 
@@ -11,10 +12,29 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .errors import InvalidInput
+from .syntax import quote
 
-__all__ = ["real_array", "real_number"]
+__all__ = ["nearest", "one_of", "real_array", "real_number"]
 
 Array = NDArray[np.float64]
+
+
+def nearest(value: Any, known: Iterable[str]) -> str:
+    """The end of a message: ``; did you mean "x"?``, with the known word that is spelled most alike, or nothing."""
+    if not isinstance(value, str):
+        return ""
+    words = {word.lower(): word for word in known}
+    # Of letters in another order difflib thinks little.
+    alike = [word for word in words if sorted(word) == sorted(value.lower())]
+    alike = alike or difflib.get_close_matches(value.lower(), words, 1, cutoff=0.5)
+    return f"; did you mean {quote(words[alike[0]])}?" if alike else ""
+
+
+def one_of(field: str, value: Any, known: Sequence[str]) -> str:
+    """Return `value`, one of the words `known`; anything else raises `InvalidInput` with the nearest of them."""
+    if not isinstance(value, str) or value not in known:
+        raise InvalidInput(field, f"={value!r} must be one of {list(known)}{nearest(value, known)}")
+    return value
 
 
 def real_number(field: str, value: Any) -> float:

@@ -9,7 +9,7 @@ from typing import Any, Literal, get_args
 
 import sympy as sp
 
-from .checks import real_number
+from .checks import one_of, real_number
 from .errors import InvalidInput
 from .model import Model
 from .settings import NO_CONJECTURE, SETTINGS
@@ -61,11 +61,9 @@ class Claim:
     settings: Mapping[str, Any] = field(default_factory=dict, hash=False)
 
     def __post_init__(self) -> None:
-        if self.kind not in KINDS:
-            raise InvalidInput("claim.kind", f"={self.kind!r} must be one of {list(KINDS)}")
+        one_of("claim.kind", self.kind, KINDS)
         object.__setattr__(self, "settings", MappingProxyType(self._checked_settings()))
-        if self.theory not in THEORIES:
-            raise InvalidInput("claim.theory", f"={self.theory!r} must be one of {list(THEORIES)}")
+        one_of("claim.theory", self.theory, THEORIES)
         own = {k: getattr(self, k) for k in ("regularizer", "strength", "covariance")}
         given = [k for k, v in own.items() if v is not None]
         if self.theory != "conjecture":

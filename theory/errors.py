@@ -2,7 +2,14 @@
 
 from __future__ import annotations
 
-__all__ = ["InvalidInput", "NoInterpolation", "NotApplicable", "TooLarge"]
+__all__ = ["InvalidInput", "NoInterpolation", "NotApplicable", "TooLarge", "short"]
+
+_MAX_MESSAGE = 400
+
+
+def short(text: str, limit: int = _MAX_MESSAGE) -> str:
+    """Return text with its middle left out when it is long."""
+    return text if len(text) <= limit else f"{text[: limit // 2]} ... {text[-limit // 2 :]}"
 
 
 class InvalidInput(ValueError):

@@ -15,6 +15,7 @@ from typing import Any
 
 import sympy as sp
 
+from .checks import nearest
 from .errors import InvalidInput
 from .syntax import MAX_NESTING, Refusal, quote, syntax_tree
 
@@ -159,9 +160,10 @@ class _Builder:
             case ast.Name(id=name) if name in self.names:
                 return (), lambda: self.names[name]
             case ast.Name(id=name):
-                known = sorted(FUNCTIONS if name in FUNCTIONS else self.names)
-                hint = "is a function; give it an argument" if name in FUNCTIONS else f"is unknown; known are {known}"
-                raise Refusal(f"{quote(name)} {hint}")
+                if name in FUNCTIONS:
+                    raise Refusal(f"{quote(name)} is a function; give it an argument")
+                known = sorted(self.names)
+                raise Refusal(f"{quote(name)} is unknown; known are {known}{nearest(name, known)}")
             case ast.UnaryOp(op=ast.USub(), operand=operand):
                 return (operand,), lambda v: -v
             case ast.UnaryOp(op=ast.UAdd(), operand=operand):
@@ -178,8 +180,9 @@ class _Builder:
                 return (argument,), lambda v: self._call(name, v)
             case ast.Call(func=ast.Name(id=name)) if name in FUNCTIONS:
                 raise Refusal(f"{self._part(node)} must have exactly one argument")
-            case ast.Call():
-                raise Refusal(f"{self._part(node)} calls no known function; known are {sorted(FUNCTIONS)}")
+            case ast.Call(func=called):
+                hint = nearest(called.id, FUNCTIONS) if isinstance(called, ast.Name) else ""
+                raise Refusal(f"{self._part(node)} calls no known function; known are {sorted(FUNCTIONS)}{hint}")
         raise Refusal(f"{self._part(node)} is not arithmetic; use names, numbers, + - * / ** and {sorted(FUNCTIONS)}")
 
     def _power(self, base: sp.Expr, exponent: sp.Expr) -> sp.Expr:

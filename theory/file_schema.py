@@ -76,7 +76,7 @@ _KEYS: dict[str, tuple[str, dict[str, Any]]] = {
         "gradient: Sigma(theta), d x d; each step adds noise of covariance eta*strength*Sigma.",
         _MATRIX,
     ),
-    "algorithm.noise.strength": ("gradient: lambda.", _POSITIVE),
+    "algorithm.noise.strength": ("gradient: lambda.", {"type": "number", "minimum": 0}),
     "start": ("A value for each parameter; moved to the nearest zero-loss point first.", {}),
     "run": ("How the study is decided; optional.", {}),
     "run.margin": ("Equivalence margin of the relative error.", _FRACTION),
@@ -141,8 +141,8 @@ def _described(path: str) -> tuple[str, dict[str, Any]]:
     table, _, name = path.rpartition(".")
     if table == "claim":
         kinds = [kind for kind, settings in SETTINGS.items() if name in settings]
-        meaning = next(SETTINGS[kind][name].meaning for kind in kinds)
-        return f"{', '.join(kinds)}: {meaning}", {}
+        setting = SETTINGS[kinds[0]][name]
+        return f"{', '.join(kinds)}: {setting.meaning}", setting.values
     if not path or table == "start":
         return "", {}
     raise KeyError(f"no words for the key {path} of a study file")

@@ -11,7 +11,7 @@ import numpy as np
 import sympy as sp
 from numpy.typing import NDArray
 
-from .checks import real_array, real_number
+from .checks import nearest, real_array, real_number
 from .cross_entropy import CrossEntropy
 from .errors import InvalidInput, NotApplicable, TooLarge
 from .evaluate import SampleFunctions
@@ -247,7 +247,9 @@ class Model:
         names = [p.name for p in self.parameters]
         unknown, missing = sorted(set(by_name) - set(names)), [m for m in names if m not in by_name]
         if unknown:
-            raise InvalidInput(field, f" has unknown parameters {unknown}; the model has {names}")
+            raise InvalidInput(
+                field, f" has unknown parameters {unknown}; the model has {names}{nearest(unknown[0], names)}"
+            )
         if missing:
             raise InvalidInput(field, f" lacks {missing}; give every parameter a value")
         return np.array([real_number(f"{field}.{m}", by_name[m]) for m in names])

@@ -12,8 +12,8 @@ import numpy as np
 import sympy as sp
 from numpy.typing import NDArray
 
-from .checks import real_array, real_number
-from .errors import InvalidInput
+from .checks import one_of, real_array, real_number
+from .errors import InvalidInput, short
 
 if TYPE_CHECKING:
     from .model import Model
@@ -93,15 +93,14 @@ class LabelNoise(Noise):
             object.__setattr__(self, "sigma", real_number(field, self.sigma))
         if np.min(self.sigma, initial=0.0) < 0:
             raise InvalidInput(field, f"={self.sigma} must not be negative")
-        if self.law not in _LAWS:
-            raise InvalidInput("algorithm.noise.law", f"={self.law!r} must be one of {list(_LAWS)}")
+        one_of("algorithm.noise.law", self.law, _LAWS)
 
     def check(self, model: Model) -> None:
         """Raise `InvalidInput` when the noise does not fit the model."""
         if isinstance(self.sigma, tuple) and len(self.sigma) != model.n:
-            raise InvalidInput(
-                "algorithm.noise.sigma", f" has {len(self.sigma)} entries for {model.n} samples; give one each"
-            )
+            shown = short(str(list(self.sigma)), 60)
+            rule = f"has {len(self.sigma)} entries for {model.n} samples; give one each"
+            raise InvalidInput("algorithm.noise.sigma", f"={shown} {rule}")
         if model.loss_name != "square" and np.max(self.sigma, initial=0.0) > 0:
             raise InvalidInput(
                 "algorithm.noise.kind",

@@ -25,7 +25,7 @@ import numpy as np
 import sympy as sp
 
 from .checks import real_array, real_number
-from .errors import InvalidInput
+from .errors import InvalidInput, short
 
 __all__ = [
     "SGD",
@@ -89,7 +89,9 @@ class UpdateRule(ABC):
             value = getattr(self, field.name)
             if isinstance(value, tuple) and len(value) != d:
                 name = f"algorithm.rule.{field.name}"
-                raise InvalidInput(name, f" has {len(value)} entries for {d} parameters; give one each")
+                raise InvalidInput(
+                    name, f"={short(str(list(value)), 60)} has {len(value)} entries for {d} parameters; give one each"
+                )
 
     @property
     def constants(self) -> dict[str, float]:

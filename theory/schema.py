@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-import difflib
+import re
 from collections.abc import Sequence
 from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, create_model
 
+from .checks import nearest
 from .claim import RunOptions
-from .errors import InvalidInput
+from .errors import InvalidInput, short
 from .settings import SETTING_NAMES
 from .syntax import quote
 
-__all__ = ["AlgorithmTable", "ClaimTable", "NoiseTable", "RuleTable", "StudyTable", "checked", "short"]
-
-_MAX_MESSAGE = 400
+__all__ = ["AlgorithmTable", "ClaimTable", "NoiseTable", "RuleTable", "StudyTable", "checked"]
 
 
 class _Table(BaseModel):
@@ -135,11 +134,6 @@ def checked(raw: dict[str, Any]) -> StudyTable:
         raise _translated(error) from None
 
 
-def short(text: str, limit: int = _MAX_MESSAGE) -> str:
-    """Return text with its middle left out when it is long."""
-    return text if len(text) <= limit else f"{text[: limit // 2]} ... {text[-limit // 2 :]}"
-
-
 def _check_integers(raw: dict[str, Any]) -> None:
     # TOML's integers have 64 bits; Python's reader takes any, and cannot even print one of 5,000 digits.
     todo: list[tuple[tuple[int | str, ...], Any]] = [((), raw)]
@@ -167,17 +161,17 @@ def _problem(location: Sequence[int | str], kind: str, value: Any, message: str)
     if kind == "extra_forbidden":
         table = _TABLES[".".join(part for part in location[:-1] if isinstance(part, str))]
         known = list(table.model_fields)
-        nearest = difflib.get_close_matches(str(location[-1]), known, 1, cutoff=0.5)
-        hint = f"did you mean {quote(nearest[0])}?" if nearest else f"known are {known}"
-        return InvalidInput(field, f" is not a known key; {hint}")
+        return InvalidInput(field, f" is not a known key{nearest(location[-1], known) or f'; known are {known}'}")
     if kind == "too_short":
         return InvalidInput(field, f"=[] is empty; give at least one {'[[claim]]' if field == 'claim' else 'entry'}")
+    words = message.removeprefix("Input should be ")
+    hint = nearest(value, re.findall("'([^']*)'", words))
     rules = {
         "string_type": "must be text",
         "list_type": "must be a list" if field != "claim" else "must be a list; write [[claim]]",
         "dict_type": "must be a table",
         "model_type": "must be a table",
-        "literal_error": f"must be one of {message.removeprefix('Input should be ')}",
+        "literal_error": f"must be one of {words}{hint}",
     }
     return InvalidInput(field, f"={short(repr(value), 60)} {rules.get(kind, message)}")
 

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from .checks import real_array, real_number
+from .checks import nearest, one_of, real_array, real_number
 from .errors import InvalidInput
 
 if TYPE_CHECKING:
@@ -39,6 +39,11 @@ class Setting:
     fits: Callable[[str, Any, Model], None] = lambda field, value, model: None
     needed: bool = True
 
+    @property
+    def values(self) -> dict[str, Any]:
+        """JSON Schema of what `check` takes: for editors, and never stricter."""
+        return _VALUES[self.check]
+
 
 def _two_names(field: str, value: Any) -> tuple[str, str]:
     names = tuple(value) if isinstance(value, (list, tuple)) else ()
@@ -51,7 +56,9 @@ def _parameters(field: str, value: Sequence[str], model: Model) -> None:
     known = [p.name for p in model.parameters]
     unknown = [name for name in value if name not in known]
     if unknown:
-        raise InvalidInput(field, f"={list(value)} has unknown names {unknown}; the parameters are {known}")
+        raise InvalidInput(
+            field, f"={list(value)} has unknown names {unknown}; the parameters are {known}{nearest(unknown[0], known)}"
+        )
 
 
 def _two_numbers(field: str, value: Any) -> tuple[float, float]:
@@ -71,7 +78,8 @@ def _positive(field: str, value: Any) -> float:
 def _batch_size(field: str, value: Any) -> int | str:
     whole = isinstance(value, int) and not isinstance(value, bool)
     if not (whole and value >= 1) and value not in ("full", "same"):
-        raise InvalidInput(field, f'={value!r} must be a whole number from 1 on, "full" or "same"')
+        hint = nearest(value, ("full", "same"))
+        raise InvalidInput(field, f'={value!r} must be a whole number from 1 on, "full" or "same"{hint}')
     return int(value) if whole else str(value)
 
 
@@ -90,12 +98,6 @@ def _yes_or_no(field: str, value: Any) -> bool:
     return value
 
 
-def _window(field: str, value: Any) -> str:
-    if value not in WINDOWS:
-        raise InvalidInput(field, f"={value!r} must be one of {list(WINDOWS)}")
-    return str(value)
-
-
 def _numbers(field: str, value: Any) -> tuple[float, ...]:
     return tuple(real_array(field, value, 1).tolist())
 
@@ -107,6 +109,30 @@ def _one_each(field: str, value: Sequence[float], model: Model) -> None:
 
 # Lengths of a run in steps: 1/(rate lambda), 1/(rate sqrt lambda), 50/rate.
 WINDOWS = ("long", "middle", "short")
+_MOMENTS = ("mean", "covariance")
+
+
+def _window(field: str, value: Any) -> str:
+    return one_of(field, value, WINDOWS)
+
+
+def _moment(field: str, value: Any) -> str:
+    return one_of(field, value, _MOMENTS)
+
+
+_NUMBER = {"type": "number"}
+_PAIR = {"type": "array", "minItems": 2, "maxItems": 2}
+_VALUES: dict[Callable[[str, Any], Any], dict[str, Any]] = {
+    _positive: {"type": "number", "exclusiveMinimum": 0},
+    _batch_size: {"anyOf": [{"type": "integer", "minimum": 1}, {"enum": ["full", "same"]}]},
+    _power: {"type": "number", "minimum": -10, "maximum": 10, "not": {"const": 0}},
+    _yes_or_no: {"type": "boolean"},
+    _window: {"enum": list(WINDOWS)},
+    _moment: {"enum": list(_MOMENTS)},
+    _numbers: {"type": "array", "items": _NUMBER},
+    _two_numbers: {**_PAIR, "items": _NUMBER},
+    _two_names: {**_PAIR, "items": {"type": "string"}},
+}
 _EXPONENT = {
     "exponent": Setting(_power, needed=False, meaning="A power of lambda other than the theory's."),
     "bound": Setting(_yes_or_no, default=False, meaning="Whether the power is a bound: the statistic is O(lambda^p)."),
@@ -117,12 +143,6 @@ _BALL = {
         _numbers, None, "Added to the zero-loss start, one number for each parameter.", _one_each, needed=False
     ),
 }
-
-
-def _moment(field: str, value: Any) -> str:
-    if value not in ("mean", "covariance"):
-        raise InvalidInput(field, f'={value!r} must be "mean" or "covariance"')
-    return str(value)
 
 
 # Kind to its settings, by name.

@@ -22,13 +22,13 @@ from .about import About
 from .algorithm import Algorithm
 from .checks import real_array, real_number
 from .claim import CONJECTURE_NAMES, Claim, RunOptions
-from .errors import InvalidInput
+from .errors import InvalidInput, short
 from .expressions import declared_symbols, parse_expression
 from .files import read_table, read_text
 from .model import Model
 from .noise import GradientNoise, LabelFlip, LabelNoise, Noise
 from .rules import SGD, HeavyBall, Nesterov, Preconditioned, SharpnessAware, UpdateRule, WeightDecay
-from .schema import AlgorithmTable, ClaimTable, NoiseTable, RuleTable, StudyTable, checked, short
+from .schema import AlgorithmTable, ClaimTable, NoiseTable, RuleTable, StudyTable, checked
 from .settings import SETTING_NAMES
 from .syntax import quote
 
@@ -236,9 +236,10 @@ def _rule(field: str, table: RuleTable) -> UpdateRule:
 
 def _matrix(field: str, rows: Any, names: Mapping[str, sp.Symbol]) -> sp.ImmutableMatrix:
     if not isinstance(rows, list) or not all(isinstance(row, list) for row in rows):
-        raise InvalidInput(field, " must be a list of rows, each a list of expressions")
+        raise InvalidInput(field, f"={short(repr(rows), 60)} must be a list of rows, each a list of expressions")
     if not rows or len({len(row) for row in rows} | {len(rows)}) > 1:
-        raise InvalidInput(field, f" has rows of {[len(row) for row in rows]} entries; it must be square")
+        shown = short(repr(rows), 60)
+        raise InvalidInput(field, f"={shown} has rows of {[len(row) for row in rows]} entries; it must be square")
     entries = [
         [parse_expression(f"{field}[{i}][{j}]", text, names) for j, text in enumerate(row)]
         for i, row in enumerate(rows)

@@ -5,8 +5,10 @@ from __future__ import annotations
 from importlib.resources import as_file, files
 from pathlib import Path
 
+from flatmin.theory.checks import nearest
 from flatmin.theory.errors import InvalidInput
 from flatmin.theory.study import Study, read_study
+from flatmin.theory.syntax import quote
 
 __all__ = ["chosen", "load", "named", "names"]
 
@@ -23,8 +25,15 @@ def load(name: str) -> Study:
 
 
 def named(study: str) -> Study:
-    """A study file, or the study of the catalogue with that name."""
-    return load(study) if study in names() and not Path(study).exists() else read_study(study)
+    """A study file, or the study of the catalogue with that name; a name of neither raises `InvalidInput`."""
+    if Path(study).exists():
+        return read_study(study)
+    if study in names():
+        return load(study)
+    if Path(study).suffix or Path(study).name != study:
+        return read_study(study)
+    hint = nearest(study, names()) or "; `flatmin claims` lists the catalogue"
+    raise InvalidInput("study", f"={quote(study)} is no file, and no study of the catalogue{hint}")
 
 
 def chosen(quick: bool = False, only: str | None = None, section: str | None = None) -> list[Study]:
