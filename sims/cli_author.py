@@ -1,4 +1,4 @@
-"""Commands for whoever writes study files: a first file, its schema, completion in the shell."""
+"""Commands for whoever writes study files: a first file, the schemas of files, completion in the shell."""
 
 from __future__ import annotations
 
@@ -29,11 +29,14 @@ def init(path: Path) -> None:
     click.echo(f"wrote {path}\nnext: flatmin verify {path}")
 
 
-@click.command(short_help="Print the JSON Schema of study files.")
-def schema() -> None:
-    """Print the JSON Schema of study files, for editors that complete and check TOML by one."""
-    from flatmin.theory.file_schema import json_schema
-
+@click.command(short_help="Print the JSON Schema of study files, or of results.")
+@click.option("--results", is_flag=True, help="Of the files of `flatmin verify --json`.")
+def schema(results: bool) -> None:
+    """Print the JSON Schema of study files, for editors that complete and check TOML by one; or that of results."""
+    if results:
+        from .result_keys import json_schema
+    else:
+        from flatmin.theory.file_schema import json_schema
     click.echo(json.dumps(json_schema(), indent=1))
 
 

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .extrapolate import Estimate
+from .result_keys import written
 
 __all__ = ["detail", "plain"]
 
@@ -59,7 +60,8 @@ def detail(estimate: Estimate, predicted: Array, scale: float, origin: Array | N
 
     def errors(mean: Array, covariance: Array) -> dict[str, Any]:
         spread = math.sqrt(max(float(unit @ covariance @ unit), 0.0))
-        return {"error": plain(float(unit @ (mean - flat)) / scale), "error_standard_error": plain(spread / scale)}
+        error = plain(float(unit @ (mean - flat)) / scale)
+        return written("limit", {"error": error, "error_standard_error": plain(spread / scale)})
 
     rungs = []
     for rung in estimate.rungs:
@@ -69,8 +71,8 @@ def detail(estimate: Estimate, predicted: Array, scale: float, origin: Array | N
         if small and not estimate.fraction:
             entry["standard_error"] = plain(np.sqrt(np.maximum(np.diag(rung.covariance), 0.0)))
         # Of an exponent the statistic itself is no estimate.
-        rungs.append(entry | errors(rung.mean, rung.covariance) if polynomial else entry)
-    return law | {
+        rungs.append(written("rung", entry | errors(rung.mean, rung.covariance) if polynomial else entry))
+    block = {
         "degree": estimate.degree,
         "coefficients": plain(estimate.coefficients) if small else None,
         "error_coefficients": _along(estimate.coefficients, flat, unit, scale) if polynomial else None,
@@ -80,6 +82,7 @@ def detail(estimate: Estimate, predicted: Array, scale: float, origin: Array | N
         "limit": errors(estimate.value, estimate.covariance),
         "rungs": rungs,
     }
+    return written("detail", law | block)
 
 
 def _along(coefficients: Array | None, predicted: Array, unit: Array, scale: float) -> Any:

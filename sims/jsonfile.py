@@ -11,6 +11,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+from .result_keys import written
 from .results import Verdict
 
 __all__ = ["CannotWrite", "ResultFile", "check_writable", "finite", "json_bytes", "study_json", "write_whole"]
@@ -46,7 +47,7 @@ def study_json(
     `more` are optional keys that come after it.
     """
     claims = [{**({"study": name} if several else {}), **verdict.as_json()} for name, verdict in rows]
-    return {
+    document = {
         "flatmin": version("flatmin"),
         "study": study,
         "seed": seed,
@@ -54,6 +55,7 @@ def study_json(
         "claims": claims,
         **(more or {}),
     }
+    return written("", document)
 
 
 def finite(document: Any) -> Any:

@@ -12,6 +12,8 @@ from typing import Any
 
 from flatmin.theory.study import Study
 
+from .result_keys import written
+
 __all__ = ["commit", "machine", "origin"]
 
 # Numbers of a data file that are kept in a result; a report of a larger study has no derivation.
@@ -44,7 +46,7 @@ def _entry(study: Study) -> dict[str, Any]:
     model = study.model
     if study.data_file and model.x.size + model.y.size <= _MOST_NUMBERS:
         entry["data"] = {"y": model.y.tolist()} | ({"x": model.x.tolist()} if model.inputs else {})
-    return entry
+    return written("study", entry)
 
 
 def machine() -> dict[str, str]:

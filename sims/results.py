@@ -18,6 +18,7 @@ from .decide import VerdictName
 from .detail import detail, plain
 from .extrapolate import Estimate
 from .html import verdict_html
+from .result_keys import written
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -50,6 +51,17 @@ class RivalVerdict:
     verdict: VerdictName
     distinguishable: bool
     reason: str = ""
+
+    def as_json(self) -> dict[str, Any]:
+        """An entry of the list `rivals` of a claim."""
+        entry = {
+            "theory": self.theory,
+            "predicted": plain(self.predicted),
+            "verdict": self.verdict,
+            "distinguishable": self.distinguishable,
+            "reason": self.reason,
+        }
+        return written("rival", entry)
 
 
 @dataclass(frozen=True)
@@ -214,20 +226,8 @@ class Verdict:
             "interval": plain(self.interval),
             "margin": self.margin,
             "confidence": self.confidence,
-            "assumptions": [
-                {"name": a.name, "holds": bool(a.holds), "value": plain(a.value), "rule": a.rule}
-                for a in self.assumptions
-            ],
-            "rivals": [
-                {
-                    "theory": r.theory,
-                    "predicted": plain(r.predicted),
-                    "verdict": r.verdict,
-                    "distinguishable": r.distinguishable,
-                    "reason": r.reason,
-                }
-                for r in self.rivals
-            ],
+            "assumptions": [_assumption(a) for a in self.assumptions],
+            "rivals": [r.as_json() for r in self.rivals],
             "replica_steps": self.replica_steps,
             "seconds": round(self.seconds, 3),
             "strengths": plain(self.strengths),
@@ -242,10 +242,15 @@ class Verdict:
         }
         if self.times is not None:
             entry["times"] = plain(self.times)
-        return entry
+        return written("claim", entry)
 
     def details(self) -> dict[str, Any] | None:
         """How the limit was measured (`flatmin.sims.detail`); None where nothing was, or not on a ladder."""
         if self.estimate is None or self.predicted is None or not self.estimate.rungs:
             return None
         return detail(self.estimate, self.predicted, self.scale, self.origin)
+
+
+def _assumption(assumption: Assumption) -> dict[str, Any]:
+    held, value = bool(assumption.holds), plain(assumption.value)
+    return written("assumption", {"name": assumption.name, "holds": held, "value": value, "rule": assumption.rule})

@@ -38,6 +38,18 @@ class StudyKeys(_Generated):
         return self.parsed(rows)
 
 
+class ResultKeys(_Generated):
+    """A table of everything that may stand in a result."""
+
+    def run(self) -> list[nodes.Node]:
+        """See the class."""
+        from flatmin.sims.result_keys import keys
+
+        rows = ["| key | always | meaning |", "| --- | --- | --- |"]
+        rows += [f"| `{key}` | {'yes' if always else ''} | {_cell(meaning)} |" for key, meaning, always in keys()]
+        return self.parsed(rows)
+
+
 class Modules(_Generated):
     """One line per module of a folder: the first of its docstring."""
 
@@ -107,6 +119,7 @@ def _result(study: str) -> str:
 def setup(app: Sphinx) -> dict[str, Any]:
     """Register the directives."""
     app.add_directive("study-keys", StudyKeys)
+    app.add_directive("result-keys", ResultKeys)
     app.add_directive("modules", Modules)
     app.add_directive("public-names", PublicNames)
     app.connect("source-read", add_result)
