@@ -42,7 +42,7 @@ _CODE = (
 SHELL = [sys.executable, "-c", _CODE]
 
 
-def study(folder: Path, claims=DRIFT, prediction="u*v", y=1.0, lr=0.2, margin=0.05, budget=30.0) -> Path:
+def study(folder: Path, claims=DRIFT, prediction="u*v", y=1.0, lr=0.2, margin=0.05, budget=300.0) -> Path:
     path = folder / "study.toml"
     text = UV.format(prediction=prediction, y=y, lr=lr, margin=margin, budget=budget, claims=claims)
     path.write_text(text, encoding="utf-8")
