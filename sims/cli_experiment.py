@@ -95,7 +95,7 @@ def digits(**options: Any) -> None:
 
 
 @experiment.command("sparse-recovery", short_help="Label noise finds a sparse truth; its rivals do not.")
-@experiment_options("sparse-recovery", seeds=20)
+@experiment_options("sparse-recovery", seeds=40)
 def sparse_recovery(**options: Any) -> None:
     """Sparse regression with f = <theta*theta, x>: label noise against gradient descent, SGD and isotropic noise."""
     run_experiment("sparse-recovery", **options)

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 import sympy as sp
-from flatmin.theory import Algorithm, Model
+from flatmin.theory import Algorithm, IndexedModel, Model
 from numpy.typing import NDArray
 
 __all__ = ["Iteration", "lower_root"]
@@ -29,7 +29,7 @@ class Iteration:
         self.model, self.algorithm, self.theta = model, algorithm, theta
         self.batch = algorithm.batch(model)
         # An indexed model has too many parameters for symbols, and knows one rule.
-        self.rule = None if not hasattr(model, "parameters") else _NumericRule(model.d, algorithm)
+        self.rule = None if isinstance(model, IndexedModel) else _NumericRule(model.d, algorithm)
         rule = algorithm.update_rule
         self.memory = [np.zeros_like(theta) for _ in rule.memory]
         lam = algorithm.strength(model) if self.rule else 0.0

@@ -141,12 +141,14 @@ def descend(
     lr: float,
     stops: Sequence[int],
     strength: float = 0.0,
+    step: float | None = None,
     *,
     refresh: float = 0.125,
     should_stop: Stop = lambda: False,
 ) -> Iterator[tuple[int, Array]]:
     """Gradient descent on L + strength R at all samples; gives (k, theta_k) after each number in `stops`.
 
+    R is that of learning rate `step`, lr by default; tr(H)/4 for 0.
     Grad R moves with the slow time: it is computed anew whenever k has grown by the share `refresh`, and every 50
     steps at first.
     """
@@ -157,7 +159,9 @@ def descend(
             if should_stop():
                 raise KeyboardInterrupt
             if strength and k >= due:
-                state.push(strength * NetworkGeometry(problem, state.theta).regularizer_gradient(lr))
+                state.push(
+                    strength * NetworkGeometry(problem, state.theta).regularizer_gradient(lr if step is None else step)
+                )
                 due = k + max(50, int(refresh * k))
             count = min(_CHUNK, stop - k, due - k if strength else _CHUNK)
             chosen = np.tile(everything, (count, 1))

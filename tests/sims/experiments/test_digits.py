@@ -28,12 +28,12 @@ def test_runs_files_and_resuming_with_the_same_numbers(tmp_path, samples, monkey
     monkeypatch.setattr(digits.run, "__kwdefaults__", TINY)
     one = tmp_path / "one"
     result = flatmin("experiment", "digits", "--seeds", 1, "--data", samples, "--out", one, "--threads", 1, status=3)
-    assert "digits: 14 statements" in result.output
+    assert "digits: 16 statements" in result.output
     document = strict(one / "results.json")
     assert {s["verdict"] for s in document["statements"]} == {"inconclusive"}  # one seed has no interval
     assert any("tr H and R order" in line for line in document["limits"])
     runs = {(r["start"], r["algorithm"]): r for r in document["runs"] if "records" in r}
-    assert len(runs) == 10
+    assert len(runs) == 11
     records = {name: [p["step"] for p in run["records"]] for (_, name), run in runs.items()}
     assert records["flips, lr 0.1"] == [0, 1, 2, 5, 10, 20, 40, 80, 160, 320]
     assert records["flips, lr 0.025"] == [0, 20, 40, 80, 160, 320]
@@ -41,6 +41,8 @@ def test_runs_files_and_resuming_with_the_same_numbers(tmp_path, samples, monkey
     # R does not exist at this start: descent on it is not tried, no value is given, and the limits say so.
     assert "must be below 2/h_max" in runs["full batch", "descent on L + lambda R"]["reason"]
     assert runs["full batch", "flips, lr 0.1"]["records"][0]["R"] is None
+    # Its limit of small learning rates exists everywhere, and goes as long as the slowest run.
+    assert records["descent on L + lambda tr H/4"] == [0, 1, 2, 5, 10, 20]
     assert any("R does not exist at" in line for line in document["limits"])
     for name in ("along-training.svg", "against-slow-time.svg"):
         assert (one / name).read_text().count("<path") > 50

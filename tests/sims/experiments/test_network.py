@@ -133,7 +133,11 @@ def test_descent_lowers_the_regularizer_and_gradient_descent_does_not():
     theta = to_optimum(PROBLEM, THETA)
     before = NetworkGeometry(PROBLEM, theta).regularizer(0.05)
     ((_, flat),) = descend(PROBLEM, theta, 0.05, [2000], 0.02)
+    ((_, limit),) = descend(PROBLEM, theta, 0.05, [2000], 0.02, 0.0)
     ((_, plain),) = descend(PROBLEM, theta, 0.05, [2000])
+    # The limit of small learning rates is flatter too, and another point.
+    assert NetworkGeometry(PROBLEM, limit).regularizer(0.05) < 0.8 * before
+    assert 1e-4 < np.abs(limit - flat).max() < 0.1
     assert NetworkGeometry(PROBLEM, flat).regularizer(0.05) < 0.8 * before
     assert NetworkGeometry(PROBLEM, plain).regularizer(0.05) == pytest.approx(before, rel=1e-4)
 

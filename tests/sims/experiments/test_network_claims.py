@@ -9,14 +9,13 @@ import pytest
 from flatmin.sims.experiments.network_claims import limits, statements, steps_to_the_same_trace
 from flatmin.sims.experiments.statements import MEAN, decide
 
-FAST, CONTROL, MOMENTUM, DESCENT = (
-    "flips, lr 0.1",
-    "no flips, lr 0.1",
-    "momentum 0.9, lr 0.01",
-    "descent on L + lambda R",
-)
+FAST, SLOW, SLOWEST = "flips, lr 0.1", "flips, lr 0.05", "flips, lr 0.025"
+MOMENTUM, CONTROL = "momentum 0.9, lr 0.01", "no flips, lr 0.1"
+DESCENT, LIMIT = "descent on L + lambda R", "descent on L + lambda tr H/4"
 # Slow time of a step, and how far it goes.
-RATES = {FAST: 1.0, "flips, lr 0.05": 0.25, "flips, lr 0.025": 0.0625, MOMENTUM: 1.0, CONTROL: 1.0, DESCENT: 1.0}
+RATES = {FAST: 1.0, SLOW: 0.25, SLOWEST: 0.0625, MOMENTUM: 1.0, CONTROL: 1.0, DESCENT: 1.0, LIMIT: 1.0}
+# Tr H falls faster where R at finite eta says so: a = 2 + log(1.25)/log(4) = 2.16.
+SPEEDS = {FAST: 1.25, SLOW: 1.12, DESCENT: 1.25, MOMENTUM: 1.15}
 STEPS = [0, 100, 200, 400, 800, 1600, 3200, 6400, 12800]
 
 
@@ -27,7 +26,7 @@ def trace(slow_time):
 def one_run(algorithm, start, seed, speed=1.0, still=False, down=False):
     rng = np.random.default_rng([seed, len(algorithm), len(start)])
     records = []
-    for k in STEPS[: -2 if algorithm == DESCENT else None]:
+    for k in STEPS[: {DESCENT: -2, LIMIT: -4}.get(algorithm)]:
         slow = k * RATES[algorithm]
         value = trace(0 if still else slow * speed) * (1 + 0.005 * rng.normal() * (k > 0) * (not still))
         better = 0.15 * (1 - value / 200)
@@ -40,11 +39,13 @@ def one_run(algorithm, start, seed, speed=1.0, still=False, down=False):
 def many(seeds=5, **changes):
     """All runs; `changes` names how an algorithm differs from the theory."""
     return [
-        one_run(name, start, seed, **({"still": True} if name == CONTROL else {}) | changes.get(name, {}))
+        one_run(
+            name, start, seed, **({"still": name == CONTROL, "speed": SPEEDS.get(name, 1.0)} | changes.get(name, {}))
+        )
         for seed in range(seeds)
         for start in ("full batch", "adversarial")
         for name in RATES
-        if start == "full batch" or name not in (MOMENTUM, DESCENT)
+        if start == "full batch" or name not in (MOMENTUM, DESCENT, LIMIT)
     ]
 
 
@@ -54,7 +55,7 @@ def verdicts(runs):
 
 def test_true_statements_are_supported_and_their_rivals_refuted():
     found = verdicts(many())
-    assert len(found) == 14
+    assert len(found) == 16
     assert {d.verdict for d in found.values()} == {"supported"}
     assert {r.verdict for d in found.values() for r in d.rivals} == {"refuted"}
 
@@ -66,12 +67,14 @@ def test_true_statements_are_supported_and_their_rivals_refuted():
         (FAST, {"down": True}, {"accuracy rises", "accuracy against"}),
         (CONTROL, {"still": False}, {"control's accuracy stays", "control's tr H stays"}),
         # As fast as if k ~ 1/lr: twice too fast at half of the rate.
-        ("flips, lr 0.05", {"speed": 2.0}, {"collapse in eta^2 k/B, flips, lr 0.05"}),
-        ("flips, lr 0.025", {"speed": 4.0}, {"collapse in eta^2 k/B, flips, lr 0.025"}),
-        ("flips, lr 0.025", {"speed": 0.25}, {"collapse in eta^2 k/B, flips, lr 0.025"}),
+        (SLOW, {"speed": 2.0}, {"lr 0.05 beside lr 0.1", "lr 0.025 beside lr 0.05"}),
+        (SLOWEST, {"speed": 4.0}, {"lr 0.025 beside lr 0.1", "lr 0.025 beside lr 0.05", "R at finite lr"}),
+        (SLOWEST, {"speed": 0.25}, {"lr 0.025 beside lr 0.1", "lr 0.025 beside lr 0.05", "R at finite lr"}),
+        # No faster at lr 0.1 than at 0.025: then 2 is exact, and R at finite lr is wrong.
+        (LIMIT, {"speed": 1.3}, {"R at finite lr"}),
         (MOMENTUM, {"speed": 0.1}, {"momentum"}),
-        (DESCENT, {"speed": 0.5}, {"descent"}),
-        (DESCENT, {"speed": 2.0}, {"descent"}),
+        (DESCENT, {"speed": 0.5}, {"descent", "R at finite lr"}),
+        (DESCENT, {"speed": 2.0}, {"descent", "R at finite lr"}),
     ],
 )
 def test_false_statements_are_refuted(algorithm, change, refuted):
@@ -94,7 +97,9 @@ def test_a_run_that_diverged_decides_nothing():
             run |= {"records": run["records"][:1], "reason": "smoothness: an output is not finite"}
     found = verdicts(runs)
     for name, decision in found.items():
-        expected = "inconclusive" if "control" in name or "descent" in name else "supported"
+        expected = (
+            "inconclusive" if any(part in name for part in ("control", "descent", "R at finite")) else "supported"
+        )
         assert decision.verdict == expected, name
 
 
