@@ -57,6 +57,10 @@ def read_table(field: str, path: Path, inputs: Sequence[str] | None = None) -> t
         if not header:
             raise InvalidInput(field, f"={shown} is empty; its first line must name the columns")
         if inputs is None:
+            if "y" not in header:
+                raise InvalidInput(
+                    field, f"={shown} has no column y; the header must name one for the targets or classes"
+                )
             inputs = list(dict.fromkeys(name for name in header if name != "y"))
         _check_header(field, shown, header, [*inputs, "y"])
         columns = [header.index(name) for name in inputs]

@@ -23,6 +23,7 @@ Array = NDArray[np.float64]
 # Mean squared length of a sample after scaling: that of the digits, for which starts and learning rates were chosen.
 _SQUARED_LENGTH = 32.0
 _FEWEST = 40
+_NUMBERED = "classes are 0, 1, ..., K-1, as numpy.unique(y, return_inverse=True)[1] numbers them"
 
 
 @dataclass(frozen=True)
@@ -73,9 +74,12 @@ class Samples:
         count = min(training, len(self.y) // 2)
         train, test = order[:count], order[count:]
         x = self.x - self.x[train].mean(axis=0)
-        size = float(np.mean(np.sum(x[train] ** 2, axis=1)))
+        with np.errstate(over="ignore"):
+            size = float(np.mean(np.sum(x[train] ** 2, axis=1)))
         if not size > 0:
             raise InvalidInput("data X", " is the same for all samples; nothing can be learned from it")
+        if not np.isfinite(size):
+            raise InvalidInput("data X", " holds numbers whose squares are too large; give them in another unit")
         x *= np.sqrt(_SQUARED_LENGTH / size)
         return Split(x[train], self.y[train], x[test], self.y[test])
 
@@ -106,7 +110,11 @@ def read_samples(path: Path) -> Samples:
     if kind not in (".npz", ".csv"):
         raise InvalidInput("--data", f"={str(path)!r} must end in .npz or .csv")
     x, y = _read_npz(path) if kind == ".npz" else read_table("--data", path)
-    x, labels = real_array("data X", x, 2), real_array("data y", y, 1)
+    x = real_array("data X", x, 2)
+    try:
+        labels = real_array("data y", y, 1)
+    except InvalidInput as error:
+        raise InvalidInput(error.field, f"{error.problem}; {_NUMBERED}") from None
     if len(x) != len(labels):
         raise InvalidInput("data y", f" has {len(labels)} entries for {len(x)} samples; give one for each")
     if x.shape[1] == 0:
@@ -120,7 +128,7 @@ def _classes(labels: Array) -> NDArray[np.int64]:
     if len(found) < 2:
         raise InvalidInput("data y", f" holds the one class {shown}; at least two are needed")
     if not np.array_equal(found, np.arange(len(found))):
-        raise InvalidInput("data y", f" holds {shown}; classes must be 0, 1, ..., K-1, each of them there")
+        raise InvalidInput("data y", f" holds {shown}; {_NUMBERED}")
     if len(labels) < max(_FEWEST, 4 * len(found)):
         least = max(_FEWEST, 4 * len(found))
         raise InvalidInput("data", f": {len(labels)} samples of {len(found)} classes; give at least {least}")
@@ -137,4 +145,6 @@ def _read_npz(path: Path) -> tuple[Any, Any]:
     except InvalidInput:
         raise
     except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
+        if "Object arrays" in str(error):
+            raise InvalidInput("--data", f"={str(path)!r} holds Python objects; save arrays of numbers") from None
         raise InvalidInput("--data", f"={str(path)!r} cannot be read as .npz: {error}") from None

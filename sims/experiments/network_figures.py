@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from ..plots.style import SERIES, finish, headed, log_ticks, new_grid, plain_log
+from ..plots.style import SERIES, finish, headed, log_ticks, new_grid, plain_log, styled
 
 __all__ = ["figures"]
 
@@ -17,7 +17,8 @@ _AXES = {"step": "steps k", "slow_time": "slow time (η/(1−β))² k/B"}
 
 def figures(runs: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     """One figure against steps and one against slow time; columns are starts."""
-    return {"along-training": _figure(runs, "step"), "against-slow-time": _figure(runs, "slow_time")}
+    with styled():
+        return {"along-training": _figure(runs, "step"), "against-slow-time": _figure(runs, "slow_time")}
 
 
 def _figure(runs: Sequence[Mapping[str, Any]], axis: str) -> Any:
@@ -40,7 +41,7 @@ def _figure(runs: Sequence[Mapping[str, Any]], axis: str) -> Any:
             if row == 0:
                 axes.set_title(f"start: {start}")
         grid[-1][column].set_xlabel(_AXES[axis])
-    grid[0][0].legend(fontsize="x-small")
+    figure.legend(*grid[0][0].get_legend_handles_labels(), loc="outside lower center", ncols=4)
     headed(figure, f"A network along training, in {_AXES[axis]}", "each draw thin, the mean of the draws thick")
     return figure
 

@@ -48,16 +48,18 @@ def test_a_split_is_centred_scaled_disjoint_and_its_own_for_each_seed(tmp_path):
     ("x", "y", "message"),
     [
         (X, np.zeros(60), "one class 0"),
-        (X, Y + 1, "holds 1, 2, 3; classes must be 0, 1"),
+        (X, Y + 1, "holds 1, 2, 3; classes are 0, 1"),
         (X, np.where(Y == 1, 3, Y), "holds 0, 2, 3"),
-        (X, Y - 0.5, "classes must be"),
+        (X, Y - 0.5, "classes are"),
         (X, np.where(np.arange(60) == 7, np.nan, Y), r"data y\[7\]=nan must be finite"),
         (np.where(np.arange(180).reshape(60, 3) == 4, np.inf, X), Y, r"data X\[1\]\[1\]=inf must be finite"),
         (X[:20], Y[:20], "20 samples of 3 classes; give at least 40"),
         (X, Y[:30], "30 entries for 60 samples"),
         (X[:, 0], Y, "1 dimensions; it must have 2"),
         (X[:, :0], Y, "no columns"),
-        (X, np.array(["a"] * 60), "must be"),
+        (X, np.array(["a"] * 60), r"data y\[0\]='a' must be a number; classes are 0, .* return_inverse=True"),
+        (X, Y == 1, r"data y\[0\]=False must be a number; classes are"),
+        (X, np.array(["a"] * 60, dtype=object), "holds Python objects; save arrays of numbers"),
     ],
 )
 def test_arrays_that_are_refused(tmp_path, x, y, message):
@@ -73,7 +75,7 @@ def test_files_that_are_refused(tmp_path):
     for row, header, message in [
         ([1, 2, 3], "a,b,c,y", "line 2 has 3 cells"),
         ([1, 2, "x", 0], "a,b,c,y", '"x" must be a finite number'),
-        ([1, 2, 3, 0], "a,b,c,d", "lacks the columns"),
+        ([1, 2, 3, 0], "a,b,c,d", "has no column y; the header must name one"),
     ]:
         with pytest.raises(InvalidInput, match=message):
             read_samples(table(tmp_path, [row], header))
@@ -86,6 +88,11 @@ def test_files_that_are_refused(tmp_path):
 def test_samples_that_are_all_alike(tmp_path):
     with pytest.raises(InvalidInput, match="the same for all samples"):
         read_samples(npz(tmp_path, X=np.ones((60, 3)), y=Y)).split(0, 20)
+
+
+def test_samples_whose_squares_overflow(tmp_path):
+    with pytest.raises(InvalidInput, match="squares are too large"):
+        read_samples(npz(tmp_path, X=1e200 * X, y=Y)).split(0, 20)
 
 
 def test_the_digits_need_the_extra(monkeypatch):
