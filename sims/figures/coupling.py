@@ -16,7 +16,7 @@ from flatmin.theory.flow import SlowFlow
 from ..control import LinearControl
 from ..engine import simulate
 from ..kernel import Kernel
-from ..plots.style import DASHES, INK, MUTED, THEORY, finish, headed, new_figure, styled
+from ..plots.style import DASHES, INK, MUTED, THEORY, below, finish, headed, log_ticks, new_figure, styled
 from .script import Drawn, script
 
 LR, START, STRENGTHS = 0.2, np.array([2.0, 0.5]), 1e-2 / 4.0 ** np.arange(5)
@@ -44,28 +44,29 @@ def draw(seed: int) -> Drawn:
             left = np.linalg.norm(run.points - slow[:, :, None] - run.linear, axis=1).max(axis=0)
             rows.append((name, lam, left.mean(), left.std(ddof=1) / np.sqrt(REPLICAS)))
     with styled():
-        figure = new_figure(3.6, 5.2)
+        figure = new_figure(3.4, 5.2)
         (axes,) = figure.subplots(1, 1, squeeze=False)[0]
         told = []
         for name, marker, power in (("1/(eta lambda) steps", "o", 0.5), (f"{FIXED} steps", "s", 1.0)):
             lams, means, errors = np.array([r[1:] for r in rows if r[0] == name]).T
-            slope = np.polyfit(np.log(lams[-4:]), np.log(means[-4:]), 1)[0]
-            told.append(f"{slope:.3f}")
+            x = np.log(lams[-4:])
+            weights = (x - x.mean()) / np.sum((x - x.mean()) ** 2)
+            slope, spread = weights @ np.log(means[-4:]), np.linalg.norm(weights * errors[-4:] / means[-4:])
+            told.append(f"{slope:.3f} ± {spread:.3f}")
             shown = name.replace("eta lambda", "ηλ")
-            axes.errorbar(lams, means, errors, fmt=marker, color=INK, capsize=2, label=f"{shown}: exponent {slope:.3f}")
+            axes.errorbar(lams, means, errors, fmt=marker, color=INK, capsize=2, label=f"{shown}, ± 1 s.e.")
             guide = means[-1] * (lams / lams[-1]) ** power
             axes.plot(
                 lams, guide, color=THEORY, ls="-" if power < 1 else DASHES[0], lw=1, label=f"λ to the power {power:g}"
             )
         axes.loglog()
-        # Powers of ten as text: names are never read as mathematics here.
-        for axis in (axes.xaxis, axes.yaxis):
-            axis.set_major_formatter(lambda value, _: f"{value:.0e}".replace("e-0", "e-"))
-            axis.set_minor_formatter(lambda value, _: "")
+        log_ticks(axes.xaxis)
+        log_ticks(axes.yaxis)
         axes.set(xlabel="noise strength λ", ylabel="largest |θ − Φ − ξ| of a run, mean of 64")
-        axes.legend(loc="best")
         finish(axes)
-        headed(figure, "Local coupling: what slow flow and linear process leave", f"exponents {', '.join(told)}", MUTED)
+        below(figure, axes)
+        line = f"exponents {', '.join(told)} (fit to the four smallest λ)"
+        headed(figure, "Local coupling: what slow flow and linear process leave", line, MUTED)
     columns = ("horizon", "lambda", "largest_residual", "standard_error")
     return Drawn(figure, "Largest distance of a run from slow flow and linear process.", columns, rows)
 

@@ -15,7 +15,7 @@ from flatmin.theory.geometry import nearest_zero_loss_point
 
 from ..engine import simulate
 from ..kernel import Kernel
-from ..plots.style import DASHES, INK, RIVAL, THEORY, finish, headed, new_figure, styled
+from ..plots.style import DASHES, INK, RIVAL, THEORY, below, finish, headed, new_figure, styled
 from .script import Drawn, script
 
 LR, SIGMA, STEPS, REPLICAS = 0.01, 0.8, 100_000, 64
@@ -42,10 +42,10 @@ def draw(seed: int) -> Drawn:
     steps = np.unique(np.rint(np.linspace(0, STEPS, 121)).astype(int))
     rows = []
     with styled():
-        figure = new_figure(3.4, 7.2)
+        figure = new_figure(3.2, 7.2)
         panels = figure.subplots(1, 2)
         for (name, start), dash in zip(starts.items(), ("-", DASHES[0])):
-            for sigma, colour, said in ((SIGMA, THEORY, "label noise"), (0.0, RIVAL, "no label noise")):
+            for sigma, colour, lw, said in ((SIGMA, THEORY, 2.0, "label noise"), (0.0, RIVAL, 0.9, "no label noise")):
                 run = simulate(kernel, noisy, np.full(5, sigma), start, REPLICAS, steps, seed=seed)
                 points = run.points[:, :, ~run.failed]
                 squares = points**2
@@ -54,13 +54,13 @@ def draw(seed: int) -> Drawn:
                 sharp = 4 / 5 * np.einsum("nd,mdr->mr", x**2, squares[:, :8] + squares[:, 8:])
                 for axes, values in zip(panels, (errors, sharp)):
                     low, middle, high = np.quantile(values, [0.1, 0.5, 0.9], axis=1)
-                    axes.plot(steps, middle, color=colour, ls=dash, label=f"{said}, {name}")
+                    axes.plot(steps, middle, color=colour, ls=dash, lw=lw, label=f"{said}, {name}")
                     axes.fill_between(steps, low, high, color=colour, alpha=0.15, lw=0)
                 rows += [(name, sigma, k, e, s) for k, e, s in zip(steps, np.median(errors, 1), np.median(sharp, 1))]
-        for axes, name in zip(panels, ("error on new data: |weights − truth|", "tr hess L")):
+        for axes, name in zip(panels, ("distance |weights − truth|", "tr hess L")):
             axes.set(xlabel="step", ylabel=name, ylim=(0, None))
             finish(axes)
-        figure.legend(*panels[0].get_legend_handles_labels(), loc="outside lower left", ncols=2)
+        below(figure, panels[0])
         headed(figure, "Escape from two bad zero-loss points", f"medians of {REPLICAS} runs; shaded: 10 to 90 %", INK)
     columns = ("start", "sigma", "step", "median_error", "median_tr_hess")
     return Drawn(figure, "Label noise leaves two bad zero-loss points of a sparse regression.", columns, rows)

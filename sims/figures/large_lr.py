@@ -11,7 +11,7 @@ import numpy as np
 import sympy as sp
 from flatmin.theory import Algorithm, Claim, LabelNoise, Model
 
-from ..plots.style import DASHES, INK, RIVAL, THEORY, VERDICTS, finish, headed, new_figure, styled
+from ..plots.style import DASHES, INK, RIVAL, THEORY, VERDICTS, below, finish, headed, new_figure, styled
 from ..verification import verify
 from .script import Drawn, script
 
@@ -40,15 +40,15 @@ def draw(seed: int) -> Drawn:
         )
     fine = np.linspace(0.01, 1.8, 200)
     with styled():
-        figure = new_figure(3.6, 5.2)
+        figure = new_figure(3.4, 5.2)
         (axes,) = figure.subplots(1, 1, squeeze=False)[0]
         axes.plot(fine, 2 / (2 - fine), color=THEORY, lw=2, label="closed form, 2/(2 − ηh)")
         axes.axhline(1, color=RIVAL, ls=DASHES[0], label="small learning rates, R = tr(H)/4")
         products, ratios, errors = (np.array([r[k] for r in rows], dtype=float) for k in (0, 1, 2))
         axes.errorbar(products, ratios, errors, fmt="o", color=INK, capsize=2, label="measured, ± 1 s.e.")
         axes.set(xlabel="ηh, learning rate times curvature", ylabel="drift over its limit η → 0", ylim=(0, None))
-        axes.legend(loc="upper left")
         finish(axes)
+        below(figure, axes)
         right = all(exact == "supported" for exact, _ in words)
         refuted = sum(r[5] == "refuted" for r in rows)
         said = "supported at every ηh" if right else "not supported at some ηh"

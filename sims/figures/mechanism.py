@@ -14,7 +14,7 @@ from flatmin.theory.slow import Paper
 
 from ..engine import simulate
 from ..kernel import Kernel
-from ..plots.style import INK, MUTED, RULE, THEORY, finish, headed, new_figure, styled
+from ..plots.style import INK, MUTED, RULE, THEORY, below, finish, headed, new_figure, styled
 from .script import Drawn, script
 
 LR, SIGMA, START, SLOW_TIME = 0.1, 0.5, np.array([3.0, 1 / 3]), 6.0
@@ -33,7 +33,7 @@ def draw(seed: int) -> Drawn:
     plain = simulate(kernel, algorithm, [0.0], START, 64, steps, seed=seed).points.mean(axis=2)
     flow = SlowFlow(Paper(model, algorithm)).path(START, LR * lam * steps)
     with styled():
-        figure = new_figure(3.4, 7.2)
+        figure = new_figure(3.2, 7.2)
         left, right = figure.subplots(1, 2)
         grid = np.meshgrid(np.linspace(0.1, 3.4, 200), np.linspace(0.05, 1.6, 200))
         left.contour(*grid, np.sqrt((grid[0] * grid[1] - 1) ** 2), levels=[0.2, 0.5, 1, 2], colors=RULE, linewidths=0.7)
@@ -42,14 +42,13 @@ def draw(seed: int) -> Drawn:
         left.plot(*valley.T, color=INK, lw=0.9, label="mean of 512, on the valley")
         left.plot(*START, "s", color=INK, mfc="none", label="start, where plain SGD stays")
         left.set(xlabel="u", ylabel="v", xlim=(0.6, 3.4), ylim=(0.05, 1.6))
-        left.legend(loc="upper right")
         for path, look in ((points[:, :, 0], (MUTED, 0.4)), (flow, (THEORY, 2.4)), (valley, (INK, 0.9))):
             right.plot(steps, np.sum(path**2, axis=1), color=look[0], lw=look[1])
         right.plot(steps, np.sum(plain**2, axis=1), color=INK, ls=":", label="without label noise")
         right.axhline(2, color=MUTED, ls="--", lw=0.8, label="flattest point of the valley")
         right.set(xlabel="step", ylabel="tr hess L = u² + v²")
-        right.legend(loc="center right")
         finish(right)
+        below(figure, left, right)
         apart = float(np.max(np.linalg.norm(valley - flow, axis=1)))
         line = f"largest distance of mean and slow flow {apart:.2g}"
         headed(figure, "Mechanism: along the valley of zero loss", line)

@@ -10,7 +10,7 @@ import numpy as np
 import sympy as sp
 from flatmin.theory import Algorithm, Claim, LabelNoise, Model
 
-from ..plots.style import DASHES, INK, RIVAL, THEORY, VERDICTS, finish, headed, new_figure, styled
+from ..plots.style import DASHES, INK, RIVAL, THEORY, VERDICTS, below, finish, headed, new_figure, plain_log, styled
 from ..verification import verify
 from .script import Drawn, script
 
@@ -42,7 +42,7 @@ def draw(seed: int) -> Drawn:
                 rows.append((beta, rival.theory, float(unit @ rival.predicted), None))
     unit_speed = next(r[2] for r in rows if r[1] == "closed form")
     with styled():
-        figure = new_figure(3.6, 5.2)
+        figure = new_figure(3.4, 5.2)
         (axes,) = figure.subplots(1, 1, squeeze=False)[0]
         names = [n for n in dict.fromkeys(r[1] for r in rows) if n not in ("measured", "closed form")]
         for name, dash in zip(names, DASHES):
@@ -56,10 +56,9 @@ def draw(seed: int) -> Drawn:
             fmt="o", color=INK, capsize=2, label="measured, ± 1 s.e.",
         )  # fmt: skip
         axes.set(xlabel="momentum β", ylabel="speed of the drift over that at β = 0", yscale="log")
-        axes.yaxis.set_major_formatter(lambda value, _: f"{value:g}")
-        axes.yaxis.set_minor_formatter(lambda value, _: "")
-        axes.legend(loc="best")
+        plain_log(axes.yaxis)
         finish(axes)
+        below(figure, axes)
         words = {v.verdict for v in verdicts}
         colour = VERDICTS[verdicts[0].verdict] if len(words) == 1 else INK
         line = f"{', '.join(sorted(words))} at every β, margin 2 %"

@@ -141,12 +141,13 @@ def log_ticks(axis: Any) -> None:
     from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
     axis.set_major_locator(LogLocator(numticks=8))
-    axis.set_major_formatter(FuncFormatter(lambda value, _: _power(value)))
     low, high = sorted(axis.get_view_interval())
-    few = high < 300 * max(low, 1e-300)
+    few, plain = high < 300 * max(low, 1e-300), low >= 1e-3 and high <= 2e3
+    shown = FuncFormatter(lambda value, _: f"{value:g}" if plain else _power(value))
+    axis.set_major_formatter(shown)
     # Over few decades there may be too few powers of ten to read.
     axis.set_minor_locator(LogLocator(subs=(2.0, 5.0) if few else tuple(range(2, 10)), numticks=100))
-    axis.set_minor_formatter(FuncFormatter(lambda value, _: _power(value)) if few else NullFormatter())
+    axis.set_minor_formatter(shown if few else NullFormatter())
 
 
 def plain_log(axis: Any) -> None:
@@ -160,20 +161,21 @@ def plain_log(axis: Any) -> None:
 
 def _power(value: float) -> str:
     power = floor(log10(value) + 1e-9)
-    if -3 <= power <= 3:
+    if 0 <= power <= 2:
         return f"{value:g}"
     digit, ten = round(value / 10.0**power), f"10{str(power).translate(_SUPERSCRIPTS)}"
     return ten if digit == 1 else f"{digit} × {ten}"
 
 
-def below(figure: Figure, axes: Axes) -> None:
+def below(figure: Figure, *panels: Axes) -> None:
     """A legend under the axes, where no data are."""
-    handles, names = axes.get_legend_handles_labels()
-    rows = -(-len(names) // 2)
+    told: dict[str, Any] = {}
+    for axes in panels:
+        for handle, name in zip(*axes.get_legend_handles_labels()):
+            told.setdefault(name.replace("-", "−") if _SIGNED.search(name) else name, handle)
     width, height = figure.get_size_inches()
-    figure.set_size_inches(width, height + 0.17 * rows)
-    figure.legend(handles, [name.replace("-", "−") if _SIGNED.search(name) else name for name in names],
-                  loc="outside lower left", ncols=2, fontsize=8.5)  # fmt: skip
+    figure.set_size_inches(width, height + 0.17 * -(-len(told) // 2))
+    figure.legend(told.values(), told.keys(), loc="outside lower left", ncols=2, fontsize=8.5)
 
 
 def short(text: str, room: int) -> str:
