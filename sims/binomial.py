@@ -17,7 +17,6 @@ from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.stats import binom
 
 __all__ = ["alias_table", "halves", "noise_tables"]
 
@@ -34,6 +33,8 @@ def alias_table(trials: int, p: float) -> tuple[int, Array]:
     A column is chosen uniformly; its own number is the result where a number below 2^32 is less than its first
     entry, and its second entry is the result elsewhere; both count from the first value.
     """
+    from scipy.stats import binom  # half a second, which label noise need not wait for
+
     first = max(0, int(binom.ppf(_TAILS / 2, trials, p)) - 1)
     last = min(trials, int(binom.isf(_TAILS / 2, trials, p)) + 1)
     mass = binom.pmf(np.arange(first, last + 1), trials, p)

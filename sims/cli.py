@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 import click
 
 from .cli_author import COMMANDS
-from .cli_edge import BROKEN, OPEN, REFUTED, SUPPORTED, Commands, fail
+from .cli_edge import BROKEN, OPEN, REFUTED, SUPPORTED, Commands, fail, loading
 from .cli_experiment import experiment
 from .cli_map import map_command
 from .cli_options import run_options, selection, study_argument
@@ -68,11 +68,12 @@ def verify(
     Exit status: 0 all supported, 1 any refuted, 2 invalid input, 3 any inconclusive or not applicable (and none
     refuted), 4 interrupted, could not write its results, or an error of flatmin itself.
     """
-    from . import catalogue
-    from .display import progress_display
-    from .outputs import Outputs
-    from .provenance import origin
-    from .verification import verify_each
+    with loading(quiet):
+        from . import catalogue
+        from .display import progress_display
+        from .outputs import Outputs
+        from .provenance import origin
+        from .verification import verify_each
 
     if study is None:
         studies = catalogue.chosen(quick, only, paper_section)
@@ -125,13 +126,14 @@ def verify(
 @click.option("--text", "form", flag_value="text", default="text", help="Print text (default).")
 def derive(study: str, form: str) -> None:
     """Print what the theory predicts for the model of STUDY, derived with SymPy."""
-    from flatmin.theory.derivation import derive as derivation
-    from flatmin.theory.report import as_json, as_latex, as_text
+    with loading():
+        from flatmin.theory.derivation import derive as derivation
+        from flatmin.theory.report import as_json, as_latex, as_text
 
-    from .jsonfile import finite
+        from .jsonfile import finite
 
-    one = _named(study)
-    derived = derivation(one.model, one.algorithm, one.start.tolist())
+        one = _named(study)
+        derived = derivation(one.model, one.algorithm, one.start.tolist())
     if form == "json":
         click.echo(json.dumps(finite(as_json(derived)), indent=1, allow_nan=False))
     else:
@@ -150,8 +152,9 @@ def derive(study: str, form: str) -> None:
 @click.option("--quiet", is_flag=True, help="Print nothing but errors.")
 def simulate(study: str, out: Path, quiet: bool, **options: Any) -> None:
     """Run STUDY's algorithm at its own noise; write moments and paths to an .npz, and a .json of how it was made."""
-    from .display import progress_display
-    from .record import simulate_study
+    with loading(quiet):
+        from .display import progress_display
+        from .record import simulate_study
 
     if quiet:
         warnings.simplefilter("ignore")
@@ -170,9 +173,10 @@ def simulate(study: str, out: Path, quiet: bool, **options: Any) -> None:
 @study_argument(required=False)
 def claims(study: str | None) -> None:
     """List the built-in catalogue and the experiments, or explain one: statement, hypotheses, source, refutation."""
-    from . import catalogue
-    from .experiments import EXPERIMENTS
-    from .explain import explained, explained_experiment, listed, listed_experiment
+    with loading():
+        from . import catalogue
+        from .experiments import EXPERIMENTS
+        from .explain import explained, explained_experiment, listed, listed_experiment
 
     if study in EXPERIMENTS:
         click.echo(explained_experiment(study), nl=False)
@@ -196,7 +200,8 @@ def doctor() -> None:
 
     Exit status: 0 all well, 4 something is wrong.
     """
-    from .doctor import diagnose
+    with loading():
+        from .doctor import diagnose
 
     ill = 0
     for finding in diagnose():

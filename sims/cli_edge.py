@@ -7,14 +7,15 @@ import os
 import sys
 import traceback
 import warnings
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from typing import Any, NoReturn
 
 import click
 
 from .signals import interruptible
 
-__all__ = ["BROKEN", "INVALID", "OPEN", "REFUTED", "SUPPORTED", "Commands", "fail"]
+__all__ = ["BROKEN", "INVALID", "OPEN", "REFUTED", "SUPPORTED", "Commands", "fail", "loading"]
 
 SUPPORTED, REFUTED, INVALID, OPEN, BROKEN = range(5)
 
@@ -41,6 +42,19 @@ class Commands(click.Group):
             with suppress(ImportError):  # in a broken installation: most likely the error to be explained
                 _explain(error)
             _report_bug(error)
+
+
+@contextmanager
+def loading(quiet: bool = False) -> Iterator[None]:
+    """Say on a terminal that it has begun, while slow imports go on; the word is gone when they are done."""
+    shown = sys.stderr.isatty() and not quiet
+    if shown:
+        click.echo("loading ...", err=True, nl=False)
+    try:
+        yield
+    finally:
+        if shown:
+            click.echo("\r\x1b[K", err=True, nl=False, color=True)
 
 
 def _explain(error: Exception) -> None:

@@ -9,6 +9,8 @@ from typing import Any
 
 import click
 
+from .cli_edge import loading
+
 __all__ = ["experiment", "experiment_options", "run_experiment"]
 
 # Exit statuses of spec.md, by verdict.
@@ -64,14 +66,15 @@ def run_experiment(name: str, out: Path, threads: int | None, quiet: bool, **opt
     **options
         For the experiment's `run`.
     """
-    from .display import progress_display
-    from .experiments import load
-    from .experiments.findings import print_findings, write_findings
-    from .experiments.store import Laboratory
-    from .extras import require
+    with loading(quiet):
+        from .display import progress_display
+        from .experiments import load
+        from .experiments.findings import print_findings, write_findings
+        from .experiments.store import Laboratory
+        from .extras import require
 
-    require("experiments", "an experiment", "matplotlib", "sklearn", "threadpoolctl")  # before minutes of runs
-    script = load(name)
+        require("experiments", "an experiment", "matplotlib", "sklearn", "threadpoolctl")  # before minutes of runs
+        script = load(name)
     with progress_display(quiet) as progress:
         laboratory = Laboratory(out, threads, progress)
         findings = script.run(laboratory, **options)

@@ -8,6 +8,7 @@ from typing import Any
 
 import click
 
+from .cli_edge import loading
 from .cli_options import study_argument
 
 __all__ = ["map_command"]
@@ -37,13 +38,14 @@ def map_command(study: str, out: Path, no_figure: bool, quiet: bool, threads: in
     derived and against the measured one. Finished cells are kept in the folder: the same command goes on where it was
     stopped. Exit status: 0 done, 2 invalid input, 3 no zero-loss point, 4 interrupted or could not write.
     """
-    from . import catalogue
-    from .display import progress_display
-    from .experiments.store import Laboratory
-    from .extras import require
-    from .jsonfile import finite
-    from .maps import STEEPNESS, as_csv, batch_sizes, drawn, mapped
-    from .plots.style import svg
+    with loading(quiet):
+        from . import catalogue
+        from .display import progress_display
+        from .experiments.store import Laboratory
+        from .extras import require
+        from .jsonfile import finite
+        from .maps import STEEPNESS, as_csv, batch_sizes, drawn, mapped
+        from .plots.style import svg
 
     one = catalogue.named(study)
     steepness = STEEPNESS if grid["steepness"] is None else _numbers("--eta-h", grid["steepness"])

@@ -6,6 +6,8 @@ from pathlib import Path
 
 import click
 
+from .cli_edge import loading
+
 __all__ = ["COMMANDS"]
 
 _FIGURES = ("mechanism", "coupling", "escape", "momentum", "large_lr")
@@ -22,8 +24,9 @@ def report(result: Path, folder: Path | None, latex: Path | None, quiet: bool) -
     DIR/index.html stands alone: it needs no network and no script. Beside it lie every figure as SVG, its data as CSV,
     the result and the verdicts as LaTeX tables. With --latex alone only the tables are written.
     """
-    from .document import read_result, result_of
-    from .jsonfile import check_writable, write_whole
+    with loading(quiet):
+        from .document import read_result, result_of
+        from .jsonfile import check_writable, write_whole
 
     if folder is None and latex is None:
         raise click.UsageError("give DIR, or --latex FILE")
@@ -56,9 +59,10 @@ def figures(folder: Path, only: tuple[str, ...], seed: int, quiet: bool) -> None
     mechanism: along the valley of zero loss; coupling: how near slow flow and linear process are; escape: from two bad
     starts; momentum; large_lr: large learning rates. Each is a short script: python -m flatmin.sims.figures.coupling
     """
-    from .figures import drawer
-    from .figures.script import write
-    from .jsonfile import CannotWrite
+    with loading(quiet):
+        from .figures import drawer
+        from .figures.script import write
+        from .jsonfile import CannotWrite
 
     try:
         folder.mkdir(parents=True, exist_ok=True)

@@ -9,7 +9,6 @@ from flatmin.theory import Algorithm, Model
 from flatmin.theory.effective import effective
 from flatmin.theory.geometry import retract
 from numpy.typing import NDArray
-from scipy.interpolate import CubicSpline
 
 from .control import Control, LinearControl
 from .ensemble import Ensemble
@@ -96,5 +95,7 @@ class CouplingMeasurement(PowerLawMeasurement):
         return str(self.problem.settings["window"])
 
     def _path(self, steps: Array | NDArray[np.int64], strength: float) -> Array:
+        from scipy.interpolate import CubicSpline  # slow to import
+
         given = self.problem.given
         return np.asarray(CubicSpline(given["times"], given["path"])(self.rate * strength * np.asarray(steps)))

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
+import subprocess
 import sys
 import tomllib
 from dataclasses import replace
@@ -13,6 +15,7 @@ import numpy as np
 import pytest
 from cli_runs import WRONG, flatmin, study
 from flatmin.sims import Kernel, assert_supported, catalogue, ensemble_to_xarray, simulate, verdict_to_xarray, verify
+from flatmin.sims.cli_edge import loading
 from flatmin.theory import Claim, InvalidInput
 from flatmin.theory.file_schema import json_schema, keys
 from flatmin.theory.study import read_study
@@ -85,13 +88,32 @@ def test_names_of_the_catalogue_are_completed():
 
 
 def test_help_and_init_load_neither_numba_nor_sympy():
-    import subprocess
-
     code = "import sys; from flatmin.sims.cli import main; main(['--help'], standalone_mode=False); print(*sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     loaded = set(done.stdout.split())
     assert "click" in loaded
     assert not loaded & {"numba", "sympy", "scipy", "numpy", "pydantic", "rich"}
+
+
+def test_what_decides_does_not_load_what_it_may_not_need():
+    code = (
+        "import sys; import flatmin.sims.verification, flatmin.sims.outputs, flatmin.sims.display; print(*sys.modules)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    loaded = set(done.stdout.split())
+    assert "numba" in loaded
+    assert not loaded & {"scipy.stats", "scipy.interpolate", "matplotlib", "jinja2"}
+
+
+@pytest.mark.parametrize(("terminal", "quiet"), [(True, False), (True, True), (False, False)])
+def test_a_terminal_is_told_at_once_that_it_has_begun(monkeypatch, terminal, quiet):
+    written = io.StringIO()
+    monkeypatch.setattr(written, "isatty", lambda: terminal, raising=False)
+    monkeypatch.setattr(sys, "stderr", written)
+    with loading(quiet):
+        assert ("loading" in written.getvalue()) == (terminal and not quiet)
+    # The word is gone before anything else is shown.
+    assert written.getvalue() in ("", "loading ...\r\x1b[K")
 
 
 class TestAssertSupported:

@@ -10,7 +10,6 @@ from typing import Any
 import numpy as np
 import sympy as sp
 from numpy.typing import NDArray
-from scipy.stats import qmc
 
 from .algorithm import Algorithm
 from .errors import NoInterpolation, NotApplicable
@@ -176,6 +175,8 @@ def stationary_points(model: Model, algorithm: Algorithm, starts: Sequence[Array
     numeric = _Numeric(model, algorithm.lr)
     given = [np.asarray(s, dtype=np.float64) for s in starts]
     scale = max([1.5, *(1.2 * float(np.max(np.abs(s))) for s in given)])
+    from scipy.stats import qmc  # half a second to import
+
     # The first two points, a corner and the centre, are too symmetric to lead anywhere.
     spread = scale * (1 - 2 * qmc.Sobol(model.d, scramble=False).random(_SPREAD)[2:])
     on_gamma = []
