@@ -7,6 +7,7 @@ import os
 import threading
 from collections.abc import Callable
 from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -89,7 +90,7 @@ class Setting:
         # Of the numbers for gradient noise the first is its size.
         self.noise[: None if self.kernel.form.noise == "label" else 1] *= -1.0
 
-    @property
+    @cached_property
     def bound(self) -> float:
         """abs(theta_j) at which a replica is out of bounds."""
         constants = self.state[self.kernel.form.width(self.kernel.model.d) :]

@@ -83,11 +83,9 @@ class CoupledBlock:
         out_z, out_t = np.empty((len(ends), self.z.size)), np.empty((len(ends), self.t.size))
         before = self.t.copy()
         draws = (arguments["batch"], arguments["sampling"], arguments["law"])
-        data = (segment.gradients.ravel(), segment.second.ravel(), self.noise, rate)
-        matrices = (segment.carried, segment.gain, segment.seen, segment.kick, -segment.bent / rate)
-        kept = [np.ascontiguousarray(np.empty(0) if segment.plain else m).ravel() for m in matrices]
-        law = (segment.law.forces.ravel(), segment.law.labels, segment.law.rows, segment.law.numbers)
-        linear_module().advance(self.z, self.t, words, order, first, ends, out_z, out_t, *data, *draws, *kept, *law)
+        data, (*kept, bent), law = segment.packed
+        given = (*data, self.noise, rate, *draws, *kept, -bent / rate, *law)
+        linear_module().advance(self.z, self.t, words, order, first, ends, out_z, out_t, *given)
         rows = out_z.reshape(len(ends), self.control.rank, LANES)
         moved = np.diff(out_t, axis=0, prepend=before[None]).reshape(len(ends), self.control.free, LANES)
         moved = segment.local.tangent @ (-rate * moved)
@@ -100,7 +98,7 @@ class CoupledBlock:
         """Note the state at the next marks: z and the motion since the mark before, shapes (marks, ., LANES)."""
         at = slice(self.mark, self.mark + len(rows))
         self.linear[at] = self.control.shown(segment) @ rows
-        self.ends[at] = np.einsum("arq,erk,eqk->eak", segment.end, rows, rows, optimize=True)
+        self.ends[at] = segment.ends(rows)
         self.second[at] = moved
         self.mark += len(rows)
 

@@ -142,6 +142,20 @@ class Segment:
         ]
         self.bent = np.einsum("ma,qak->mqk", tangent.T @ slow @ linear.gain, np.array(changes))
 
+    @cached_property
+    def packed(self) -> tuple[list[Array], list[Array], tuple[Array, Array, int, Array]]:
+        """What its kernel takes: gradients and second; carried, gain, seen, kick and bent, empty if `plain`; the law."""
+        matrices = (self.carried, self.gain, self.seen, self.kick, self.bent)
+        kept = [np.ascontiguousarray(np.empty(0) if self.plain else m).ravel() for m in matrices]
+        law = (self.law.forces.ravel(), self.law.labels, self.law.rows, self.law.numbers)
+        return [self.gradients.ravel(), self.second.ravel()], kept, law
+
+    def ends(self, rows: Array) -> Array:
+        """Where the noise-free iteration from z ends, to second order, shape (marks, d, N) for z (marks, s, N)."""
+        # Two steps: einsum would look for them at every call, which takes longer than they do.
+        halves = (self.end.reshape(-1, self.size) @ rows).reshape(len(rows), *self.end.shape[:2], rows.shape[-1])
+        return np.asarray((halves * rows[:, None]).sum(axis=2))
+
     @property
     def size(self) -> int:
         """Coordinates of z, s."""
