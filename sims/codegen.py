@@ -75,7 +75,7 @@ def _module(model: Model, form: Form, moments: bool) -> str:
             body = (_unrolled if unrolled else _indexed)(model, Names(model, form), pairs if moments else None)
         chosen: ModuleType = vector_layouts if vectors else layouts
         noiseless = chosen.UNROLLED_NOISELESS if unrolled else chosen.INDEXED_NOISELESS
-    tail = [templates.ACCUMULATE] if moments else [noiseless, templates.DRIVERS]
+    tail = [templates.ACCUMULATE] if moments else [noiseless, templates.ADVANCE, templates.DESCEND]
     # What the functions call stands before them: Numba looks names up when it compiles the first exported function.
     parts = (*function_sources(kernel_math), *function_sources(kernel_random), templates.ROWS, templates.CHECK, *body)
     hints = (kernel_hints.SOURCE, "".join(constants))

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from .control import LinearControl
 from .kernel import Block, aligned
 from .kernel_random import LANES
+from .kernel_ways import Way
 from .linear_kernel import linear_module
 from .linear_process import Segment
 from .replay import KernelMismatch
@@ -85,7 +86,8 @@ class CoupledBlock:
         draws = (arguments["batch"], arguments["sampling"], arguments["law"])
         data, (*kept, bent), law = segment.packed
         given = (*data, self.noise, rate, *draws, *kept, -bent / rate, *law)
-        linear_module().advance(self.z, self.t, words, order, first, ends, out_z, out_t, *given)
+        module = linear_module(Way(*draws[1:]), segment.plain, law[-1].size > 0)
+        module.advance(self.z, self.t, words, order, first, ends, out_z, out_t, *given)
         rows = out_z.reshape(len(ends), self.control.rank, LANES)
         moved = np.diff(out_t, axis=0, prepend=before[None]).reshape(len(ends), self.control.free, LANES)
         moved = segment.local.tangent @ (-rate * moved)

@@ -69,11 +69,13 @@ def diagnose() -> Iterator[Finding]:
     yield _cache()
     began = time.perf_counter()
     with tempfile.TemporaryDirectory(prefix="flatmin-doctor-") as folder:
-        module = build_module(generate(model), Path(folder))
+        kernel = Kernel(
+            model, generate(model), build=lambda text: build_module(text, Path(tempfile.mkdtemp(dir=folder)))
+        )
+        module = kernel.prepare(FULL, RADEMACHER)
         yield Finding("compiling f = uv", f"{time.perf_counter() - began:.1f} s")
         (assembly,) = module.advance.inspect_asm().values()
         yield instructions(assembly)
-        kernel = Kernel(model, generate(model), module)
         yield _right(kernel)
         yield speed(kernel)
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from types import ModuleType
@@ -17,6 +19,7 @@ from .codegen import generate, generate_moments, moment_pairs
 from .form import Form
 from .indexed_codegen import generate_indexed, generate_indexed_moments
 from .kernel_random import LANES
+from .kernel_ways import Way, way_text
 
 __all__ = ["Block", "Kernel"]
 
@@ -50,16 +53,27 @@ class Block:
 
 @dataclass(frozen=True)
 class Kernel:
-    """A model's compiled module, together with the model's data and the form of the algorithms that it runs."""
+    """A model's generated module, together with the model's data and the form of the algorithms that it runs.
+
+    Attributes
+    ----------
+    model : Model or IndexedModel
+    source : str
+        The text of the module, for every sampling and law of the noise.
+    form : Form
+    build : callable
+        From a text to its module; by default compiled at once or taken from the cache.
+    """
 
     model: Model
     source: str
-    module: ModuleType
     form: Form = field(default_factory=Form)
+    build: Callable[[str], ModuleType] = load_module
+    _built: dict[tuple[Way | None, bool], ModuleType] = field(default_factory=dict, repr=False, compare=False)
 
     @classmethod
     def for_model(cls, model: Model | IndexedModel) -> Kernel:
-        """Generate and compile, or take from the cache, the kernel of a model for plain SGD with label noise."""
+        """Generate the kernel of a model for plain SGD with label noise; what a run needs of it is compiled then."""
         if isinstance(model, IndexedModel):
             return cls.from_source(model, generate_indexed(model))
         return cls._of_form(model, Form())
@@ -83,13 +97,12 @@ class Kernel:
 
     @classmethod
     def _of_form(cls, model: Model, form: Form) -> Kernel:
-        text = generate(model, form)
-        return cls(model, text, load_module(text), form)
+        return cls(model, generate(model, form), form)
 
     @classmethod
     def from_source(cls, model: Any, source: str) -> Kernel:
         """The kernel with this text, of plain SGD with label noise."""
-        return cls(model, source, load_module(source))
+        return cls(model, source)
 
     def on(self, model: Any) -> Kernel:
         """The same kernel with the data of another model, which differs in nothing else."""
@@ -131,7 +144,23 @@ class Kernel:
         """Run a block from step `first` through `schedule`, with theta after schedule[m] steps in out[m]."""
         data = (self.model.x, self.model.y, sigmas)
         state = (block.theta, block.words, block.order, block.status)
-        self.module.advance(*state, first, schedule, out, *data, lr, batch, sampling, law, bound)
+        module = self.prepare(sampling, law)
+        module.advance(*state, first, schedule, out, *data, lr, batch, sampling, law, bound)
+
+    def prepare(self, sampling: int, law: int, moments: bool = False) -> ModuleType:
+        """The module that `advance`, or `accumulate`, takes, compiled or loaded now."""
+        return self._module(Way(sampling, law), moments)
+
+    @cached_property
+    def module(self) -> ModuleType:
+        """The whole module, for every sampling and law."""
+        return self.build(self.source)
+
+    def _module(self, way: Way | None, moments: bool = False) -> ModuleType:
+        """The module for one way, or for the descent."""
+        if (way, moments) not in self._built:
+            self._built[way, moments] = self.build(way_text(self._moments if moments else self.source, way))
+        return self._built[way, moments]
 
     @property
     def moment_pairs(self) -> list[tuple[int, int]]:
@@ -140,17 +169,18 @@ class Kernel:
             return [(j, j) for j in range(self.model.d)]
         return moment_pairs(self.model.d)
 
-    @property
+    @cached_property
     def period(self) -> int:
         """A run may be cut where the step is a multiple of this: the bits of its results do not depend on it."""
-        return max(1, 64 // self.model.n) * int(getattr(self.module, "CHECKED", 1))
+        checked = re.search(r"^CHECKED = (\d+)$", self.source, re.MULTILINE)
+        return max(1, 64 // self.model.n) * int(checked[1] if checked else 1)
 
     @cached_property
-    def moments_module(self) -> ModuleType:
-        """The module with `accumulate`, compiled or loaded when it is first needed."""
+    def _moments(self) -> str:
+        """The text of the module with `accumulate`."""
         if isinstance(self.model, IndexedModel):
-            return load_module(generate_indexed_moments(self.model))
-        return load_module(generate_moments(self.model, self.form))
+            return generate_indexed_moments(self.model)
+        return generate_moments(self.model, self.form)
 
     def accumulate(
         self, block: Block, first: int, last: int, sums: Array, shift: Array, sigmas: Array, **arguments: Any
@@ -162,9 +192,11 @@ class Kernel:
         """
         state = (block.theta, block.words, block.order, block.status)
         data = (self.model.x, self.model.y, sigmas)
-        self.moments_module.accumulate(*state, first, last, sums, shift, *data, *(arguments[k] for k in _ARGUMENTS))
+        module = self.prepare(arguments["sampling"], arguments["law"], moments=True)
+        module.accumulate(*state, first, last, sums, shift, *data, *(arguments[k] for k in _ARGUMENTS))
 
     def descend(self, theta: Array, settled: NDArray[np.bool_], lr: float, scale: float, max_steps: int) -> int:
         """Noise-free full-batch steps on flat `theta`, until every replica rests; returns how many were taken."""
         data = (self.model.x, self.model.y)
-        return int(self.module.descend(theta, settled, *data, lr, REST * scale, BOUND * scale, max_steps))
+        module = self._module(None)
+        return int(module.descend(theta, settled, *data, lr, REST * scale, BOUND * scale, max_steps))

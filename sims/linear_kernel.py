@@ -14,6 +14,7 @@ from types import ModuleType
 from . import counted_layouts, kernel_binomial, kernel_hints, kernel_math, kernel_random, templates
 from .cache import load_module
 from .kernel_text import function_sources, kernel_constants
+from .kernel_ways import Way, way_text
 
 __all__ = ["linear_module", "linear_text"]
 
@@ -154,24 +155,23 @@ def advance(
 ):
     """Run one block of replicas from step `first` through the increasing step counts of `schedule`.
 
-    z and t after schedule[q] steps go to out_z[q] and out_t[q]. The draws are those of every other kernel. Without
-    `carried` the rule is plain SGD; with `flip` samples have counts and numbers of flips, and `sigma` holds tables. A
-    sample has `per` rows of g, and with K classes numbers of draws of each.
+    z and t after schedule[q] steps go to out_z[q] and out_t[q]. The draws are those of every other kernel. If
+    PLAIN the rule is plain SGD; if COUNTED samples have counts and numbers of flips, and `sigma` holds tables. A sample
+    has `per` rows of g, and with K classes numbers of draws of each.
     """
     s, m, n = z.size // LANES, t.size // LANES, labels.size
     r, d, classes = g.size // (n * per), kick.size // s, forces.size // (n * per)
     change, residual, noise, index = rows(r), rows(1), rows(1), np.zeros(LANES, dtype=np.uint64)
     period, step = max(1, 64 // n), first
-    plain, counted = carried.size == 0, flip.size > 0
-    y, before = z if plain else rows(r), rows(s)
+    y, before = z if PLAIN else rows(r), rows(s)
     count, flips, normal, none = rows(n), rows(n * classes), rows(d), np.zeros(n)
     fill(count, np.float64(batch // n))
     for q in range(schedule.size):
         while step < schedule[q]:
-            if not plain:
+            if not PLAIN:
                 fill(y, 0.0)
                 add_product(y, seen, z, r, s, 1.0)
-            if counted:
+            if COUNTED:
                 if sampling == WITH_REPLACEMENT:
                     draw_counts(words, count, sigma, n, batch)
                 elif sampling == WITHOUT_REPLACEMENT:
@@ -196,7 +196,7 @@ def advance(
                 for b in range(batch):
                     draw(words, order, index, noise, sigma, b, sampling, law)
                     add_drawn(y, t, change, residual, noise, index, g, second, r, m)
-            if plain:
+            if PLAIN:
                 apply(z, change, rate)
             else:
                 copy(z, before)
@@ -211,15 +211,16 @@ def advance(
 '''
 
 
-def linear_text() -> str:
-    """The text of the module."""
+def linear_text(way: Way, plain: bool, counted: bool) -> str:
+    """The text of the module for one way; `plain`: the rule is SGD; `counted`: samples are counted."""
     modules = (kernel_math, kernel_random, kernel_binomial)
     functions = [text for module in modules for text in function_sources(module)]
     parts = (kernel_constants(), *functions, templates.ROWS, counted_layouts.COUNTS)
-    return _HEADER + templates.IMPORTS + "\n\n" + "\n\n".join((kernel_hints.SOURCE, *parts, _LINEAR))
+    text = _HEADER + templates.IMPORTS + "\n\n" + "\n\n".join((kernel_hints.SOURCE, *parts, _LINEAR))
+    return way_text(text, way, PLAIN=plain, COUNTED=counted)
 
 
 @cache
-def linear_module() -> ModuleType:
+def linear_module(way: Way, plain: bool, counted: bool) -> ModuleType:
     """The module, compiled or taken from the cache."""
-    return load_module(linear_text())
+    return load_module(linear_text(way, plain, counted))

@@ -144,7 +144,7 @@ class Segment:
 
     @cached_property
     def packed(self) -> tuple[list[Array], list[Array], tuple[Array, Array, int, Array]]:
-        """What its kernel takes: gradients and second; carried, gain, seen, kick and bent, empty if `plain`; the law."""
+        """What its kernel takes: gradients and second; carried to bent, empty if `plain`; the law of the samples."""
         matrices = (self.carried, self.gain, self.seen, self.kick, self.bent)
         kept = [np.ascontiguousarray(np.empty(0) if self.plain else m).ravel() for m in matrices]
         law = (self.law.forces.ravel(), self.law.labels, self.law.rows, self.law.numbers)

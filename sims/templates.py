@@ -7,7 +7,7 @@ do not overlap.
 
 from __future__ import annotations
 
-__all__ = ["ACCUMULATE", "CHECK", "DRIVERS", "HEADER", "IMPORTS", "ROWS"]
+__all__ = ["ACCUMULATE", "ADVANCE", "CHECK", "DESCEND", "HEADER", "IMPORTS", "ROWS"]
 
 HEADER = '''\
 """Label noise SGD, generated for one model.
@@ -89,7 +89,7 @@ def check(theta, status, bound, step):
 '''
 
 # What every module offers, whatever its layout.
-DRIVERS = '''\
+ADVANCE = '''\
 @njit(
     "void(f8[::1], u8[::1], u8[::1], i8[::1], i8, i8[::1], f8[:, ::1],"
     " f8[:, ::1], f8[::1], f8[::1], f8, i8, i8, i8, f8)",
@@ -114,8 +114,9 @@ def advance(theta, words, order, status, first, schedule, out, x, y, sigma, lr, 
         step = max(step, schedule[m])
         check(theta, status, bound, step)
         copy(theta, out[m])
+'''
 
-
+DESCEND = '''\
 @njit(
     "i8(f8[::1], b1[::1], f8[:, ::1], f8[::1], f8, f8, f8, i8)", nogil=True, error_model="numpy", cache=True
 )

@@ -178,6 +178,8 @@ def stationary_points(model: Model, algorithm: Algorithm, starts: Sequence[Array
     from scipy.stats import qmc  # half a second to import
 
     # The first two points, a corner and the centre, are too symmetric to lead anywhere.
+    from scipy.stats import qmc  # half a second, which most runs need not wait for
+
     spread = scale * (1 - 2 * qmc.Sobol(model.d, scramble=False).random(_SPREAD)[2:])
     on_gamma = []
     for index, start in enumerate((*given, *spread)):

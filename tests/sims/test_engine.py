@@ -12,6 +12,7 @@ from flatmin.sims.engine import SimulationStopped, simulate
 from flatmin.sims.kernel import Kernel
 from flatmin.sims.random import block_words
 from flatmin.sims.replay import KernelMismatch, check_kernel, draws
+from flatmin.sims.kernel_random import FULL, GAUSSIAN, RADEMACHER, WITH_REPLACEMENT
 from flatmin.theory import Algorithm, InvalidInput, LabelNoise
 from kernel_models import interpolated, on_gamma, tanh_model
 
@@ -23,9 +24,10 @@ def sgd(lr=0.1, batch="full", law="rademacher", sampling="with-replacement", sig
 
 
 def with_data(kernel, model):
-    """The same compiled module with other data."""
+    """The same compiled modules with other data."""
     other = Kernel.for_model(model)
-    assert other.module is kernel.module
+    assert other.source == kernel.source
+    assert other.prepare(FULL, RADEMACHER) is kernel.prepare(FULL, RADEMACHER)
     return other
 
 
@@ -161,11 +163,24 @@ def test_divergence_is_a_status_and_stays_in_its_lane(uv):
 def test_arguments_do_not_recompile(uv, tanh):
     for kernel, starts in ((uv, [2.0, 0.5]), (with_data(tanh, interpolated(9, seed=3)), GAMMA)):
         n = kernel.model.n
-        for lr, batch, law, sigma in ((0.1, 1, "rademacher", 0.1), (0.05, "full", "gaussian", 0.2)):
-            simulate(kernel, sgd(lr, batch, law), np.full(n, sigma), np.asarray(starts), 3, [5])
-        for function in (kernel.module.advance, kernel.module.descend):
+        for lr, batch, sigma in ((0.1, n, 0.1), (0.05, 3 * n, 0.2)):
+            simulate(kernel, sgd(lr, batch), np.full(n, sigma), np.asarray(starts), 3, [5], settle=True)
+        sampling = FULL if n == 1 else WITH_REPLACEMENT
+        stepping, descent = kernel.prepare(sampling, RADEMACHER), kernel._module(None)
+        for function in (stepping.advance, descent.descend):
             assert len(function.signatures) == 1
             assert not function._can_compile, "an explicit signature excludes others"
+
+
+def test_a_way_compiles_what_it_takes_and_no_more(tanh):
+    kernel = Kernel.for_model(tanh.model)
+    compiled = {law: kernel.prepare(FULL, law) for law in (RADEMACHER, GAUSSIAN)}
+    assert not compiled[RADEMACHER].normals.signatures
+    assert compiled[GAUSSIAN].normals.signatures
+    for module in compiled.values():
+        assert not module.draw.signatures
+        assert not hasattr(module, "descend")
+    assert not hasattr(kernel._module(None), "advance")
 
 
 def test_phi_is_where_descent_without_noise_ends(tanh):

@@ -180,7 +180,7 @@ def test_moments_are_sums_over_the_path(kernels, name, sampling, batch):
     state, sums = fresh(model, replicas), np.full(2 * model.d * replicas, 5.0)
     sigmas = np.linspace(0.1, 0.3, model.n)
     arguments = (shift, model.x, model.y, sigmas, LR, batch, sampling, kr.RADEMACHER, np.inf)
-    kernel.moments_module.accumulate(*state, 0, steps, sums, *arguments)
+    kernel.prepare(sampling, kr.RADEMACHER, moments=True).accumulate(*state, 0, steps, sums, *arguments)
     expected = np.concatenate([path.sum(axis=0), (path**2).sum(axis=0)])
     # 31 terms of order 1, a few ulp each.
     np.testing.assert_allclose(sums.reshape(-1, replicas) - 5.0, expected, rtol=0, atol=1e-12)
@@ -193,7 +193,8 @@ def test_moments_are_sums_over_the_path(kernels, name, sampling, batch):
 
 @pytest.mark.parametrize("name", ["difference", "net"])
 def test_moments_have_the_same_bits_when_cut(kernels, name):
-    model, module = kernels[name].model, kernels[name].moments_module
+    model, kernel = kernels[name].model, kernels[name]
+    module = kernel.prepare(kr.WITH_REPLACEMENT, kr.RADEMACHER, moments=True)
     arguments = (start(model), model.x, model.y, np.full(model.n, 0.2), LR, 4, kr.WITH_REPLACEMENT, kr.RADEMACHER, 1e6)
     found = []
     for cuts in ((0, 200), (0, 96, 192, 200)):

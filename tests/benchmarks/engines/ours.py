@@ -10,7 +10,7 @@ from flatmin.sims import simulate
 from flatmin.sims.blocks import Setting
 from flatmin.sims.control import LinearControl
 from flatmin.sims.kernel import Kernel, aligned
-from flatmin.sims.kernel_random import LANES
+from flatmin.sims.kernel_random import FULL, LANES, RADEMACHER, WITH_REPLACEMENT
 
 from ..drift import PLANS, Measured, component, expansion
 from ..models import algorithm, indexed, model
@@ -23,8 +23,7 @@ class Engine:
         self.work, self.pool = work, ThreadPoolExecutor(cores)
         self.kernel = Kernel.for_model(model(work) if work.model in ("uv", "tanh") else indexed(work))
         self.rows = work.d + len(work.pairs[0])
-        if work.statistics:
-            _ = self.kernel.moments_module  # compiled before the first call
+        self.kernel.prepare(FULL if work.full else WITH_REPLACEMENT, RADEMACHER, work.statistics)
 
     def start(self, seed: int) -> None:
         fitting, sgd = self.kernel.model, algorithm(self.work)

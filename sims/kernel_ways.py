@@ -1,0 +1,37 @@
+"""One way through a generated module: what a run never takes need not be compiled.
+
+A generated text serves every sampling and every law of the noise, which are its arguments. Compiling all of that takes
+several times as long as what one algorithm takes, so the text of a way has them as constants: Numba leaves out a branch
+on constants, and functions that are then never called.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import NamedTuple
+
+from . import kernel_random, templates
+
+__all__ = ["Way", "way_text"]
+
+
+class Way(NamedTuple):
+    """The sampling and the law of the noise of a run, numbers of `kernel_random`."""
+
+    sampling: int
+    law: int
+
+
+def way_text(text: str, way: Way | None, **constants: object) -> str:
+    """The text of a module for one way, without the descent, or of the descent alone for None.
+
+    `constants` are further names in it.
+    """
+    # Layouts that have others compile neither when the module is loaded.
+    text = text.replace(templates.DESCEND if way else templates.ADVANCE, "")
+    sampling, law = way or (kernel_random.FULL, kernel_random.RADEMACHER)
+    values = {"SAMPLING": sampling, "LAW": law} | constants
+    for name in ("sampling", "law"):
+        text = re.sub(rf"\b{name} (?=[=!]=)", f"{name.upper()} ", text)
+    lines = "".join(f"{name} = {value}\n" for name, value in values.items())
+    return text.replace("\nLANES = ", f"\n{lines}LANES = ", 1)
