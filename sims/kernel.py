@@ -151,11 +151,6 @@ class Kernel:
         """The module that `advance`, or `accumulate`, takes, compiled or loaded now."""
         return self._module(Way(sampling, law), moments)
 
-    @cached_property
-    def module(self) -> ModuleType:
-        """The whole module, for every sampling and law."""
-        return self.build(self.source)
-
     def _module(self, way: Way | None, moments: bool = False) -> ModuleType:
         """The module for one way, or for the descent."""
         if (way, moments) not in self._built:

@@ -4,7 +4,21 @@ from __future__ import annotations
 
 import numpy as np
 import sympy as sp
+from flatmin.sims.kernel import Kernel
 from flatmin.theory import Model
+
+
+class WholeKernel(Kernel):
+    """A kernel that is compiled for all samplings and laws at once: for tests that take them all."""
+
+    @property
+    def module(self):
+        return self._module(None)
+
+    def _module(self, way, moments=False):
+        if (None, moments) not in self._built:
+            self._built[None, moments] = self.build(self._moments if moments else self.source)
+        return self._built[None, moments]
 
 
 def uv_model(y=1.0):

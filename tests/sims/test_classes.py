@@ -15,6 +15,7 @@ from flatmin.sims.verification import verify
 from flatmin.theory import Algorithm, Claim, Model
 from flatmin.theory.noise import LabelFlip
 from flatmin.theory.rules import SGD, HeavyBall, SharpnessAware
+from kernel_models import WholeKernel
 from scipy.stats import binom, chisquare
 
 U, V, W, X = sp.symbols("u v w x", real=True)
@@ -44,7 +45,7 @@ def with_inputs(k=3):
     ids=["list", "inputs", "forcing", "forcing-inputs"],
 )
 def test_kernels_are_their_replay(model, rule):
-    kernel = Kernel.for_algorithm(model, Algorithm(0.05, "full", LabelFlip(0.3), rule=rule))
+    kernel = WholeKernel.for_algorithm(model, Algorithm(0.05, "full", LabelFlip(0.3), rule=rule))
     for batch, sampling in SAMPLINGS:
         simulate(kernel, Algorithm(0.05, batch, LabelFlip(0.3), sampling, rule=rule), None, START, 1, [1])
     # Without noise the loss is least: the smoothed targets are met.

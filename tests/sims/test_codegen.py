@@ -24,7 +24,7 @@ from flatmin.sims.kernel import Kernel
 from flatmin.sims.random import block_words
 from flatmin.sims.replay import draws, replay
 from flatmin.theory import Model
-from kernel_models import pair_model, tanh_model, uv_model
+from kernel_models import WholeKernel, pair_model, tanh_model, uv_model
 
 GOLDEN = Path(__file__).parent / "golden"
 
@@ -112,7 +112,7 @@ def awkward_model():
 
 @pytest.fixture(scope="session")
 def awkward():
-    return Kernel.for_model(awkward_model())
+    return WholeKernel.for_model(awkward_model())
 
 
 def test_all_functions_against_finite_differences(awkward):
@@ -153,7 +153,7 @@ def one_parameter(layout):
 
 @pytest.fixture(scope="module", params=["one", "list", "inputs"])
 def single(request):
-    return Kernel.for_model(one_parameter(request.param))
+    return WholeKernel.for_model(one_parameter(request.param))
 
 
 @pytest.mark.parametrize(
@@ -226,8 +226,8 @@ def both_lowerings(request):
     model = model_with_names(["p", "q", "w"], request.param)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(codegen, "OPERATIONS", frozenset())
-        scalar = Kernel.for_model(model)
-    vector = Kernel.for_model(model)
+        scalar = WholeKernel.for_model(model)
+    vector = WholeKernel.for_model(model)
     assert "VECTOR" in vector.source
     assert "VECTOR" not in scalar.source
     return vector, scalar

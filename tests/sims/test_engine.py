@@ -10,11 +10,11 @@ from flatmin.sims import blocks, engine
 from flatmin.sims import kernel_random as kr
 from flatmin.sims.engine import SimulationStopped, simulate
 from flatmin.sims.kernel import Kernel
+from flatmin.sims.kernel_random import FULL, GAUSSIAN, RADEMACHER, WITH_REPLACEMENT
 from flatmin.sims.random import block_words
 from flatmin.sims.replay import KernelMismatch, check_kernel, draws
-from flatmin.sims.kernel_random import FULL, GAUSSIAN, RADEMACHER, WITH_REPLACEMENT
 from flatmin.theory import Algorithm, InvalidInput, LabelNoise
-from kernel_models import interpolated, on_gamma, tanh_model
+from kernel_models import WholeKernel, interpolated, on_gamma, tanh_model
 
 GAMMA = on_gamma()
 
@@ -25,9 +25,8 @@ def sgd(lr=0.1, batch="full", law="rademacher", sampling="with-replacement", sig
 
 def with_data(kernel, model):
     """The same compiled modules with other data."""
-    other = Kernel.for_model(model)
-    assert other.source == kernel.source
-    assert other.prepare(FULL, RADEMACHER) is kernel.prepare(FULL, RADEMACHER)
+    other = WholeKernel.for_model(model)
+    assert other.module is kernel.module
     return other
 
 
@@ -161,7 +160,8 @@ def test_divergence_is_a_status_and_stays_in_its_lane(uv):
 
 
 def test_arguments_do_not_recompile(uv, tanh):
-    for kernel, starts in ((uv, [2.0, 0.5]), (with_data(tanh, interpolated(9, seed=3)), GAMMA)):
+    for model, starts in ((uv.model, [2.0, 0.5]), (interpolated(9, seed=3), GAMMA)):
+        kernel = Kernel.for_model(model)
         n = kernel.model.n
         for lr, batch, sigma in ((0.1, n, 0.1), (0.05, 3 * n, 0.2)):
             simulate(kernel, sgd(lr, batch), np.full(n, sigma), np.asarray(starts), 3, [5], settle=True)

@@ -11,12 +11,12 @@ import sympy as sp
 from flatmin.sims import kernel_random as kr
 from flatmin.sims.engine import simulate
 from flatmin.sims.indexed_codegen import features, generate_indexed, generate_indexed_moments
-from flatmin.sims.kernel import Kernel
 from flatmin.sims.random import block_words
 from flatmin.sims.replay import replay
 from flatmin.theory import Algorithm, LabelNoise
 from flatmin.theory.indexed import IndexedModel
 from indexed_models import J, based, data, difference_model, net_model, start, tanh_model
+from kernel_models import WholeKernel
 
 LAYOUTS = {"difference": difference_model, "tanh": tanh_model, "net": net_model}
 LR = 0.01
@@ -24,7 +24,7 @@ LR = 0.01
 
 @pytest.fixture(scope="session")
 def kernels():
-    return {name: Kernel.for_model(make()) for name, make in LAYOUTS.items()}
+    return {name: WholeKernel.for_model(make()) for name, make in LAYOUTS.items()}
 
 
 def fresh(model, replicas, theta=None):
@@ -84,7 +84,7 @@ def test_a_wrong_slope_in_the_text_is_noticed(kernels):
     function = re.search(r"def slopes\(.*?\n    return .*?\n", text, re.DOTALL).group()
     wrong = re.sub(r"return (.*), (\w+)$", r"return \1, 0.99 * \2", function.rstrip("\n")) + "\n"
     assert wrong != function
-    kernel = Kernel.from_source(model, text.replace(function, wrong))
+    kernel = WholeKernel.from_source(model, text.replace(function, wrong))
     arguments = {"sampling": kr.FULL, "batch": model.n, "law": kr.RADEMACHER}
     got = advance(kernel, fresh(model, 3), [14], **arguments)[0]
     assert np.max(np.abs(got - replayed(model, 3, 14, **arguments)[-1])) > 1e-6

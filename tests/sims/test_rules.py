@@ -26,7 +26,7 @@ from flatmin.theory.rules import (
     UpdateRule,
     WeightDecay,
 )
-from kernel_models import interpolated, on_gamma, pair_model, tanh_model, uv_model
+from kernel_models import WholeKernel, interpolated, on_gamma, pair_model, tanh_model, uv_model
 
 START = np.array([1.7, 0.9, -0.4])
 SAMPLINGS = [("full", "with-replacement"), (1, "with-replacement"), (5, "with-replacement"), (2, "without-replacement")]
@@ -70,9 +70,9 @@ def covariance(model):
     return sp.Matrix([[1 + a**2, a * b, 0], [a * b, b**2 + 1, 0], [0, 0, 0]])
 
 
-def checked(model, algorithm):
+def checked(model, algorithm, kind=WholeKernel):
     """Compare the kernel with its replay."""
-    kernel = Kernel.for_algorithm(model, algorithm)
+    kernel = kind.for_algorithm(model, algorithm)
     simulate(kernel, algorithm, None, START, 1, [1])
     return kernel
 
@@ -127,10 +127,10 @@ def test_functions_of_a_library_alone(noise, rule, monkeypatch):
     loss = "square" if isinstance(noise, LabelNoise) else "logistic"
     for model in models(loss):
         algorithm = Algorithm(0.05, 3, noise, rule=rule)
-        vector = checked(model, algorithm)
+        vector = checked(model, algorithm, Kernel)
         with monkeypatch.context() as patch:
             patch.setattr(codegen, "OPERATIONS", frozenset())
-            scalar = checked(model, algorithm)
+            scalar = checked(model, algorithm, Kernel)
             # The module with moments is generated when it is first needed.
             sums = average(scalar, algorithm, None, START, 3, 20, burn_in=5)
         assert scalar.source != vector.source
