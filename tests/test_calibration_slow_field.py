@@ -9,7 +9,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import sympy as sp
-from flatmin.sims import verification
+from flatmin.sims import study_verdicts
 from flatmin.theory import Algorithm, Claim, GradientNoise, Model
 from test_calibration import counted, report
 from turning import E_P, E_Q, START, circle, turned_by
@@ -25,7 +25,7 @@ UNEVEN = GradientNoise([[1 + U**2, V, 0], [V, 2, W], [0, W, 1]], 1e-4)
 @pytest.fixture(autouse=True)
 def one_prediction_for_all_seeds(monkeypatch):
     """It does not depend on the seed, and takes longer than the data."""
-    predict = verification.predict
+    predict = study_verdicts.predict
     kept = {}
 
     def once(model, algorithm, claim, start):
@@ -33,7 +33,7 @@ def one_prediction_for_all_seeds(monkeypatch):
             kept[claim.title] = predict(model, algorithm, claim, start)
         return kept[claim.title]
 
-    monkeypatch.setattr(verification, "predict", once)
+    monkeypatch.setattr(study_verdicts, "predict", once)
 
 
 def decided(table, true, wrong):
@@ -50,7 +50,7 @@ def test_diffusion(momentum):
     """Drift and covariance per step of noise whose covariance changes with theta; wrong by +-4 % at a margin of 2 %."""
     algorithm = Algorithm(0.25, "full", UNEVEN, momentum=momentum)
     claims = [Claim("diffusion", name=m, settings={"moment": m}) for m in ("mean", "covariance")]
-    truth = verification.predict(FORK, algorithm, claims[1], np.array([1.3, 0.77, -0.385])).value
+    truth = study_verdicts.predict(FORK, algorithm, claims[1], np.array([1.3, 0.77, -0.385])).value
     for error in (0.04, -0.04):
         conjecture = {"covariance": sp.Matrix(truth / (1 + error)), "settings": {"moment": "covariance"}}
         claims.append(Claim("diffusion", "conjecture", f"covariance {error:+}", **conjecture))
@@ -65,7 +65,7 @@ def test_diffusion_at_another_learning_rate():
     algorithm = Algorithm(0.05, "full", GradientNoise(sp.eye(2), 1e-4))
     model, start = Model((U, V), U * V, y=[1.0]), [1.7, 0.6]
     claims = [Claim("diffusion", t, t, settings={"moment": "mean"}) for t in ("derived", "small-lr")]
-    right, wrong = (verification.predict(model, algorithm, c, np.array(start)).value for c in claims)
+    right, wrong = (study_verdicts.predict(model, algorithm, c, np.array(start)).value for c in claims)
     assert 0.04 < np.linalg.norm(right - wrong) / np.linalg.norm(wrong) < 0.1
     table, pulls, _ = counted(model, algorithm, start, claims, 0.999, SEEDS, budget=600.0)
     report("diffusion, mean", table)

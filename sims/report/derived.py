@@ -11,7 +11,7 @@ from flatmin.theory.claim import Claim
 from flatmin.theory.claim_formulas import stated
 from flatmin.theory.derivation import derive
 from flatmin.theory.errors import InvalidInput, NotApplicable
-from flatmin.theory.report import Line, latex_names, sections
+from flatmin.theory.sections import Line, latex_names, sections
 from flatmin.theory.study import Study, parse_study
 from flatmin.theory.typeset import broken, latex
 
