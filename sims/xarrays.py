@@ -16,6 +16,15 @@ if TYPE_CHECKING:
 
 __all__ = ["ensemble_to_xarray", "verdict_to_xarray"]
 
+# Of what has any, where parameters have none; slow time eta lambda k is a number.
+_UNITS = {
+    "drift": "1 per step",
+    "diffusion": "1 per step",
+    "escape": "1 per step",
+    "circulation": "radians per unit of slow time",
+    "hitting-time": "units of slow time",
+}
+
 
 def ensemble_to_xarray(ensemble: Ensemble, parameters: Sequence[str]) -> xarray.Dataset:
     """An ensemble with named dimensions.
@@ -74,7 +83,7 @@ def verdict_to_xarray(verdict: Verdict) -> xarray.Dataset:
     if verdict.predicted is None:
         raise InvalidInput("verdict", f" has no numbers: {verdict}")
     dimensions, coordinates = _axes(verdict)
-    units = {"long_name": verdict.claim.kind, "units": "1 per step" if verdict.claim.kind == "drift" else "1"}
+    units = {"long_name": verdict.claim.kind, "units": _UNITS.get(verdict.claim.kind, "1")}
     values = {name: getattr(verdict, name) for name in ("predicted", "measured", "standard_error")}
     variables = {name: (dimensions, value, units) for name, value in values.items() if value is not None}
     low, high = verdict.interval or (np.nan, np.nan)

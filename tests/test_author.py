@@ -151,6 +151,9 @@ class TestXarray:
         data = verdict_to_xarray(drift)
         assert data.predicted.dims == ("parameter",)
         assert float(data.measured.sel(parameter="u")) == drift.measured[0]
+        assert data.measured.attrs == {"long_name": "drift", "units": "1 per step"}
+        assert verdict_to_xarray(replace(drift, claim=Claim("escape"))).predicted.units == "1 per step"
+        assert verdict_to_xarray(covariance).predicted.units == "1"
         assert data.attrs["verdict"] == "supported"
         assert verdict_to_xarray(covariance).measured.sel(parameter="u", other="v").size == 1
         assert verdict_to_xarray(path).predicted.dims == ("step", "parameter")

@@ -175,8 +175,6 @@ def stationary_points(model: Model, algorithm: Algorithm, starts: Sequence[Array
     numeric = _Numeric(model, algorithm.lr)
     given = [np.asarray(s, dtype=np.float64) for s in starts]
     scale = max([1.5, *(1.2 * float(np.max(np.abs(s))) for s in given)])
-    from scipy.stats import qmc  # half a second to import
-
     # The first two points, a corner and the centre, are too symmetric to lead anywhere.
     from scipy.stats import qmc  # half a second, which most runs need not wait for
 
