@@ -49,6 +49,7 @@ class Laboratory:
         self.folder = Path(folder)
         self.threads = threads or processors()
         self.progress: Progress = progress or Silent()
+        self._told = False
         try:
             (self.folder / "runs").mkdir(parents=True, exist_ok=True)
         except OSError as error:
@@ -117,7 +118,10 @@ class Laboratory:
         return [known[file] for file in files]
 
     def _tell_of_others(self, made: str, files: Iterable[Path]) -> None:
-        """Say how many runs of the folder come from another version of this program or script."""
+        """Say once how many runs of the folder come from another version of this program or script."""
+        if self._told:
+            return
+        self._told = True
         names = {file.name for file in files}
         others = [f for f in (self.folder / "runs").glob("*.json") if f.name not in names]
         count = sum(1 for f in others if (found := _read(f)) is not None and found.get("origin") != made)

@@ -83,7 +83,8 @@ def test_results_of_another_version_are_kept_told_of_and_not_used(tmp_path, monk
             return drawn(setting, should_stop)
 
         counted.__qualname__ = drawn.__qualname__
-        Laboratory(tmp_path, progress=(told := Told())).finish(counted, SETTINGS[:3])
+        laboratory = Laboratory(tmp_path, progress=(told := Told()))
+        assert laboratory.finish(counted, SETTINGS[:3]) == laboratory.finish(counted, SETTINGS[:3])
         assert len(ran) == 3
         (note,) = told.notes
         assert "runs were made by another version of flatmin or of the script; they are kept" in note
