@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from flatmin.theory.assumptions import Assumption
+from flatmin.theory.checks import one_of
 from flatmin.theory.claim import Claim
 from flatmin.theory.errors import InvalidInput
 from numpy.typing import NDArray
@@ -205,9 +206,7 @@ class Verdict:
         made = {plot.name: plot.figure for plot in plots(claim_entry(self.as_json()), "Verdict.plot")}
         if not made:
             raise InvalidInput("Verdict.plot", f": nothing was measured ({self.verdict}: {self.reason})")
-        if name is not None and name not in made:
-            raise InvalidInput("name", f"={name!r} must be one of {list(made)}")
-        return made[name or next(iter(made))]
+        return made[next(iter(made)) if name is None else one_of("name", name, list(made))]
 
     def _repr_html_(self) -> str:
         return verdict_html(self, list(self._rows()))
