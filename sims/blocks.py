@@ -11,12 +11,13 @@ from functools import cached_property
 from typing import Any
 
 import numpy as np
-from flatmin.theory import Algorithm, InvalidInput, Model
+from flatmin.theory import Algorithm, InvalidInput
 from flatmin.theory.checks import real_array
 from numpy.typing import NDArray
 
 from .kernel import BOUND, Block, Kernel
-from .kernel_random import FULL, GAUSSIAN, LANES, RADEMACHER, WITH_REPLACEMENT, WITHOUT_REPLACEMENT
+from .kernel_random import LANES
+from .kernel_ways import way_of
 from .random import block_words
 from .replay import check_kernel, kernel_noise
 
@@ -78,8 +79,7 @@ class Setting:
         self.arguments: dict[str, Any] = {
             "lr": algorithm.lr,
             "batch": algorithm.batch(model),
-            "sampling": _sampling(algorithm, model),
-            "law": GAUSSIAN if getattr(algorithm.noise, "law", "") == "gaussian" else RADEMACHER,
+            **way_of(algorithm, model)._asdict(),
         }
 
     def turn_signs(self) -> None:
@@ -172,12 +172,6 @@ class Blocks:
 def next_size(steps: int, seconds: float) -> int:
     """Steps of the next call, so that it takes `_CALL_SECONDS`; growth is limited, because short times are noisy."""
     return max(1, int(steps * min(8.0, _CALL_SECONDS / max(seconds, 1e-9))))
-
-
-def _sampling(algorithm: Algorithm, model: Model) -> int:
-    if algorithm.batch_size == "full" or model.n == 1 == algorithm.batch(model):
-        return FULL  # with one sample and one draw every sampling has the law of the full batch
-    return WITH_REPLACEMENT if algorithm.sampling == "with-replacement" else WITHOUT_REPLACEMENT
 
 
 def processors() -> int:

@@ -19,7 +19,7 @@ from .codegen import generate, generate_moments, moment_pairs
 from .form import Form
 from .indexed_codegen import generate_indexed, generate_indexed_moments
 from .kernel_random import LANES
-from .kernel_ways import Way, way_text
+from .kernel_ways import Way, way_of, way_text
 
 __all__ = ["Block", "Kernel"]
 
@@ -80,7 +80,7 @@ class Kernel:
 
     @classmethod
     def for_algorithm(cls, model: Model, algorithm: Algorithm) -> Kernel:
-        """The kernel of a model for an algorithm, and for all that differ from it in numbers only.
+        """The kernel of a model for an algorithm, and for all that differ from it in numbers only; compiled now.
 
         Raises
         ------
@@ -89,11 +89,12 @@ class Kernel:
         """
         algorithm.check(model)
         form = Form.of(model, algorithm)
-        if isinstance(model, IndexedModel):
-            if not form.plain:
-                raise InvalidInput("algorithm", f"={algorithm} on an IndexedModel must be plain SGD with label noise")
-            return cls.for_model(model)
-        return cls._of_form(model, form)
+        indexed = isinstance(model, IndexedModel)
+        if indexed and not form.plain:
+            raise InvalidInput("algorithm", f"={algorithm} on an IndexedModel must be plain SGD with label noise")
+        kernel = cls.for_model(model) if indexed else cls._of_form(model, form)
+        kernel.prepare(*way_of(algorithm, model))
+        return kernel
 
     @classmethod
     def _of_form(cls, model: Model, form: Form) -> Kernel:

@@ -10,9 +10,12 @@ from __future__ import annotations
 import re
 from typing import NamedTuple
 
-from . import kernel_random, templates
+from flatmin.theory import Algorithm, Model
 
-__all__ = ["Way", "way_text"]
+from . import templates
+from .kernel_random import FULL, GAUSSIAN, RADEMACHER, WITH_REPLACEMENT, WITHOUT_REPLACEMENT
+
+__all__ = ["Way", "way_of", "way_text"]
 
 
 class Way(NamedTuple):
@@ -22,6 +25,14 @@ class Way(NamedTuple):
     law: int
 
 
+def way_of(algorithm: Algorithm, model: Model) -> Way:
+    """The way through a kernel that an algorithm takes."""
+    law = GAUSSIAN if getattr(algorithm.noise, "law", "") == "gaussian" else RADEMACHER
+    if algorithm.batch_size == "full" or model.n == 1 == algorithm.batch(model):
+        return Way(FULL, law)  # with one sample and one draw every sampling has the law of the full batch
+    return Way(WITH_REPLACEMENT if algorithm.sampling == "with-replacement" else WITHOUT_REPLACEMENT, law)
+
+
 def way_text(text: str, way: Way | None, **constants: object) -> str:
     """The text of a module for one way, without the descent, or of the descent alone for None.
 
@@ -29,7 +40,7 @@ def way_text(text: str, way: Way | None, **constants: object) -> str:
     """
     # Layouts that have others compile neither when the module is loaded.
     text = text.replace(templates.DESCEND if way else templates.ADVANCE, "")
-    sampling, law = way or (kernel_random.FULL, kernel_random.RADEMACHER)
+    sampling, law = way or (FULL, RADEMACHER)
     values = {"SAMPLING": sampling, "LAW": law} | constants
     for name in ("sampling", "law"):
         text = re.sub(rf"\b{name} (?=[=!]=)", f"{name.upper()} ", text)

@@ -21,6 +21,7 @@ INLINE vec mul(vec a, vec b) { return _mm512_mul_pd(a, b); }
 INLINE vec fmadd(vec a, vec b, vec c) { return _mm512_fmadd_pd(a, b, c); }
 INLINE vec fmsub(vec a, vec b, vec c) { return _mm512_fmsub_pd(a, b, c); }
 INLINE vec fnmadd(vec a, vec b, vec c) { return _mm512_fnmadd_pd(a, b, c); }
+INLINE vec divided(vec a, vec b) { return _mm512_div_pd(a, b); }
 INLINE double total_of(vec a) { return _mm512_reduce_add_pd(a); }
 
 INLINE word all_words(uint64_t value) { return _mm512_set1_epi64(value); }
@@ -92,6 +93,7 @@ INLINE vec mul(vec a, vec b) { return _mm256_mul_pd(a, b); }
 INLINE vec fmadd(vec a, vec b, vec c) { return _mm256_fmadd_pd(a, b, c); }
 INLINE vec fmsub(vec a, vec b, vec c) { return _mm256_fmsub_pd(a, b, c); }
 INLINE vec fnmadd(vec a, vec b, vec c) { return _mm256_fnmadd_pd(a, b, c); }
+INLINE vec divided(vec a, vec b) { return _mm256_div_pd(a, b); }
 INLINE double total_of(vec a) { return a[0] + a[1] + a[2] + a[3]; }
 
 INLINE word all_words(uint64_t value) { return _mm256_set1_epi64x(value); }
@@ -144,7 +146,7 @@ INLINE choice make_choice(int k, double clear, double set) { return (choice){all
 #define CHOSEN(table, bits, k) _mm256_blendv_pd((table).clear, (table).set, as_vec(LEFT(bits, k)))
 INLINE word next_three(word bits) { return _mm256_slli_epi64(bits, 3); }
 
-INLINE vec inverse(vec d) { return _mm256_div_pd(all(1.0), d); }
+INLINE vec inverse(vec d) { return divided(all(1.0), d); }
 
 INLINE __m256d reduce_four(vec a, vec b, vec c, vec d) {
     vec ab = _mm256_hadd_pd(a, b), cd = _mm256_hadd_pd(c, d);

@@ -40,8 +40,8 @@ FUNCTIONS = {
 }
 
 
-def _compiled(source: str, name: str, statistics: bool, flags: tuple[str, ...] = ()):
-    """The function of a source file."""
+def library(source: str, flags: tuple[str, ...] = ()) -> ctypes.CDLL:
+    """What a source file becomes."""
     gcc = shutil.which("gcc")
     if gcc is None:
         raise Unavailable("c: there is no gcc")
@@ -49,12 +49,17 @@ def _compiled(source: str, name: str, statistics: bool, flags: tuple[str, ...] =
     if not cpu.exists() or not {"avx2", "fma"} <= set(cpu.read_text(encoding="utf-8").split()):
         raise Unavailable("c: this processor has no AVX2")
     with tempfile.TemporaryDirectory() as folder:
-        library = Path(folder) / "reference.so"
-        command = [gcc, f"-DSTATISTICS={int(statistics)}", *FLAGS, *flags, str(SOURCES / source), "-o", str(library)]
+        made = Path(folder) / "reference.so"
+        command = [gcc, *FLAGS, *flags, str(SOURCES / source), "-o", str(made)]
         done = subprocess.run(command, capture_output=True, text=True, check=False)
         if done.returncode:
             raise Unavailable(f"c: {done.stderr.strip()}")
-        function = ctypes.CDLL(str(library))[name]
+        return ctypes.CDLL(str(made))
+
+
+def _compiled(source: str, name: str, statistics: bool):
+    """The function of a source file."""
+    function = library(source, (f"-DSTATISTICS={int(statistics)}",))[name]
     pointer, real, whole = ctypes.c_void_p, ctypes.c_double, ctypes.c_long
     function.argtypes = [pointer] * 4 + [real] * 2 + [whole] * 6 + [pointer]
     function.restype = None
