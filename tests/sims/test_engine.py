@@ -159,17 +159,15 @@ def test_divergence_is_a_status_and_stays_in_its_lane(uv):
     np.testing.assert_allclose(run.points[1, 0, :64][inside], u[inside], rtol=1e-6)
 
 
-def test_arguments_do_not_recompile(uv, tanh):
-    for model, starts in ((uv.model, [2.0, 0.5]), (interpolated(9, seed=3), GAMMA)):
-        kernel = Kernel.for_model(model)
-        n = kernel.model.n
-        for lr, batch, sigma in ((0.1, n, 0.1), (0.05, 3 * n, 0.2)):
-            simulate(kernel, sgd(lr, batch), np.full(n, sigma), np.asarray(starts), 3, [5], settle=True)
-        sampling = FULL if n == 1 else WITH_REPLACEMENT
-        stepping, descent = kernel.prepare(sampling, RADEMACHER), kernel._module(None)
-        for function in (stepping.advance, descent.descend):
-            assert len(function.signatures) == 1
-            assert not function._can_compile, "an explicit signature excludes others"
+def test_arguments_do_not_recompile():
+    kernel = Kernel.for_model(interpolated(9, seed=3))
+    n = kernel.model.n
+    for lr, batch, sigma in ((0.1, n, 0.1), (0.05, 3 * n, 0.2)):
+        simulate(kernel, sgd(lr, batch), np.full(n, sigma), GAMMA, 3, [5], settle=True)
+    stepping, descent = kernel.prepare(WITH_REPLACEMENT, RADEMACHER), kernel._module(None)
+    for function in (stepping.advance, descent.descend):
+        assert len(function.signatures) == 1
+        assert not function._can_compile, "an explicit signature excludes others"
 
 
 def test_a_way_compiles_what_it_takes_and_no_more(tanh):

@@ -125,7 +125,8 @@ def test_gradient_noise(rule):
 def test_functions_of_a_library_alone(noise, rule, monkeypatch):
     """The other lowering: the same results, to rounding."""
     loss = "square" if isinstance(noise, LabelNoise) else "logistic"
-    for model in models(loss):
+    # A list has the same formulas as its samples one by one, and takes as long again to compile.
+    for model in models(loss)[1:]:
         algorithm = Algorithm(0.05, 3, noise, rule=rule)
         vector = checked(model, algorithm, Kernel)
         with monkeypatch.context() as patch:
