@@ -49,7 +49,8 @@ def detail(estimate: Estimate, predicted: Array, scale: float, origin: Array | N
     norm = float(np.linalg.norm(away))
     # Without a predicted direction: that of the error itself.
     apart = estimate.value - flat if norm <= 1e-12 * scale else away
-    unit = apart / max(float(np.linalg.norm(apart)), 1e-300)
+    # The sign of one number is its own, as in the verdict.
+    unit = np.ones(1) if flat.size == 1 else apart / max(float(np.linalg.norm(apart)), 1e-300)
     small = flat.size <= _MOST
     law: dict[str, Any] = {}
     if estimate.power is not None:

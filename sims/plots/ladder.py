@@ -83,7 +83,7 @@ def _margin(axes: Axes, claim: ClaimEntry, errors: NDArray[np.float64]) -> None:
 def _along(claim: ClaimEntry) -> bool:
     """Whether the interval is that of the error along the prediction, in whose middle the limit then lies."""
     limit = None if claim.detail is None else claim.detail.limit.error
-    if claim.interval is None or limit is None:
+    if claim.interval is None or limit is None or claim.predicted is None or claim.predicted.size == 1:
         return True
     low, high = claim.interval
     return abs((low + high) / 2 - limit) <= 1e-3 * (high - low) + 1e-9

@@ -97,3 +97,11 @@ def test_a_difference_of_two_ladders_has_the_rungs_of_the_difference():
     shifted = tuple(replace(r, strength=r.strength * (1 + i)) for i, r in enumerate(other.rungs))
     strengths = tuple(r.strength for r in shifted)
     assert _apart(own, 2.0, replace(other, rungs=shifted, strengths=strengths), 4.0) == ((), None)
+
+
+def test_one_number_has_the_sign_of_its_error():
+    # As the verdict has it: a rate of -0.9 where -1 is predicted is too large.
+    rungs = [Rung(float(s), np.array([-0.9]), np.array([[1e-8]]), 500, 70) for s in LADDER]
+    block = detail(extrapolate(rungs, 1), np.array([-1.0]), 1.0, None)
+    assert block["limit"]["error"] == pytest.approx(0.1)
+    assert block["error_coefficients"][0] == pytest.approx(0.1)
