@@ -28,7 +28,6 @@ _MIN_CONSTANT = 1e-300  # below it a double loses digits, then vanishes
 _TINY = _MIN_CONSTANT / 2  # stands for a constant that vanishes
 _MAX_DIGITS = 300  # of a literal
 _MAX_BITS = 4096  # of a numerator or a denominator that arithmetic made
-_MAX_NAME = 64
 FUNCTIONS: dict[str, Callable[[sp.Expr], sp.Expr]] = {
     "sin": sp.sin,
     "cos": sp.cos,
