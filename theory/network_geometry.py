@@ -115,18 +115,18 @@ class NetworkGeometry:
         self._require_affordable()
         n, rest = self.problem.n, self.problem.classes - 1
         blocks = np.empty((n, rest, n, rest))
-        self._fill(blocks.transpose(1, 0, 3, 2))
+        self._fill(blocks.transpose(1, 0, 3, 2), 1.0)
         for m, k in combinations(range(rest), 2):
             blocks[:, m, :, k] = blocks[:, k, :, m].T
         return blocks.reshape(self.size, -1)
 
-    def _fill(self, blocks: Array) -> None:
-        """G of samples i, j in blocks[m, i, l, j], for l <= m."""
-        n = self.problem.n
+    def _fill(self, blocks: Array, factor: float) -> None:
+        """A multiple of G of samples i, j in blocks[m, i, l, j], for l <= m; no other entry is read."""
+        factor /= self.problem.n
         inputs, activations = self.problem.x @ self.problem.x.T, self.activations @ self.activations.T
         for m, k, overlap in self._pairs:
             first, second = self._slopes[:, m], self._slopes[:, k]
-            blocks[m, :, k] = ((first @ second.T) * inputs + activations * overlap) / n
+            blocks[m, :, k] = factor * ((first @ second.T) * inputs + activations * overlap)
 
     @property
     def _pairs(self) -> Iterator[tuple[int, int, Array]]:
@@ -193,8 +193,7 @@ class NetworkGeometry:
         """
         self._require_affordable()
         matrix, n = scratch(self.size), self.problem.n
-        self._fill(matrix.reshape(-1, n, self.problem.classes - 1, n))
-        matrix *= -step / 2
+        self._fill(matrix.reshape(-1, n, self.problem.classes - 1, n), -step / 2)
         matrix[np.diag_indices(self.size)] += 1
         try:
             factorize(matrix)
