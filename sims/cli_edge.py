@@ -1,4 +1,4 @@
-"""The edge of the command line: exceptions become messages and the exit statuses of spec.md."""
+"""The edge of the command line: exceptions become messages and the exit statuses of docs/results.md."""
 
 from __future__ import annotations
 

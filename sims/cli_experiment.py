@@ -13,7 +13,7 @@ from .cli_edge import loading
 
 __all__ = ["experiment", "experiment_options", "run_experiment"]
 
-# Exit statuses of spec.md, by verdict.
+# Exit statuses of docs/experiments.md, by verdict.
 _STATUS = {"supported": 0, "refuted": 1, "inconclusive": 3}
 
 

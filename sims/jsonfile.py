@@ -1,4 +1,4 @@
-"""Results as files: the JSON of spec.md, written whole or not at all."""
+"""Results as files: the JSON of docs/results.md, written whole or not at all."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def study_json(
     several: bool,
     more: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
-    """The document of spec.md; in a run of several studies each claim's `study` says whose it is.
+    """The document of docs/results.md; in a run of several studies each claim's `study` says whose it is.
 
     `more` are optional keys that come after it.
     """

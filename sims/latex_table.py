@@ -95,11 +95,16 @@ def _letter(c: str) -> str:
     known = _SIGNS.get(c)
     if known:
         return rf"\ensuremath{{{known}}}"
+    if c in _PLAIN:
+        return _PLAIN[c]
     if c.isascii():
         return escape(c) if c.isprintable() else " "
     name = unicodedata.name(c, f"U+{ord(c):04X}")
     if name.startswith("GREEK SMALL LETTER ") and name.count(" ") == 3:
         return rf"\ensuremath{{\{_GREEK.get(name.split()[-1], name.split()[-1]).lower()}}}"
+    if name.startswith("GREEK CAPITAL LETTER ") and name.count(" ") == 3:
+        letter = name.split()[-1]
+        return _LATIN.get(letter, rf"\ensuremath{{\{_GREEK.get(letter, letter).capitalize()}}}")
     if name.startswith("SUPERSCRIPT ") and c != "⁻":
         return rf"\ensuremath{{^{{{unicodedata.digit(c, 0)}}}}}"
     plain = unicodedata.normalize("NFKD", c).encode("ascii", "ignore").decode()
@@ -107,5 +112,13 @@ def _letter(c: str) -> str:
 
 
 _SIGNS = {"−": "-", "±": r"\pm", "×": r"\times", "⁻": "^{-}", "→": r"\to", "≥": r"\ge", "≤": r"\le"}
+_PLAIN = {"–": "--", "—": "---"}
+# Capital Greek letters that LaTeX lacks because they look like Latin ones.
+_LATIN = dict(
+    zip(
+        ["ALPHA", "BETA", "EPSILON", "ZETA", "ETA", "IOTA", "KAPPA", "MU", "NU", "OMICRON", "RHO", "TAU", "CHI"],
+        "ABEZHIKMNOPTX",
+    )
+)
 # Names that LaTeX spells in its own way, or lacks.
 _GREEK = {"LAMDA": "lambda", "OMICRON": "mathrm{o}", "FINAL": "varsigma"}

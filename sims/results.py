@@ -188,8 +188,9 @@ class Verdict:
         Parameters
         ----------
         name : str, optional
-            "ladder" (the error at each strength and its limit; the default where there is one), "values", "path",
-            "coordinates", "ellipse", "entries" or "theories"; which of them there are depends on the statistic.
+            "ladder" (the error at each strength and its limit; the default where there is one), "values", "powers",
+            "fractions", "path", "coordinates", "ellipse", "entries" or "theories"; which of them there are depends on
+            the statistic.
 
         Returns
         -------
@@ -212,7 +213,7 @@ class Verdict:
         return verdict_html(self, list(self._rows()))
 
     def as_json(self) -> dict[str, Any]:
-        """The entry of the `claims` list of spec.md; numbers that are not finite become null."""
+        """The entry of the `claims` list of docs/results.md; numbers that are not finite become null."""
         entry: dict[str, Any] = {
             "name": self.claim.title,
             "kind": self.claim.kind,

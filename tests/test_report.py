@@ -98,6 +98,17 @@ class TestPage:
         for part in ("0123abc", "flatmin verify made.toml --json", "A source", "Python", "−η λ P ∇R"):
             assert part in shown.text
 
+    def test_the_derivation_is_that_of_the_command_line(self, made):
+        text = page(made / "good").text
+        for title in (
+            "Where the slow flow from the start ends",
+            "Kurdyka-Lojasiewicz property",
+            "Is the drift of the derived theory a gradient near the start?",
+        ):
+            assert title in text
+        # Dashes of a list in plain text are no minus signs.
+        assert not re.search(r"− [A-Z]", text)
+
     def test_links_resolve(self, made):
         for name in ("good", "bad"):
             shown = page(made / name)

@@ -61,7 +61,7 @@ def draw(seed: int) -> Drawn:
         below(figure, axes)
         words = {v.verdict for v in verdicts}
         colour = VERDICTS[verdicts[0].verdict] if len(words) == 1 else INK
-        line = f"{', '.join(sorted(words))} at every β, margin 2 %"
+        line = f"{' or '.join(sorted(words))} at every β, margin 2 %"
         headed(figure, "Momentum: speed along the zero-loss set", line, colour)
     columns = ("beta", "what", "speed", "standard_error")
     return Drawn(figure, "Drift of heavy-ball SGD against the closed form.", columns, rows)

@@ -76,7 +76,7 @@ def study_page(entry: Mapping[str, Any]) -> StudyPage:
     blocks: Sequence[Block] = ()
     note = ""
     try:
-        derivation = derive(study.model, study.algorithm)
+        derivation = derive(study.model, study.algorithm, study.start.tolist())
         names = latex_names(derivation)
         blocks = [Block(greek(title), _entries(entries, names)) for title, entries in sections(derivation)]
     except NotApplicable as error:
@@ -119,7 +119,8 @@ def _entries(entries: Sequence[Line | str], names: Mapping[sp.Symbol, str]) -> l
     out: list[Safe | str] = []
     for entry in entries:
         if isinstance(entry, str):
-            out.append(greek(entry))
+            # The dash of a list in plain text.
+            out.append(greek(entry.removeprefix("- ")))
             continue
         value, equation = entry.value, isinstance(entry.value, sp.Equality)
         name, side = (latex(value.rhs, names), value.lhs) if equation else (entry.latex, value)

@@ -47,6 +47,14 @@ def test_values():
     assert "$+29.9$ to $+30.1$" in text
 
 
+def test_signs_and_greek_letters():
+    unmeasured = claim("drift", [1.0], "inconclusive", measured=None, standard_error=None, labels=["u"])
+    text = latex_tables(result_of(document([unmeasured | {"name": "ΓΛΑ η — ends"}])))
+    assert r"\ensuremath{\Gamma}\ensuremath{\Lambda}A \ensuremath{\eta} --- ends" in text
+    assert ": 1; -- &" in re.sub(r"[{}]|\\strut", "", text)
+    assert not re.search(r"\[(greek|e[mn] dash)", text)
+
+
 def test_one_table_for_each_study():
     assert tables("several studies").count(r"\begin{table}") == 2
 
