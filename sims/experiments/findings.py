@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -47,8 +47,8 @@ class Findings:
     ----------
     decisions : sequence of Decision
     tables : sequence of NumberTable
-    figures : mapping of str to matplotlib.figure.Figure
-        By the name of the file, without its ending.
+    figures : callable
+        Draws them: a mapping of str to matplotlib.figure.Figure, by the name of the file without its ending.
     runs : sequence of mapping
         The setting and the result of every run.
     limits : sequence of str
@@ -57,13 +57,13 @@ class Findings:
 
     decisions: Sequence[Decision]
     tables: Sequence[NumberTable] = ()
-    figures: Mapping[str, Any] = field(default_factory=dict)
+    figures: Callable[[], Mapping[str, Any]] = dict
     runs: Sequence[Mapping[str, Any]] = ()
     limits: Sequence[str] = ()
 
 
 def write_findings(laboratory: Laboratory, name: str, findings: Findings) -> list[Path]:
-    """Write results.json and the figures; returns the paths.
+    """Write results.json, then draw and write the figures; returns the paths.
 
     Raises
     ------
@@ -80,7 +80,7 @@ def write_findings(laboratory: Laboratory, name: str, findings: Findings) -> lis
     text = json.dumps(finite(document), indent=1, allow_nan=False)
     written = [laboratory.write("results.json", f"{text}\n".encode())]
     return written + [
-        laboratory.write(f"{figure}.svg", svg(drawn).encode()) for figure, drawn in findings.figures.items()
+        laboratory.write(f"{name}.svg", svg(drawn).encode()) for name, drawn in findings.figures().items()
     ]
 
 

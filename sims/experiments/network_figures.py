@@ -47,15 +47,19 @@ def _figure(runs: Sequence[Mapping[str, Any]], axis: str) -> Any:
 
 
 def _draw(axes: Any, runs: Sequence[Mapping[str, Any]], axis: str, key: str, colour: str, name: str) -> None:
-    """Every seed as a thin line, their mean as a thick one."""
-    curves = []
+    """Every seed as a thin line, their mean as a thick one: of those that went so far."""
+    curves: list[tuple[Any, Any]] = []
     for run in runs:
         # Slow time 0 has no place on a logarithmic axis.
         known = [(r[axis], r[key]) for r in run["records"] if r[axis] > 0]
         x = np.array([k for k, _ in known], dtype=float)
         y = np.array([np.nan if v is None else v for _, v in known], dtype=float) * (100 if key == "accuracy" else 1)
         axes.plot(x, y, color=colour, linewidth=0.5, alpha=0.35)
-        curves.append(y)
+        curves.append((x, y))
     if curves:
         style = "--" if name.startswith("no flips") else "-"
-        axes.plot(x, np.mean(curves, axis=0), style, color=colour, linewidth=1.5, marker=".", markersize=3, label=name)
+        # A run that diverged stops early; all have the same stops till then.
+        x = max((x for x, _ in curves), key=len)
+        padded = np.array([np.pad(y, (0, len(x) - len(y)), constant_values=np.nan) for _, y in curves])
+        mean = np.ma.masked_invalid(padded).mean(axis=0).filled(np.nan)
+        axes.plot(x, mean, style, color=colour, linewidth=1.5, marker=".", markersize=3, label=name)

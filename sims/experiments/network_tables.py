@@ -15,13 +15,18 @@ _COLUMNS = {"accuracy": (100.0, 1), "trace": (1.0, 1), "largest": (1.0, 2), "R":
 
 
 def tables(starts: Sequence[Mapping[str, Any]], runs: Sequence[Mapping[str, Any]]) -> list[NumberTable]:
-    """Means and deviations over seeds, at the start and the end of every kind of run; exact R beside its estimate."""
+    """Means and deviations over seeds, at the start and the end of every kind of run; exact R beside its estimate.
+
+    A run that diverged has no end: it is left out, and counted beside the name.
+    """
     rows = []
     for start in dict.fromkeys(s["start"] for s in starts):
         rows.append([start, "start", "0", *_cells([s for s in starts if s["start"] == start])])
         for name in dict.fromkeys(r["algorithm"] for r in runs if r["start"] == start):
-            ends = [r["records"][-1] for r in runs if (r["start"], r["algorithm"]) == (start, name)]
-            rows.append([start, name, f"{ends[0]['slow_time']:.3g}", *_cells(ends)])
+            ours = [r for r in runs if (r["start"], r["algorithm"]) == (start, name)]
+            ends = [r["records"][-1] for r in ours if not r["reason"]]
+            lost = f" ({len(ours) - len(ends)} without an end)" if len(ends) < len(ours) else ""
+            rows.append([start, name + lost, f"{ends[0]['slow_time']:.3g}" if ends else "none", *_cells(ends)])
     columns = ["start", "run", "eta^2 k/B", "test accuracy, %", "tr H", "h_max", "R", "L"]
     ends_table = NumberTable("Ends of runs: mean +- deviation over seeds", columns, rows)
     return [ends_table, _routes(starts)]

@@ -125,7 +125,7 @@ def run(laboratory: Laboratory, seeds: int, design: Design | None = None) -> Fin
     return Findings(
         decisions=decide(sparse_statements.statements(runs)),
         tables=sparse_statements.tables(runs),
-        figures=sparse_figures.figures(runs),
+        figures=lambda: sparse_figures.figures(runs),
         runs=runs,
         limits=sparse_statements.LIMITS,
     )

@@ -26,6 +26,9 @@ __all__ = ["MEAN", "MEDIAN", "Decision", "Middle", "Statement", "decide", "mean_
 Outcome = Literal["supported", "refuted", "inconclusive"]
 Values = Sequence[float] | NDArray[np.float64]
 
+# Two or three accuracies, which are discrete, can well be the same: their interval has no length.
+_FEWEST = 5
+
 
 @dataclass(frozen=True)
 class Statement:
@@ -37,7 +40,8 @@ class Statement:
     text : str
         In words, with the range.
     values : sequence of float
-        One for each independent run; infinite for a run that diverged.
+        One for each independent run; infinite for a run that diverged, which is outside of the range on either side;
+        NaN for a number that is not known, which may be anything.
     low, high : float
         The range.
     unit : str
@@ -48,7 +52,7 @@ class Statement:
     Raises
     ------
     ValueError
-        When a value is NaN, or there is none, or the range is empty: no verdict may come from a broken number.
+        When there is no value, or the range is empty.
     """
 
     name: str
@@ -60,8 +64,8 @@ class Statement:
     rivals: tuple[Statement, ...] = field(default=())
 
     def __post_init__(self) -> None:
-        if not len(self.values) or np.isnan(np.asarray(self.values, dtype=np.float64)).any():
-            raise ValueError(f"{self.name}: values={list(self.values)} must be numbers, at least one")
+        if not len(self.values):
+            raise ValueError(f"{self.name}: values={list(self.values)} must hold at least one")
         if not self.low < self.high:
             raise ValueError(f"{self.name}: low={self.low} must be below high={self.high}")
 
@@ -75,7 +79,7 @@ class Decision:
     statement : Statement
     verdict : {"supported", "refuted", "inconclusive"}
     middle : float
-        The median or the mean of the values.
+        The median or the mean of the values that are known.
     interval : tuple of float
         Of the middle, at confidence 1 - level.
     level : float
@@ -129,9 +133,9 @@ def needed(level: float) -> int:
 
 
 def mean_interval(values: Values, level: float) -> tuple[float, float]:
-    """Student's interval of the mean; infinite with one value, or with one that is infinite."""
+    """Student's interval of the mean; infinite with fewer than five values, or with one that is not finite."""
     array, count = np.asarray(values, dtype=np.float64), len(values)
-    if count < 2 or not np.isfinite(array).all():
+    if count < _FEWEST or not np.isfinite(array).all():
         return -math.inf, math.inf
     half = student_quantile(level / 2, count) * float(array.std(ddof=1)) / math.sqrt(count)
     return float(array.mean()) - half, float(array.mean()) + half
@@ -158,7 +162,7 @@ class Middle:
 
 
 MEDIAN = Middle("median", lambda values: float(np.median(values)), median_interval, needed)
-MEAN = Middle("mean", lambda values: float(np.mean(values)), mean_interval, lambda level: 2)
+MEAN = Middle("mean", lambda values: float(np.mean(values)), mean_interval, lambda level: _FEWEST)
 
 
 def decide(statements: Iterable[Statement], confidence: float = 0.999, of: Middle = MEDIAN) -> list[Decision]:
@@ -172,7 +176,7 @@ def decide(statements: Iterable[Statement], confidence: float = 0.999, of: Middl
 
 
 def _decided(statement: Statement, level: float, of: Middle) -> Decision:
-    low, high = of.interval(statement.values, level)
+    low, high = _interval(statement, level, of)
     verdict: Outcome = "inconclusive"
     if statement.low <= low and high <= statement.high and math.isfinite(low):
         verdict = "supported"
@@ -180,7 +184,21 @@ def _decided(statement: Statement, level: float, of: Middle) -> Decision:
         verdict = "refuted"
     rivals = tuple(_decided(r, level, of) for r in statement.rivals)
     reason = _reason(statement.values, level, of) if verdict == "inconclusive" else ""
-    return Decision(statement, verdict, of.value(statement.values), (low, high), level, rivals, reason, of.name)
+    known = np.asarray(statement.values, dtype=np.float64)
+    known = known[~np.isnan(known)]
+    middle = of.value(known) if len(known) else math.nan
+    return Decision(statement, verdict, middle, (low, high), level, rivals, reason, of.name)
+
+
+def _interval(statement: Statement, level: float, of: Middle) -> tuple[float, float]:
+    """Of the middle: wherever an unknown value is, and a diverged one outside of the range."""
+    values = np.asarray(statement.values, dtype=np.float64)
+    # Outside of a range with one end is beyond that end; with two it can be either.
+    lowest = -math.inf if math.isfinite(statement.low) else math.inf
+    highest = math.inf if math.isfinite(statement.high) else -math.inf
+    below = np.where(np.isnan(values), -math.inf, np.where(np.isinf(values), lowest, values))
+    above = np.where(np.isnan(values), math.inf, np.where(np.isinf(values), highest, values))
+    return of.interval(below, level)[0], of.interval(above, level)[1]
 
 
 def _reason(values: Values, level: float, of: Middle) -> str:
@@ -188,5 +206,5 @@ def _reason(values: Values, level: float, of: Middle) -> str:
     if len(values) < needed:
         return f"{len(values)} runs are fewer than the {needed} that an interval needs"
     if not np.isfinite(values).all():
-        return "a run diverged, or has no such number"
+        return "a run diverged, or its number is not known"
     return "the interval reaches over an end of the range"

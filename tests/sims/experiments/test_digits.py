@@ -28,12 +28,12 @@ def test_runs_files_and_resuming_with_the_same_numbers(tmp_path, samples, monkey
     monkeypatch.setattr(digits.run, "__kwdefaults__", TINY)
     one = tmp_path / "one"
     result = flatmin("experiment", "digits", "--seeds", 1, "--data", samples, "--out", one, "--threads", 1, status=3)
-    assert "digits: 16 statements" in result.output
+    assert "digits: 15 statements" in result.output
     document = strict(one / "results.json")
     assert {s["verdict"] for s in document["statements"]} == {"inconclusive"}  # one seed has no interval
     assert any("tr H and R order" in line for line in document["limits"])
     runs = {(r["start"], r["algorithm"]): r for r in document["runs"] if "records" in r}
-    assert len(runs) == 11
+    assert len(runs) == 10
     records = {name: [p["step"] for p in run["records"]] for (_, name), run in runs.items()}
     assert records["flips, lr 0.1"] == [0, 1, 2, 5, 10, 20, 40, 80, 160, 320]
     assert records["flips, lr 0.025"] == [0, 20, 40, 80, 160, 320]
@@ -41,8 +41,6 @@ def test_runs_files_and_resuming_with_the_same_numbers(tmp_path, samples, monkey
     # R does not exist at this start: descent on it is not tried, no value is given, and the limits say so.
     assert "must be below 2/h_max" in runs["full batch", "descent on L + lambda R"]["reason"]
     assert runs["full batch", "flips, lr 0.1"]["records"][0]["R"] is None
-    # Its limit of small learning rates exists everywhere, and goes as long as the slowest run.
-    assert records["descent on L + lambda tr H/4"] == [0, 1, 2, 5, 10, 20]
     assert any("R does not exist at" in line for line in document["limits"])
     for name in ("along-training.svg", "against-slow-time.svg"):
         assert (one / name).read_text().count("<path") > 50
@@ -58,12 +56,13 @@ def test_runs_files_and_resuming_with_the_same_numbers(tmp_path, samples, monkey
     cut.__qualname__ = train.__qualname__
     cut.__module__ = train.__module__
     monkeypatch.setattr(digits.NetworkRuns, "train", cut)
-    monkeypatch.setattr(digits, "figures", lambda runs: {})
+    monkeypatch.setattr(digits, "figures", lambda runs: 1 / 0)
     two = tmp_path / "two"
     with pytest.raises(Interrupted):
         digits.run(Laboratory(two, 1), 1, data=samples)
     laboratory = Laboratory(two, 3)
-    write_findings(laboratory, "digits", digits.run(laboratory, 1, data=samples))
+    with pytest.raises(ZeroDivisionError):  # results are written before figures are drawn
+        write_findings(laboratory, "digits", digits.run(laboratory, 1, data=samples))
     assert (two / "results.json").read_bytes() == (one / "results.json").read_bytes()
     assert all(calls.count(setting) == 1 for setting in calls[:3])  # what was finished did not run again
 

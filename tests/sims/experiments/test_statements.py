@@ -64,6 +64,23 @@ def test_few_runs_and_diverged_runs_decide_nothing_in_favour():
     assert some.verdict == "inconclusive"
 
 
+@pytest.mark.parametrize(("low", "high"), [(0.0, math.inf), (-math.inf, 2.0), (0.0, 2.0)])
+def test_diverged_and_unknown_values_help_no_side(low, high):
+    def verdict(values):
+        return decide([statement(values, low, high)])[0].verdict
+
+    assert verdict([1.0] * 40) == "supported"
+    for bad in (math.inf, -math.inf, math.nan):
+        assert verdict([1.0] * 38 + [bad] * 2) == "supported"
+        assert verdict([1.0] * 20 + [bad] * 20) == "inconclusive"
+    # A diverged run is outside of the range, beyond an end that is not said if there are two; an unknown one anywhere.
+    assert verdict([math.inf] * 40) == ("refuted" if math.inf in (high, -low) else "inconclusive")
+    assert verdict([math.nan] * 40) == "inconclusive"
+    wrong = 3.0 if high == 2.0 else -1.0
+    assert verdict([wrong] * 38 + [math.nan] * 2) == "refuted"
+    assert verdict([wrong] * 20 + [math.nan] * 20) == "inconclusive"
+
+
 def test_the_level_is_shared_by_statements_and_rivals():
     one = statement(range(30), 0.0, 40.0)
     decisions = decide([statement(range(30), rivals=(one, one)), one], confidence=0.99)
@@ -72,9 +89,8 @@ def test_the_level_is_shared_by_statements_and_rivals():
 
 
 def test_broken_numbers_give_no_verdict():
-    for values in ([], [1.0, math.nan]):
-        with pytest.raises(ValueError, match="values="):
-            statement(values)
+    with pytest.raises(ValueError, match="values="):
+        statement([])
     with pytest.raises(ValueError, match="below high"):
         statement([1.0], 2.0, 2.0)
 
@@ -99,4 +115,8 @@ def test_all_outcomes_of_a_mean():
     assert diverged.verdict == "inconclusive"
     assert "diverged" in diverged.reason
     (single,) = decide([statement([1.0], 0.0, 2.0)], 0.99, MEAN)
-    assert "fewer than the 2" in single.reason
+    assert "fewer than the 5" in single.reason
+    (ties,) = decide([statement([1.0] * 4, 0.0, 2.0)], 0.99, MEAN)
+    assert (ties.verdict, ties.interval) == ("inconclusive", (-math.inf, math.inf))
+    (enough,) = decide([statement([1.0] * 5, 0.0, 2.0)], 0.99, MEAN)
+    assert enough.verdict == "supported"
