@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any
@@ -11,11 +12,14 @@ import numpy as np
 from flatmin.theory.errors import InvalidInput
 from flatmin.theory.files import read_text
 from numpy.typing import NDArray
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
 __all__ = ["ClaimEntry", "Detail", "Result", "RivalEntry", "Rung", "claim_entry", "read_result", "result_of"]
 
 Array = NDArray[np.float64]
+
+# Control characters and lone surrogates: no font draws them, and no XML may hold them.
+_UNPRINTABLE = re.compile(r"[^\t\n\r\u0020-\u007e\u00a0-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
 
 def _array(value: Any) -> Array | None:
@@ -30,6 +34,11 @@ def _array(value: Any) -> Array | None:
     return array
 
 
+def _shown(text: str) -> str:
+    return _UNPRINTABLE.sub("\ufffd", text)
+
+
+Text = Annotated[str, AfterValidator(_shown)]
 Numbers = Annotated[Any, BeforeValidator(_array)]
 
 
@@ -41,20 +50,21 @@ class _Entry(BaseModel):
 class AssumptionEntry(_Entry):
     """A hypothesis with its checked value."""
 
-    name: str
+    name: Text
     holds: bool
     value: float | None = None
-    rule: str = ""
+    rule: Text = ""
 
 
 class RivalEntry(_Entry):
     """Another prediction, held against the same data."""
 
-    theory: str
-    verdict: str
+    theory: Text
+    verdict: Text
     predicted: Numbers = None
     distinguishable: bool = True
-    reason: str = ""
+    reason: Text = ""
+    scale: float | None = None
 
 
 class Rung(_Entry):
@@ -80,7 +90,7 @@ class Detail(_Entry):
     """How a limit was measured; see `flatmin.sims.detail`."""
 
     rungs: tuple[Rung, ...] = ()
-    law: str = "polynomial"
+    law: Text = "polynomial"
     correction_power: float | None = None
     degree: int = 0
     coefficients: Numbers = None
@@ -94,11 +104,11 @@ class Detail(_Entry):
 class ClaimEntry(_Entry):
     """One claim with everything that was found."""
 
-    name: str
-    kind: str
-    verdict: str
-    theory: str = ""
-    study: str = ""
+    name: Text
+    kind: Text
+    verdict: Text
+    theory: Text = ""
+    study: Text = ""
     predicted: Numbers = None
     measured: Numbers = None
     standard_error: Numbers = None
@@ -113,11 +123,12 @@ class ClaimEntry(_Entry):
     strengths: tuple[float, ...] = ()
     times: Numbers = None
     variance_reduction: float | None = None
-    reason: str = ""
-    notes: tuple[str, ...] = ()
-    parameters: tuple[str, ...] = ()
-    labels: tuple[str, ...] = ()
+    reason: Text = ""
+    notes: tuple[Text, ...] = ()
+    parameters: tuple[Text, ...] = ()
+    labels: tuple[Text, ...] = ()
     scale: float | None = None
+    bound: bool = False
     start: Numbers = None
     detail: Detail | None = None
 
@@ -143,6 +154,25 @@ class ClaimEntry(_Entry):
             return None
         return np.asarray(values, dtype=np.float64).reshape(self.predicted.shape)
 
+    def distance(self, rival: RivalEntry | None = None) -> float | None:
+        """Of the measurement from what the claim or a rival predicts, over what errors of that theory are relative to.
+
+        Over the scale of the claim where a result has none of the rival; None where there is nothing to compare.
+        """
+        measured, predicted = self.shaped(self.measured), self.shaped(rival.predicted if rival else self.predicted)
+        scale = rival.scale if rival and rival.scale else self.scale
+        if measured is None or predicted is None or not scale:
+            return None
+        error = measured - predicted
+        if self.bound and rival is None:
+            error = np.minimum(error, 0.0)
+        return float(np.linalg.norm(error)) / scale
+
+    @property
+    def has_own_scales(self) -> bool:
+        """Whether the distance of every rival is over a scale of its own, as its verdict is."""
+        return all(rival.scale for rival in self.rivals if rival.predicted is not None)
+
     def parameter(self, index: int) -> str:
         """Name of theta_index."""
         return self.parameters[index] if index < len(self.parameters) else f"θ{index + 1}"
@@ -164,14 +194,14 @@ class ClaimEntry(_Entry):
 class Result(_Entry):
     """A whole result file."""
 
-    flatmin: str
-    study: str
+    flatmin: Text
+    study: Text
     seed: int
     seconds: float = 0.0
     claims: tuple[ClaimEntry, ...]
-    command: str = ""
-    commit: str = ""
-    machine: dict[str, str] = Field(default_factory=dict)
+    command: Text = ""
+    commit: Text = ""
+    machine: dict[Text, Text] = Field(default_factory=dict)
     studies: tuple[dict[str, Any], ...] = ()
 
 

@@ -81,6 +81,7 @@ TABLES: dict[str, dict[str, Key]] = {
         "start": Key("The zero-loss point that everything starts from.", _NUMBERS, False),
         "detail": Key("How the limit was measured; null where nothing was.",
                       {"anyOf": [{"$ref": "#/$defs/detail"}, {"type": "null"}]}, False),
+        "bound": Key("True where the power is a bound: nothing above `predicted` is an error.", _BOOLEAN, False),
         "times": Key("Steps at which a path is compared (`trajectory`).", {"type": "array", "items": _SIZE}, False),
     },
     "assumption": {
@@ -95,6 +96,7 @@ TABLES: dict[str, dict[str, Key]] = {
         "verdict": Key("On the rival.", {"enum": _VERDICTS}),
         "distinguishable": Key("Whether it differs from the claim by more than the margin.", _BOOLEAN, False),
         "reason": Key("Why it is not applicable.", _TEXT, False),
+        "scale": Key("What errors of the rival are relative to.", _OR_NULL, False),
     },
     "detail": {
         "law": Key('"power": an exponent was fitted; "fraction"; a polynomial without it.',

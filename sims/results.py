@@ -45,6 +45,8 @@ class RivalVerdict:
         Whether it differs from the claim's prediction by more than the margin.
     reason : str
         Why it is not applicable.
+    scale : float
+        What its errors are relative to.
     """
 
     theory: str
@@ -52,6 +54,7 @@ class RivalVerdict:
     verdict: VerdictName
     distinguishable: bool
     reason: str = ""
+    scale: float = math.nan
 
     def as_json(self) -> dict[str, Any]:
         """An entry of the list `rivals` of a claim."""
@@ -61,6 +64,7 @@ class RivalVerdict:
             "verdict": self.verdict,
             "distinguishable": self.distinguishable,
             "reason": self.reason,
+            "scale": plain(self.scale),
         }
         return written("rival", entry)
 
@@ -240,6 +244,8 @@ class Verdict:
             "start": plain(self.start),
             "detail": self.details(),
         }
+        if self.claim.settings.get("bound"):
+            entry["bound"] = True
         if self.times is not None:
             entry["times"] = plain(self.times)
         return written("claim", entry)

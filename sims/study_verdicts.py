@@ -199,7 +199,7 @@ class StudyVerdicts:
         verdict: VerdictName = "inconclusive"
         if measured.estimate is not None and not self._blocked(prediction, measured):
             verdict = self._compare(prediction, measured, rival).verdict
-        return RivalVerdict(rival.theory, rival.value, verdict, distinguishable)
+        return RivalVerdict(rival.theory, rival.value, verdict, distinguishable, scale=rival.scale)
 
     @property
     def replica_steps(self) -> int:

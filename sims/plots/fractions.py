@@ -37,7 +37,7 @@ def fractions(claim: ClaimEntry) -> Plot | None:
                 axes.axhline(float(value.flat[0]), color=RIVAL, ls=dash, lw=1.1, label=short(name, 28))
         axes.errorbar(
             strengths, values, [values - lows, highs - values], fmt="o", color=INK, capsize=3,
-            label=f"measured, exact interval at {100 * claim.confidence:g} %",
+            label=f"measured, exact {100 * claim.confidence:g} % interval of this point alone",
         )  # fmt: skip
         axes.set_xscale("log")
         axes.set_xlim(strengths.min() / 4, strengths.max() * 4)
@@ -50,7 +50,7 @@ def fractions(claim: ClaimEntry) -> Plot | None:
         decided(figure, claim)
     runs = ", ".join(f"{n:,}".replace(",", "\u2009") for _, _, n in known)
     caption = (
-        f"Fraction of {runs} runs, with its exact interval. Nothing is extrapolated: how far it may be from its limit, "
-        "0 or 1, is part of the error."
+        f"Fraction of {runs} runs, with the exact interval of each point alone. Nothing is extrapolated: how far it "
+        "may be from its limit, 0 or 1, is part of the error."
     )
     return Plot("fractions", caption, figure, ("strength", "fraction", "low", "high", "runs"), rows)

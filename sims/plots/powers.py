@@ -28,8 +28,10 @@ def powers(claim: ClaimEntry) -> Plot | None:
     exponent, intercept, size = detail.coefficients.ravel()
     fine = np.geomspace(strengths.min(), strengths.max(), 100)
     correction = size * (fine / strengths.max()) ** (detail.correction_power or 1.0)
+    predicted = float(claim.predicted.flat[0])
+    at_least = "at least " if claim.bound else ""
     lines: list[tuple[str, float, str, Any]] = [
-        (f"prediction: exponent {float(claim.predicted.flat[0]):.4g}", float(claim.predicted.flat[0]), THEORY, "-")
+        (f"prediction: exponent {at_least}{predicted:.4g}", predicted, THEORY, "-")
     ]
     rivals = [(r.theory, claim.shaped(r.predicted)) for r in claim.rivals]
     lines += [

@@ -9,8 +9,6 @@ from functools import cached_property
 from importlib.resources import files
 from typing import Any
 
-import numpy as np
-
 from ..document import ClaimEntry, Result, RivalEntry
 from ..plots.style import MARKS, bounds, percent
 from .derived import StudyPage, formulas
@@ -61,13 +59,11 @@ class ClaimPage:
     @property
     def rivals(self) -> list[tuple[RivalEntry, str, str]]:
         """Each with its distance from the measurement, and what is to be said of it."""
-        claim, measured = self.claim, self.claim.shaped(self.claim.measured)
+        claim = self.claim
         rows = []
         for rival in claim.rivals:
-            value = claim.shaped(rival.predicted)
-            apart = "–"
-            if value is not None and measured is not None and claim.scale:
-                apart = f"{number(100 * float(np.linalg.norm(value - measured)) / claim.scale, 3)} %"
+            value, distance = claim.shaped(rival.predicted), claim.distance(rival)
+            apart = "–" if distance is None else f"{number(100 * distance, 3)} %"
             remark = rival.reason
             if value is not None and not rival.distinguishable:
                 remark = remark or "predicts the same within the margin"

@@ -57,6 +57,8 @@ def greek(text: str) -> str:
 def sentence(claim: ClaimEntry) -> str:
     """What a claim states, in one sentence; by its names alone where its kind is not known here."""
     said = _SENTENCES.get(claim.kind, f"The {claim.kind} is as predicted")
+    if claim.bound:
+        said = said.replace("is this power of λ", "is at most of this order in λ: its exponent is at least this")
     return f"{said}: {theory_words(claim.theory)}." if claim.theory else f"{said}."
 
 
@@ -117,7 +119,8 @@ def figure_of(claim: ClaimEntry, most: int = 4) -> list[tuple[str, str, str]]:
         value = "–" if measured is None else number(float(measured.flat[i]))
         if measured is not None and errors is not None:
             value = with_error(float(measured.flat[i]), float(errors.flat[i]))
-        rows.append((claim.component(i), number(float(predicted.flat[i])), value))
+        bound = "at least " if claim.bound else ""
+        rows.append((claim.component(i), bound + number(float(predicted.flat[i])), value))
     return rows
 
 

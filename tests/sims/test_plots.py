@@ -13,6 +13,7 @@ from flatmin.sims import extras
 from flatmin.sims.document import claim_entry
 from flatmin.sims.plots import plots
 from flatmin.sims.report.inline import Shapes
+from flatmin.sims.report.words import figure_of, sentence
 from flatmin.theory import InvalidInput
 from made_results import HOSTILE, LADDER, claim, document, exponent_claim, fraction_claim
 
@@ -88,6 +89,35 @@ def test_theories_are_as_far_as_they_are():
     assert [r["theory"] for r in rows] == ["paper (the claim)", "small-lr", "lambda x 2"]
     assert float(rows[1]["distance_percent"]) == pytest.approx(40, abs=0.1)
     assert float(rows[2]["distance_percent"]) == pytest.approx(100, abs=0.1)
+
+
+def test_distances_are_over_the_scale_of_each_theory():
+    """As verdicts are: a rival that is refuted at 40 % of the claim's scale may be 4 % off by its own."""
+    entry = claim("drift", [3.0, 4.0])
+    assert "within the margin" not in drawn(entry)["theories"].caption
+    for rival in entry["rivals"]:
+        rival["scale"] = 50.0
+    plot = drawn(entry)["theories"]
+    assert "within the margin" in plot.caption
+    assert float(plot.rows[1][2]) == pytest.approx(4, abs=0.01)
+
+
+def test_nothing_above_a_bound_is_an_error():
+    made = {off: drawn(exponent_claim(0.5, off=off, bound=True)) for off in (0.1, -0.1)}
+    assert made[0.1]["theories"].rows[0][0] == "paper (the claim, a bound)"
+    assert made[0.1]["theories"].rows[0][2] == 0
+    assert made[-0.1]["theories"].rows[0][2] > 10
+    told = [t.get_text() for t in made[0.1]["powers"].figure.legends[0].get_texts()]
+    assert "prediction: exponent at least 0.5" in told
+    entry = claim_entry(exponent_claim(0.5, bound=True))
+    assert "its exponent is at least this" in sentence(entry)
+    assert figure_of(entry)[0][1] == "at least 0.5"
+
+
+def test_names_may_hold_what_no_xml_can():
+    entry = claim("drift", [3.0, 4.0], name="a\x00\x01\x1bb\ud800", labels=["u\x01", "v"])
+    for plot in drawn(entry).values():
+        Shapes().figure(plot.svg)
 
 
 def test_the_ellipse_is_one_standard_deviation():
