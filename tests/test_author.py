@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import ast
 import io
 import json
 import os
+import re
 import subprocess
 import sys
 import tomllib
@@ -16,6 +18,7 @@ import pytest
 from cli_runs import WRONG, flatmin, study
 from flatmin.sims import Kernel, assert_supported, catalogue, ensemble_to_xarray, simulate, verdict_to_xarray, verify
 from flatmin.sims.cli_edge import loading
+from flatmin.sims.template import TEMPLATE
 from flatmin.theory import Claim, InvalidInput
 from flatmin.theory.file_schema import json_schema, keys
 from flatmin.theory.study import read_study
@@ -33,6 +36,25 @@ class TestInit:
         text = path.read_text()
         tables = {key for key, _, default in keys() if not default and "." not in key} - {"about", "claim"}
         assert all(f"[{table}]" in text for table in tables)
+        VALIDATOR.validate(tomllib.loads(text))
+
+    def test_every_key_occurs(self):
+        """Under its table, in a comment or not; with every word that a key of words takes."""
+        table, seen = "", {"start"}
+        for line in TEMPLATE.splitlines():
+            if header := re.match(r"(?:# )?\[+([a-z.]+)\]", line):
+                table = header[1]
+                seen.add(table)
+            elif key := re.match(r"(?:# )?([a-z_]+) *= ", line):
+                seen.add(f"{table}.{key[1]}")
+        assert {key for key, _, _ in keys()} <= seen
+        words = re.findall(r"'enum': (\[.*?\])", str(json_schema()))
+        assert len(words) > 6
+        for word in (word for some in words for word in ast.literal_eval(some)):
+            assert f'"{word}"' in TEMPLATE
+
+    def test_what_is_in_comments_can_stand_there(self):
+        text = re.sub(r"^# (?=\[|[a-z_]+ *= )", "", TEMPLATE, flags=re.MULTILINE)
         VALIDATOR.validate(tomllib.loads(text))
 
     def test_nothing_is_overwritten(self, tmp_path):

@@ -1,4 +1,4 @@
-"""Every code block and command of README.md and docs/ runs as it stands.
+"""Code blocks and commands of README.md and docs/ run as they stand, but for those marked with why not.
 
 A block may have a mark, an HTML comment on the line before it:
 `file: NAME` writes it into the folder in which the page's later blocks run, `exit: N` is the status that its commands
@@ -26,7 +26,7 @@ PAGES = [
     *sorted(p for p in (ROOT / "docs").rglob("*.md") if "_build" not in p.parts),
 ]
 BLOCK = re.compile(r"(?:^<!-- ([^\n]*) -->\n)?^```(\w*)[^\n]*\n(.*?)^```", re.DOTALL | re.MULTILINE)
-# Run by .ci/run, or by whoever sets up a clone.
+# The test command is run by .ci/run; the main command, of minutes, by whoever clones.
 ELSEWHERE = ("main command", "test command")
 
 

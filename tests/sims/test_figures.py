@@ -45,6 +45,15 @@ def test_the_command_writes_three_files_each(tmp_path, monkeypatch):
     assert table(tmp_path / "new" / "escape.csv")[1] == {"x": "1", "y": "5"}
 
 
+def test_one_is_drawn(tmp_path, monkeypatch):
+    monkeypatch.setattr("flatmin.sims.figures.mechanism.SLOW_TIME", 0.2)
+    flatmin("figures", tmp_path, "--only", "mechanism", "--quiet")
+    first, *_, last = table(tmp_path / "mechanism.csv")
+    assert float(last["mean_u"]) == pytest.approx(float(last["flow_u"]), abs=0.01)
+    assert float(first["mean_u"]) - float(last["mean_u"]) > 0.1
+    assert float(last["plain_u"]) == pytest.approx(3.0, abs=1e-9)
+
+
 @pytest.mark.slow
 def test_large_learning_rates(tmp_path):
     """The closed form is right and the limit of small rates wrong, by the theorem's factor 2/(2 - eta h)."""
