@@ -235,6 +235,7 @@ def _show(
     from .account import account
     from .catalogue_table import catalogue_table
     from .display import print_line, print_table, verdict_table
+    from .results import INDISTINGUISHABLE
 
     count = f"{len(rows)} verdict{'s' if len(rows) != 1 else ''}"
     title = f"{label}: {count} in {seconds:.1f} s"
@@ -245,7 +246,8 @@ def _show(
                 print_line(f"{name}: {verdict.claim.title}: {verdict.reason}")
             continue
         print_line(f"{f'{name}: ' if len(studies) > 1 else ''}{verdict.claim.title}: {verdict}")
-        lines = [f"note: {note}" for note in verdict.notes]
+        # The table says which rivals predict the same.
+        lines = [f"note: {note}" for note in verdict.notes if not note.startswith(INDISTINGUISHABLE)]
         if verdict.variance_reduction:
             lines.append(f"control variate: variance {verdict.variance_reduction:.2g} times smaller")
         for line in (*lines, *(account(verdict) if verbose else ())):

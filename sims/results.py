@@ -24,7 +24,10 @@ from .result_keys import written
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-__all__ = ["RivalVerdict", "Verdict"]
+__all__ = ["INDISTINGUISHABLE", "RivalVerdict", "Verdict"]
+
+# How the note on rivals that predict the same begins.
+INDISTINGUISHABLE = "indistinguishable here"
 
 Array = NDArray[np.float64]
 

@@ -17,7 +17,7 @@ from .gauge import Gauge, Goal
 from .measure import gauge
 from .measured import Measured
 from .progress import Progress
-from .results import RivalVerdict, Verdict
+from .results import INDISTINGUISHABLE, RivalVerdict, Verdict
 
 __all__ = ["StudyVerdicts"]
 
@@ -154,7 +154,7 @@ class StudyVerdicts:
         if same:
             notes = (
                 *notes,
-                f"indistinguishable here at a margin of {100 * self.options.margin:g} %: {', '.join(same)}",
+                f"{INDISTINGUISHABLE} at a margin of {100 * self.options.margin:g} %: {', '.join(same)}",
             )
         return Verdict(
             claim=prediction.claim,

@@ -11,11 +11,12 @@ from xml.etree import ElementTree
 
 import numpy as np
 import pytest
+from flatmin.sims import cli
 from flatmin.sims.detail import plain
 from flatmin.sims.display import verdict_table
 from flatmin.sims.extrapolate import Rung, extrapolate
 from flatmin.sims.jsonfile import finite, study_json
-from flatmin.sims.results import RivalVerdict, Verdict
+from flatmin.sims.results import INDISTINGUISHABLE, RivalVerdict, Verdict
 from flatmin.theory import Claim, InvalidInput
 from flatmin.theory.assumptions import Assumption
 from rich.console import Console
@@ -205,6 +206,15 @@ class TestJson:
 
 def test_indistinguishable_rivals_have_a_prediction():
     assert DRIFT.indistinguishable == ("paper",)
+
+
+def test_rivals_that_predict_the_same_are_named_once(capsys):
+    told = replace(DRIFT, notes=(f"{INDISTINGUISHABLE} at a margin of 2 %: paper", "something else"))
+    cli._show([("a", told)], "a", 1.0, [None])
+    printed = capsys.readouterr().out
+    assert "same here: paper" in printed
+    assert "note: something else" in printed
+    assert INDISTINGUISHABLE not in printed
 
 
 def rendered(rows, width, terminal=False):
