@@ -112,7 +112,15 @@ def _cell(algorithm: Algorithm, lr: float, batch: Batch) -> Algorithm:
 def _digest(study: Study, budget: float) -> str:
     """What a cell depends on besides its place on the map."""
     model = study.model
-    parts = (model.parameters, model.prediction, model.x.tolist(), model.y.tolist(), study.start.tolist())
+    parts = (
+        model.parameters,
+        model.inputs,
+        model.prediction,
+        model.loss_name,
+        model.x.tolist(),
+        model.y.tolist(),
+        study.start.tolist(),
+    )
     text = repr((*parts, study.algorithm, replace(study.run, budget=budget)))
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 

@@ -56,14 +56,18 @@ class IndexedForm:
         used = {str(a.base) for a in body.atoms(sp.Indexed)} - {inputs}
         self.argument = sp.Symbol(_fresh("z" if inner else inputs, used), real=True)
         known: dict[sp.Expr, sp.Expr] = dict.fromkeys(inner, self.argument)
+        # A symbol of the name of an array would be taken for its entry.
+        held: dict[sp.Expr, sp.Expr] = {a: sp.Dummy() for a in (*inner, *body.atoms(sp.Indexed))}
+        if bare := sorted(map(str, body.xreplace(held).free_symbols - set(held.values()))):
+            raise self._refusal(prediction, f"uses {bare} outside of brackets")
         body = body.xreplace(known)
         for entry in body.atoms(sp.Indexed):
             known[entry] = self._entry(entry)
         self.phi = body.xreplace(known)
+        if self.form == "vector" and self.p != self.size:
+            raise self._refusal(prediction, f"is a sum of {self.size} over inputs with {self.p} entries")
         present = {s.name for s in self.phi.free_symbols}
         self.vectors = tuple(sp.Symbol(m, real=True) for m in shapes if m != self.matrix)
-        if unknown := sorted(present - {s.name for s in (*self.vectors, self.argument)}):
-            raise self._refusal(prediction, f"uses {unknown} outside of brackets")
         if unused := [s.name for s in self.vectors if s.name not in present]:
             raise InvalidInput("model.parameters", f"={unused} are not used in the prediction; remove them")
         if self.phi.has(sp.I, sp.zoo, sp.nan, sp.oo, -sp.oo):
@@ -101,8 +105,6 @@ class IndexedForm:
         if name == self.inputs:
             if self.form == "matrix":
                 raise self._refusal(entry, "stands outside of the inner sum")
-            if self.p != self.size:
-                raise self._refusal(entry, f"has {self.p} entries in a sum of {self.size}")
             return self.argument
         if base is None:
             raise self._refusal(entry, f"is not declared; parameters are {list(self.shapes)}")

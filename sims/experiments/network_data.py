@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import zipfile
+import zlib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -144,7 +145,17 @@ def _read_npz(path: Path) -> tuple[Any, Any]:
             return file["X"], file["y"]
     except InvalidInput:
         raise
-    except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
+    # TypeError: one array, which is no archive; the last three: a compressed archive that is damaged or encrypted.
+    except (
+        OSError,
+        ValueError,
+        TypeError,
+        EOFError,
+        zipfile.BadZipFile,
+        zlib.error,
+        RuntimeError,
+        NotImplementedError,
+    ) as error:
         if "Object arrays" in str(error):
             raise InvalidInput("--data", f"={str(path)!r} holds Python objects; save arrays of numbers") from None
         raise InvalidInput("--data", f"={str(path)!r} cannot be read as .npz: {error}") from None

@@ -165,11 +165,20 @@ def _enough(runs: Sequence[Run]) -> list[Statement]:
         high=ENOUGH * ROUNDED,
         rivals=(Statement("k log d", "k log d are enough", ratios.max(axis=1), high=ROUNDED),),
     )
-    away = {name: np.abs(_powers(least, size) - 1) for name, size in _SIZES.items()}
+    known = _known(runs, least)
+    away = {name: np.where(known, np.abs(_powers(least, size) - 1), np.nan) for name, size in _SIZES.items()}
     nearer = {name: away["k log d"] - away[name] for name in ("k log(d/k)", "k^2 log d")}
     rival = Statement("k^2 log d", "it grows more nearly as k^2 log d", nearer["k^2 log d"], low=0.0)
     text = "from k = 2 on the least number of samples grows more nearly as k log(d/k) than as k log d"
     return [enough, Statement("growth", text, nearer["k log(d/k)"], low=0.0, rivals=(rival,))]
+
+
+def _known(runs: Sequence[Run], least: Mapping[int, Mapping[tuple[int, int], float]]) -> list[bool]:
+    """For each draw, whether all its least n from k = 2 on lie inside of the map, neither at its first n nor beyond."""
+    tried: dict[tuple[int, int], set[int]] = {}
+    for r in chosen(runs, part="map"):
+        tried.setdefault((r["d"], r["k"]), set()).add(r["n"])
+    return [all(min(tried[c]) < n <= max(tried[c]) for c, n in of.items() if c[1] > 1) for of in least.values()]
 
 
 def _powers(least: Mapping[int, Mapping[tuple[int, int], float]], size: Callable[[Array, Array], Array]) -> Array:

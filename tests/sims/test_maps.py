@@ -50,6 +50,18 @@ def test_finished_cells_are_not_run_again(folder, monkeypatch):
     assert (folder / "out" / "map.csv").read_bytes() == before
 
 
+def test_another_order_of_inputs_is_another_map(tmp_path):
+    model = '[model]\nparameters = ["u"]\ninputs = ["a", "b"]\nprediction = "u*a + b"\n'
+    data = "[data]\nx = [[1.0, 2.0]]\ny = [3.0]\n[algorithm]\nlr = 0.1\nbatch_size = 1\n"
+    rest = '[algorithm.noise]\nkind = "label"\nsigma = 0.1\n[start]\nu = 1.0\n[[claim]]\nkind = "drift"\n'
+    digests = []
+    for name, order in (("one", '"a", "b"'), ("same", '"a", "b"'), ("other", '"b", "a"')):
+        path = tmp_path / f"{name}.toml"
+        path.write_text((model + data + rest).replace('"a", "b"', order))
+        digests.append(maps._digest(read_study(path), 1.0))
+    assert digests[0] == digests[1] != digests[2]
+
+
 def test_another_start_is_another_map(folder, monkeypatch):
     refuse = forbid_simulation(monkeypatch)
     text = (folder / "study.toml").read_text().replace("u = 2.0", "u = 1.9")

@@ -77,7 +77,14 @@ def test_labels_that_cannot_be_fitted_are_named(tmp_path):
 def test_wrong_data_ends_with_status_2_before_anything_runs(tmp_path):
     np.savez(tmp_path / "many.npz", X=np.zeros((200, 2)), y=np.arange(200) % 50)
     np.savez(tmp_path / "one.npz", X=np.zeros((200, 2)), y=np.zeros(200))
-    for name, message in (("many.npz", "50 classes"), ("one.npz", "one class 0"), ("none.csv", "is no file")):
+    with (tmp_path / "array.npz").open("wb") as file:
+        np.save(file, np.zeros((200, 2)))
+    for name, message in (
+        ("array.npz", "cannot be read as .npz"),
+        ("many.npz", "50 classes"),
+        ("one.npz", "one class 0"),
+        ("none.csv", "is no file"),
+    ):
         result = flatmin("experiment", "digits", "--data", tmp_path / name, "--out", tmp_path / "out", status=2)
         assert message in result.output
     assert not list((tmp_path / "out" / "runs").iterdir())

@@ -67,6 +67,26 @@ def test_arrays_that_are_refused(tmp_path, x, y, message):
         read_samples(npz(tmp_path, X=x, y=y))
 
 
+@pytest.mark.parametrize("kind", ["an array", "damaged", "encrypted", "another compression"])
+def test_archives_that_cannot_be_read(tmp_path, kind):
+    path = tmp_path / "file.npz"
+    np.savez_compressed(path, X=X, y=Y)
+    raw = bytearray(path.read_bytes())
+    if kind == "an array":
+        with path.open("wb") as file:
+            np.save(file, X)
+    elif kind == "damaged":
+        raw[60:400] = bytes(340)
+    else:
+        # Flags and method in the first local header and in the central directory; method 99 is AES.
+        offset, value = (0, 1) if kind == "encrypted" else (2, 99)
+        raw[6 + offset] = raw[raw.index(b"PK\x01\x02") + 8 + offset] = value
+    if kind != "an array":
+        path.write_bytes(raw)
+    with pytest.raises(InvalidInput, match=r"cannot be read as \.npz"):
+        read_samples(path)
+
+
 def test_files_that_are_refused(tmp_path):
     with pytest.raises(InvalidInput, match="has no array y"):
         read_samples(npz(tmp_path, X=X))

@@ -18,6 +18,7 @@ from flatmin.sims.experiments import sparse_recovery, sparse_statements
 from flatmin.sims.experiments.isotropic import isotropic_sgd
 from flatmin.sims.experiments.sparse_problem import Problem, Training
 from flatmin.sims.experiments.sparse_statements import recovered_fractions, smallest_samples
+from flatmin.sims.experiments.statements import decide
 from flatmin.sims.experiments.store import Laboratory
 from flatmin.theory.indexed_geometry import IndexedGeometry
 
@@ -167,6 +168,22 @@ def test_smallest_samples_and_fractions():
     # Seed 0 diverges at the largest n; seed 1 finds the truth from 12 on, whatever it found at 6.
     assert smallest_samples(runs) == {0: {(9, 2): 20.0}, 1: {(9, 2): 12}}
     assert recovered_fractions(runs) == {(9, 2, 4): 0, (9, 2, 6): 1, (9, 2, 9): 0, (9, 2, 12): 1, (9, 2, 15): 0.5}
+
+
+def test_a_draw_whose_least_samples_are_not_inside_of_the_map_is_unknown():
+    def draws(early):
+        """Found from k log(d/k) on; in the first `early` draws at the first n for one problem too."""
+        for seed in range(20):
+            for d, k in ((16, 2), (16, 4), (64, 2), (64, 4)):
+                least = round(k * np.log(d / k))
+                for n in (least - 1, least, least + 1):
+                    found = n >= least or (seed < early and (d, k) == (16, 2))
+                    yield {"part": "map", "d": d, "k": k, "n": n, "seed": seed, "error": 0.0 if found else 1.0}
+
+    for early, verdict in ((0, "supported"), (10, "inconclusive")):
+        _, growth = sparse_statements._enough(list(draws(early)))
+        assert np.isnan(growth.values).sum() == early
+        assert decide([growth], 0.95)[0].verdict == verdict
 
 
 def test_the_script_uses_other_noise_where_it_is_asked_to():
