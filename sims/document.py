@@ -12,12 +12,14 @@ import numpy as np
 from flatmin.theory.errors import InvalidInput
 from flatmin.theory.files import read_text
 from numpy.typing import NDArray
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
 __all__ = ["ClaimEntry", "Detail", "Result", "RivalEntry", "Rung", "claim_entry", "read_result", "result_of"]
 
 Array = NDArray[np.float64]
 
+# The square of a larger number may overflow.
+_LARGEST = 1e150
 # Control characters and lone surrogates: no font draws them, and no XML may hold them.
 _UNPRINTABLE = re.compile(r"[^\t\n\r\u0020-\u007e\u00a0-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
@@ -31,7 +33,33 @@ def _array(value: Any) -> Array | None:
         raise ValueError("must be a number or nested lists of numbers of one length") from None
     if array.size == 0 or array.ndim > 4:
         raise ValueError("must hold a number, and have at most four dimensions")
+    if np.any(np.abs(array) > _LARGEST):
+        raise ValueError(f"holds a number beyond {_LARGEST:g}")
     return array
+
+
+def _sizes(array: Array | None) -> Array | None:
+    if array is not None and np.any(array < 0):
+        raise ValueError("must not be negative")
+    return array
+
+
+def _whole(array: Array | None) -> Array | None:
+    if array is not None and np.any(np.isnan(array)):
+        raise ValueError("holds a null")
+    return array
+
+
+def _steps(array: Array | None) -> Array | None:
+    if array is not None and not (array.ndim == 1 and np.all(array >= 0) and np.all(np.diff(array) > 0)):
+        raise ValueError("must be a list of increasing steps")
+    return array
+
+
+def _ordered(interval: tuple[float, float]) -> tuple[float, float]:
+    if not interval[0] <= interval[1]:
+        raise ValueError("its first number must not be above its second")
+    return interval
 
 
 def _shown(text: str) -> str:
@@ -40,6 +68,12 @@ def _shown(text: str) -> str:
 
 Text = Annotated[str, AfterValidator(_shown)]
 Numbers = Annotated[Any, BeforeValidator(_array)]
+Whole = Annotated[Numbers, AfterValidator(_whole)]
+Sizes = Annotated[Numbers, AfterValidator(_sizes)]
+Steps = Annotated[Numbers, AfterValidator(_steps)]
+Interval = Annotated[tuple[float, float], AfterValidator(_ordered)]
+Size = Annotated[float, Field(ge=0)]
+Fraction = Annotated[float, Field(gt=0, lt=1)]
 
 
 class _Entry(BaseModel):
@@ -64,26 +98,26 @@ class RivalEntry(_Entry):
     predicted: Numbers = None
     distinguishable: bool = True
     reason: Text = ""
-    scale: float | None = None
+    scale: Size | None = None
 
 
 class Rung(_Entry):
     """The statistic at one strength."""
 
-    strength: float
+    strength: Annotated[float, Field(gt=0)]
     replicas: int = 0
     steps: int = 0
     mean: Numbers = None
-    standard_error: Numbers = None
+    standard_error: Sizes = None
     error: float | None = None
-    error_standard_error: float | None = None
+    error_standard_error: Size | None = None
 
 
 class Limit(_Entry):
     """The signed error of the limit along the prediction."""
 
     error: float | None = None
-    error_standard_error: float | None = None
+    error_standard_error: Size | None = None
 
 
 class Detail(_Entry):
@@ -100,6 +134,17 @@ class Detail(_Entry):
     widening: float | None = None
     limit: Limit = Limit()
 
+    @model_validator(mode="after")
+    def _of_its_law(self) -> Detail:
+        c, e = self.coefficients, self.error_coefficients
+        if c is not None and self.law == "power" and c.size != 3:
+            raise ValueError("coefficients of a power law are three")
+        if c is not None and self.law == "polynomial" and (c.ndim != 2 or len(c) != self.degree + 1):
+            raise ValueError("coefficients must have as many rows as the polynomial of this degree")
+        if e is not None and e.ndim != 1:
+            raise ValueError("error_coefficients must be a list of numbers")
+        return self
+
 
 class ClaimEntry(_Entry):
     """One claim with everything that was found."""
@@ -109,28 +154,36 @@ class ClaimEntry(_Entry):
     verdict: Text
     theory: Text = ""
     study: Text = ""
-    predicted: Numbers = None
-    measured: Numbers = None
-    standard_error: Numbers = None
+    predicted: Whole = None
+    measured: Whole = None
+    standard_error: Sizes = None
     relative_error: float | None = None
-    interval: tuple[float, float] | None = None
-    margin: float = 0.02
-    confidence: float = 0.999
+    interval: Interval | None = None
+    margin: Fraction = 0.02
+    confidence: Fraction = 0.999
     assumptions: tuple[AssumptionEntry, ...] = ()
     rivals: tuple[RivalEntry, ...] = ()
     replica_steps: float = 0.0
     seconds: float = 0.0
     strengths: tuple[float, ...] = ()
-    times: Numbers = None
+    times: Steps = None
     variance_reduction: float | None = None
     reason: Text = ""
     notes: tuple[Text, ...] = ()
     parameters: tuple[Text, ...] = ()
     labels: tuple[Text, ...] = ()
-    scale: float | None = None
+    scale: Size | None = None
     bound: bool = False
     start: Numbers = None
     detail: Detail | None = None
+
+    @model_validator(mode="after")
+    def _of_its_path(self) -> ClaimEntry:
+        if self.is_path and len(self.times) != len(self.predicted):
+            raise ValueError("times must be as many as rows are predicted")
+        if self.is_path and self.start is not None and self.start.shape != self.predicted.shape[1:]:
+            raise ValueError("start must be as long as a row that is predicted")
+        return self
 
     @property
     def rungs(self) -> tuple[Rung, ...]:

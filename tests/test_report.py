@@ -12,9 +12,11 @@ import pytest
 from browser import Browser, find_browser
 from cli_runs import flatmin, forbid_simulation, study
 from flatmin.sims import extras
+from flatmin.sims.document import result_of
 from flatmin.sims.report import write_report
 from flatmin.sims.report.words import greek
-from made_results import HOSTILE, STUDY, claim, document
+from flatmin.theory import InvalidInput
+from made_results import HOSTILE, STUDY, claim, document, fraction_claim
 
 _VOID = {"meta", "img", "br", "hr", "link", "input"}
 
@@ -141,6 +143,56 @@ class TestPage:
 
     def test_the_result_is_kept_whole(self, made):
         assert json.loads((made / "good" / "result.json").read_text()) == GOOD
+
+
+class TestOddResults:
+    def test_a_run_that_was_not_finished_says_so(self, tmp_path):
+        kept = document([], studies=[{"name": "made", "text": STUDY + "[[claim]]\nkind = 'covariance'\n"}])
+        write_report(kept, tmp_path / "none")
+        assert "0 of 2 claims: the run was not finished." in page(tmp_path / "none").text
+        assert "Margin ;" not in page(tmp_path / "none").text
+        assert "after correction" not in page(tmp_path / "none").text
+        kept["claims"] = [fraction_claim()]
+        write_report(kept, tmp_path / "one")
+        assert "1 of 2 claims: the run was not finished." in page(tmp_path / "one").text
+
+    def test_a_figure_that_cannot_be_drawn_is_named(self, tmp_path, monkeypatch):
+        from flatmin.sims.plots import fractions
+
+        def broken(claim):
+            raise ValueError("odd numbers")
+
+        broken.__name__ = "fractions"
+        monkeypatch.setattr(fractions, "fractions", broken)
+        write_report(document([fraction_claim()], studies=[]), tmp_path / "report")
+        assert "Could not be drawn from these numbers: fractions (odd numbers)." in page(tmp_path / "report").text
+        assert (tmp_path / "report" / "figures" / "c1-theories.svg").exists()
+
+    @pytest.mark.parametrize(
+        ("field", "more"),
+        [
+            ("interval", {"interval": [0.1, -0.1]}),
+            ("standard_error", {"standard_error": [[-1e-4, 1e-4]] * 8}),
+            ("margin", {"margin": 0.0}),
+            ("confidence", {"confidence": 1.0}),
+            ("scale", {"scale": -1.0}),
+            ("measured", {"measured": [None, 1.0]}),
+            ("predicted", {"predicted": [1e308, 1e308]}),
+            ("times", {"times": 3.0}),
+            ("times", {"times": [1.0, 2.0]}),
+            ("times", {"times": list(range(800, 0, -100))}),
+            ("start", {"start": [1.0, 2.0, 3.0]}),
+            ("strength", {"detail": {"rungs": [{"strength": 0.0}]}}),
+            ("coefficients", {"detail": {"law": "power", "coefficients": [0.5, 0.1]}}),
+            ("coefficients", {"detail": {"coefficients": [1.0, 2.0, 3.0]}}),
+            ("error_coefficients", {"detail": {"error_coefficients": [[1.0, 2.0]]}}),
+        ],
+    )
+    def test_numbers_that_cannot_be_name_their_field(self, field, more):
+        entry = claim("trajectory", [[2 - t / 8, 0.5 + t / 20] for t in range(1, 9)], times=list(range(100, 900, 100)))
+        result_of(document([entry]))
+        with pytest.raises(InvalidInput, match=rf"result\.claims\.0.*\b{field}\b"):
+            result_of(document([entry | more]))
 
 
 @pytest.mark.skipif(find_browser() is None, reason="no Chromium here: the page was not seen in a browser")

@@ -8,7 +8,9 @@ from ..document import ClaimEntry
 from ..extras import require
 from .plot import Plot
 
-__all__ = ["Plot", "plots"]
+__all__ = ["Plot", "makers", "plots"]
+
+Maker = Callable[[ClaimEntry], Plot | None]
 
 
 def plots(claim: ClaimEntry, what: str = "a figure") -> Iterator[Plot]:
@@ -25,6 +27,14 @@ def plots(claim: ClaimEntry, what: str = "a figure") -> Iterator[Plot]:
     InvalidInput
         Without matplotlib, the extra `report`.
     """
+    for make in makers(what):
+        made = make(claim)
+        if made is not None:
+            yield made
+
+
+def makers(what: str = "a figure") -> tuple[Maker, ...]:
+    """Each makes one figure of a claim, or None where it has no data for it; raises as `plots` does."""
     require("report", what, "matplotlib")
     from .fractions import fractions
     from .ladder import ladder
@@ -34,10 +44,4 @@ def plots(claim: ClaimEntry, what: str = "a figure") -> Iterator[Plot]:
     from .theories import theories
     from .values import values
 
-    makers: tuple[Callable[[ClaimEntry], Plot | None], ...] = (
-        ladder, values, powers, fractions, plane, coordinates, ellipse, entries, theories,
-    )  # fmt: skip
-    for make in makers:
-        made = make(claim)
-        if made is not None:
-            yield made
+    return (ladder, values, powers, fractions, plane, coordinates, ellipse, entries, theories)

@@ -44,12 +44,15 @@ class ClaimPage:
         Of its place on the page; also what its files begin with.
     formulas : list of (Safe, str)
     figures : list of FigurePage
+    left_out : list of str
+        Figures that could not be drawn, and why.
     """
 
     claim: ClaimEntry
     id: str
     formulas: Sequence[tuple[Safe, str]]
     figures: Sequence[FigurePage]
+    left_out: Sequence[str] = ()
 
     @property
     def refuted(self) -> list[str]:
@@ -106,7 +109,10 @@ class Group:
 
 
 def groups(
-    result: Result, studies: Mapping[str, tuple[StudyPage, str]], drawn: Mapping[int, Sequence[FigurePage]]
+    result: Result,
+    studies: Mapping[str, tuple[StudyPage, str]],
+    drawn: Mapping[int, Sequence[FigurePage]],
+    left_out: Mapping[int, Sequence[str]],
 ) -> list[Group]:
     """The claims by study, in their order.
 
@@ -117,6 +123,8 @@ def groups(
         Name to study and the file of its text.
     drawn : mapping
         Number of a claim to its figures.
+    left_out : mapping
+        Number of a claim to the figures that could not be drawn.
     """
     only = next(iter(studies.values()), (StudyPage(result.study), "")) if len(studies) <= 1 else None
     members: dict[str, list[ClaimPage]] = {}
@@ -126,12 +134,12 @@ def groups(
         homes[home[0].name] = home
         mates = members.setdefault(home[0].name, [])
         told = formulas(home[0], claim, len(mates))
-        mates.append(ClaimPage(claim, f"c{number_ + 1}", told, drawn.get(number_, ())))
+        mates.append(ClaimPage(claim, f"c{number_ + 1}", told, drawn.get(number_, ()), left_out.get(number_, ())))
     return [Group(*homes[name], mates) for name, mates in members.items()]
 
 
-def page(result: Result, parts: Sequence[Group], shapes: Safe) -> str:
-    """The HTML of the page; `shapes` are what its figures share."""
+def page(result: Result, parts: Sequence[Group], shapes: Safe, asked: int = 0) -> str:
+    """The HTML of the page; `shapes` are what its figures share, and `asked` is how many claims the studies make."""
     from jinja2 import Environment, PackageLoader, StrictUndefined
 
     environment = Environment(
@@ -151,6 +159,7 @@ def page(result: Result, parts: Sequence[Group], shapes: Safe) -> str:
         "result": result,
         "groups": parts,
         "shapes": shapes,
+        "asked": asked,
         "summary": ", ".join(said),
         "style": Safe(style),
         "margins": sorted({claim.margin for claim in result.claims}),
