@@ -290,3 +290,12 @@ class TestPlot:
     def test_nothing_to_draw(self):
         with pytest.raises(InvalidInput, match="nothing was measured"):
             NOT_APPLICABLE.plot()
+
+
+def test_bounds_and_the_scales_of_rivals_are_written():
+    claim = Claim("coupling", settings={"window": "long", "exponent": 0.5, "bound": True})
+    rival = RivalVerdict("small-lr", np.array([1.0]), "refuted", True, scale=0.5)
+    entry = replace(DRIFT, claim=claim, rivals=(rival,)).as_json()
+    assert entry["bound"] is True
+    assert entry["rivals"][0]["scale"] == 0.5
+    assert "bound" not in DRIFT.as_json()
