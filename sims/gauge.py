@@ -97,9 +97,10 @@ class ExtrapolatedGauge(SampledGauge):
         self.sampler.stage = goal.stage
         largest = self._largest() if goal.largest is None else goal.largest
         measured = self._attempt(0, self.sampler.reachable(max(largest, self._lowest)))
+        settled = not self.sampler.measurement.crosses_over
         for attempt in range(1, self.attempts):
             estimate = measured.estimate
-            if estimate is None or estimate.truncation < LARGEST_TRUNCATION * goal.half_width:
+            if estimate is None or (settled and estimate.truncation < LARGEST_TRUNCATION * goal.half_width):
                 break
             # A bias too large to extrapolate at these strengths: what was drawn was one more pilot.
             largest = max(max(estimate.strengths) / 8, self._lowest)
@@ -107,7 +108,10 @@ class ExtrapolatedGauge(SampledGauge):
                 break
             lower = self._attempt(attempt, largest)
             if lower.estimate is None:
-                break
+                return measured if settled else lower
+            settled = True
+            if self.sampler.measurement.crosses_over:
+                lower = lower.beside(estimate)
             measured = lower
         return measured
 

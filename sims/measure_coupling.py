@@ -47,6 +47,11 @@ class CouplingMeasurement(PowerLawMeasurement):
         """
         return 0.5 if self._window == "middle" else 1.0
 
+    @property
+    def crosses_over(self) -> bool:  # type: ignore[override]
+        """Orders lambda^(3/4) and lambda are a factor of lambda^(1/4) apart: three in two decades."""
+        return self._window == "middle"
+
     def largest_strength(self) -> float:
         """See `Measurement`."""
         scales = self.problem.scales

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+
+import numpy as np
 
 from .extrapolate import Estimate
 
@@ -35,3 +37,9 @@ class Measured:
     needed_seconds: float
     seconds: float
     gain: float | None = None
+
+    def beside(self, larger: Estimate) -> Measured:
+        """The same where larger strengths gave `larger`: what has changed since may change again."""
+        assert self.estimate is not None
+        moved = float(np.linalg.norm(self.estimate.value - larger.value))
+        return replace(self, estimate=replace(self.estimate, truncation=max(self.estimate.truncation, moved)))

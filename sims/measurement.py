@@ -44,6 +44,8 @@ class Measurement(ABC):
     lowered_by_control = 1.0
     # Whether a control leaves odd orders of the noise, which cancel between a replica and its mirror image.
     antithetic = False
+    # Whether another power of lambda takes over so slowly that one range of strengths can look like a law of its own.
+    crosses_over = False
     # Whether the strengths have their random numbers in common.
     paired = False
 
