@@ -19,7 +19,7 @@ from numba.extending import intrinsic
 
 from . import kernel_vector
 from .kernel_text import below_all
-from .kernel_vector import LENGTH, VECTOR
+from .kernel_vector import LENGTH, VECTOR, shuffled
 
 __all__ = ["SOURCE", "clear", "combine", "dots", "product", "weighted", "wide"]
 
@@ -47,11 +47,6 @@ def spread(builder, number):
 def multiply_add(builder, a, b, total):
     """total + a b, fused where the processor can."""
     return builder.fadd(builder.fmul(a, b, flags=("contract",)), total, flags=("contract",))
-
-
-def shuffled(builder, a, b, places):
-    """Entries of two vectors."""
-    return builder.shuffle_vector(a, b, ir.Constant(ir.VectorType(ir.IntType(32), len(places)), places))
 
 
 def sums(builder, vectors):
@@ -302,7 +297,7 @@ def product(
 
 
 HELPERS: tuple[Any, ...] = (
-    *(vector_at, load_vector, spread, multiply_add, shuffled, sums, data_of, rows_of, in_order, each_vector),
+    *(vector_at, load_vector, spread, multiply_add, sums, data_of, rows_of, in_order, each_vector),
     *(f._defn for f in (wide, dots, combine, weighted, clear, product)),
 )
 SOURCE = "\n\n".join((below_all(kernel_vector), *map(inspect.getsource, HELPERS)))

@@ -10,7 +10,7 @@ from __future__ import annotations
 from llvmlite import binding, ir
 from numba.core import config
 
-__all__ = ["LENGTH", "VECTOR", "cpu_has"]
+__all__ = ["LENGTH", "VECTOR", "cpu_has", "shuffled"]
 
 
 def cpu_has(*features):
@@ -22,3 +22,9 @@ def cpu_has(*features):
 # Of a longer vector each half takes a register and an instruction, and sixteen registers are soon full.
 LENGTH = 8 if cpu_has("avx512f", "avx512dq") else 4
 VECTOR = ir.VectorType(ir.DoubleType(), LENGTH)
+
+
+def shuffled(builder, a, b, places):
+    """Entries of two vectors."""
+    places = list(places)
+    return builder.shuffle_vector(a, b, ir.Constant(ir.VectorType(ir.IntType(32), len(places)), places))

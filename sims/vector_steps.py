@@ -16,7 +16,7 @@ from numba.core import cgutils
 from numba.extending import intrinsic
 
 from .kernel_random import LANES
-from .kernel_vector import LENGTH, VECTOR, cpu_has
+from .kernel_vector import LENGTH, VECTOR, cpu_has, shuffled
 from .vector_list import (
     GROUPS,
     INDEX,
@@ -127,18 +127,12 @@ def from_eight(v, row, at):
     """Entries of two vectors of four: their low and their high halves, each a vector of eight numbers of 32 bits."""
     halves, numbers = ir.VectorType(ir.FloatType(), 16), ir.VectorType(INDEX32, 8)
     table = v.builder.load(v.builder.bitcast(row, halves.as_pointer()), align=8)
-    low, high = ([shuffled(v, table, table, range(first, 16, 2))] * GROUPS for first in (0, 1))
+    low, high = ([shuffled(v.builder, table, table, range(first, 16, 2))] * GROUPS for first in (0, 1))
     both = v.each(lambda index: v.builder.bitcast(index, numbers), at)
-    both = v.each(lambda index: shuffled(v, index, index, [0, 0, 2, 2, 4, 4, 6, 6]), both)
+    both = v.each(lambda index: shuffled(v.builder, index, index, [0, 0, 2, 2, 4, 4, 6, 6]), both)
     low, high = (v.call("llvm.x86.avx2.permps", entries, both) for entries in (low, high))
-    merged = v.each(lambda a, b: shuffled(v, a, b, [0, 9, 2, 11, 4, 13, 6, 15]), low, high)
+    merged = v.each(lambda a, b: shuffled(v.builder, a, b, [0, 9, 2, 11, 4, 13, 6, 15]), low, high)
     return v.each(lambda value: v.builder.bitcast(value, VECTOR), merged)
-
-
-def shuffled(v, a, b, places):
-    """Entries of two vectors."""
-    places = list(places)
-    return v.builder.shuffle_vector(a, b, ir.Constant(ir.VectorType(INDEX32, len(places)), places))
 
 
 def entries_of(v, data, index):
@@ -289,7 +283,7 @@ def signs_pass(v, theta, words, noisy, rate, phase, steps, raw):
     if v.wide:
         for i, bit in itertools.product(range(N), range(bits)):
             entries = [k + 8 * (k >> bit & 1) for k in range(8)]
-            tables[i, bit] = [shuffled(v, above[i][0], below[i][0], entries)] * GROUPS
+            tables[i, bit] = [shuffled(v.builder, above[i][0], below[i][0], entries)] * GROUPS
 
     def group(base):
         state = Cells(v, load_rows(v, theta, base, D))
