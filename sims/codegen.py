@@ -66,7 +66,7 @@ def _module(model: Model, form: Form, moments: bool) -> str:
     if form.counted(model):
         vectors, body, noiseless = _counted(model, form, names, pairs if moments else None)
     else:
-        lists = _unrolled_lists(model, form) if unrolled else _indexed_lists(model, names)
+        lists = _unrolled_lists(model, form, pairs if moments else []) if unrolled else _indexed_lists(model, names)
         vectors = _all_vectors(lists)
         if vectors:
             body = _vectors(model, lists, pairs if moments else None)
@@ -75,6 +75,8 @@ def _module(model: Model, form: Form, moments: bool) -> str:
             body = (_unrolled if unrolled else _indexed)(model, Names(model, form), pairs if moments else None)
         chosen: ModuleType = vector_layouts if vectors else layouts
         noiseless = chosen.UNROLLED_NOISELESS if unrolled else chosen.INDEXED_NOISELESS
+    if moments and not vectors:
+        constants += ["COLUMNS = LANES\n"]
     tail = [templates.ACCUMULATE] if moments else [noiseless, templates.ADVANCE, templates.DESCEND]
     # What the functions call stands before them: Numba looks names up when it compiles the first exported function.
     parts = (*function_sources(kernel_math), *function_sources(kernel_random), templates.ROWS, templates.CHECK, *body)
@@ -124,14 +126,19 @@ def _indexed_lists(model: Model, names: Names) -> dict[str, Program]:
     return indexed_lists(names.rename(model.prediction[0]), names, _new_rows(names))
 
 
-def _unrolled_lists(model: Model, form: Form) -> dict[str, Program]:
+def _unrolled_lists(model: Model, form: Form, pairs: Sequence[tuple[int, int]]) -> dict[str, Program]:
+    """The step with counts, and that with signs and the products of parameters whose moments are wanted before it."""
     lists = {}
     for name in ("STEP", "SIGNS"):
         names = Names(model, form)
         symbols = _unrolled_inputs(names) if name == "STEP" else [*names.rows, *names.targets, names.rate]
         outputs = _unrolled_outputs(model, names, scaled=name == "SIGNS")
+        results = list(outputs)[-len(names.rows) :]
+        if name == "SIGNS":
+            products = {str(names.new(f"moment_{j}_{i}")): names.theta[j] * names.theta[i] for j, i in pairs}
+            outputs, results = outputs | products, [*results, *products]
         program = three_address(outputs, symbols, names.temporaries())
-        lists[name] = replace(program, outputs={r: program.outputs[r] for r in list(outputs)[-len(names.rows) :]})
+        lists[name] = replace(program, outputs={r: program.outputs[r] for r in results})
     return lists
 
 

@@ -50,6 +50,12 @@ class Block:
     order: NDArray[np.uint64]
     status: NDArray[np.int64]
 
+    def repeated(self, first: int, count: int) -> Block:
+        """The block with replicas first..first+count-1 again and again, where all have the same theta still."""
+        lanes = first + np.arange(LANES) % count
+        words, order = (array.reshape(-1, LANES)[:, lanes].ravel() for array in (self.words, self.order))
+        return Block(aligned(self.theta), aligned(words), order, self.status.copy())
+
 
 @dataclass(frozen=True)
 class Kernel:
@@ -164,6 +170,11 @@ class Kernel:
         if isinstance(self.model, IndexedModel):
             return [(j, j) for j in range(self.model.d)]
         return moment_pairs(self.model.d)
+
+    @property
+    def sharing(self) -> int:
+        """How many replicas share the sums of `accumulate`: k with k + 64/sharing and so on."""
+        return 1 if isinstance(self.model, IndexedModel) else 4
 
     @cached_property
     def period(self) -> int:

@@ -1,7 +1,9 @@
 """First and second moments over all steps and replicas, in memory that does not grow with the steps.
 
 Sums are kept in the kernel, shifted by the start: a variance is not the difference of two large numbers. Replicas are
-added up in a fixed order, so that the result does not depend on threads.
+added up in a fixed order, so that the result does not depend on threads. A few replicas share their sums; where one of
+them leaves its bounds, so that its part must not count, or does not exist, the block runs again with copies of one
+replica in place of each few.
 """
 
 from __future__ import annotations
@@ -16,7 +18,8 @@ from flatmin.theory import Algorithm, InvalidInput
 from numpy.typing import NDArray
 
 from .blocks import Blocks, Setting, next_size
-from .kernel import Kernel, aligned
+from .kernel import Block, Kernel, aligned
+from .kernel_random import LANES
 
 __all__ = ["Moments", "average"]
 
@@ -90,11 +93,10 @@ def average(
     status = np.empty(replicas, dtype=np.int64)
     began = time.perf_counter()
 
-    def run(number: int) -> None:
-        lanes, block = setting.lanes(number), setting.block(number)
-        used = lanes.stop - lanes.start
-        width = block.theta.size // len(setting.state)
-        sums, step, size = aligned(np.zeros(totals.shape[1] * width)), 0, 1024
+    def sums(block: Block, counted: int) -> Array:
+        """Run a block and return its sums, shape (rows, columns); its steps count for so many replicas."""
+        columns = block.theta.size // len(setting.state)
+        found, step, size = aligned(np.zeros(totals.shape[1] * columns)), 0, 1024
         while step < steps and not blocks.stop.is_set():
             end = steps if step >= burn_in else burn_in
             cut = min((step // setting.period + max(1, size // setting.period)) * setting.period, end)
@@ -102,16 +104,38 @@ def average(
             if step < burn_in:
                 _advance(setting, block, step, cut)
             else:
-                bound = setting.bound
-                kernel.accumulate(
-                    block, step, cut, sums, setting.start, setting.noise, bound=bound, **setting.arguments
-                )
+                how = {"bound": setting.bound, **setting.arguments}
+                kernel.accumulate(block, step, cut, found, setting.start, setting.noise, **how)
             size = next_size(cut - step, time.perf_counter() - called)
-            blocks.done.append(used * (cut - step))
+            blocks.done.append(counted * (cut - step))
             step = cut
+        return found.reshape(-1, columns)
+
+    def alone(number: int) -> None:
+        """The sums of the replicas of a block that stayed, each of which shares them with copies of itself."""
+        lanes, size = setting.lanes(number), LANES // kernel.sharing
+        for first in range(lanes.start, lanes.stop, size):
+            here = slice(first, min(first + size, lanes.stop))
+            block = setting.block(number).repeated(first - lanes.start, size)
+            rows = sums(block, here.stop - first if lanes.stop - lanes.start < LANES else 0)
+            status[here] = block.status[: here.stop - first]
+            stayed = np.flatnonzero(status[here] < 0)
+            totals[number] += rows.reshape(len(rows), -1, size).sum(axis=1)[:, stayed].sum(axis=1) / kernel.sharing
+
+    def run(number: int) -> None:
+        lanes = setting.lanes(number)
+        used = lanes.stop - lanes.start
+        if kernel.sharing > 1 and used < LANES:
+            alone(number)
+            return
+        block = setting.block(number)
+        rows = sums(block, used)
         status[lanes] = block.status[:used]
-        stayed = block.status[:used] < 0
-        totals[number] = sums.reshape(-1, width)[:, :used][:, stayed].sum(axis=1)
+        stayed = np.flatnonzero(block.status[:used] < 0)
+        if kernel.sharing > 1 and len(stayed) < used:
+            alone(number)
+        else:
+            totals[number] = rows[:, stayed].sum(axis=1)
 
     setting.check_kernel_once()
     blocks.run(run, threads)

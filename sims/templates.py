@@ -156,16 +156,17 @@ def flush(raw, held, sums, shift):
     So few steps are held that a second moment is right to about one ulp of theta^2, however many steps there are.
     """
     hot()
+    held *= LANES // COLUMNS
     lanes = np.uint64(LANES)
     row = np.uint64(PARAMETERS) * lanes
     for j in range(PARAMETERS):
         first = np.uint64(j) * lanes
-        for k in range(LANES):
+        for k in range(COLUMNS):
             at = first + np.uint64(k)
             sums[at] += raw[at] - held * shift[j]
         for i in range(j, PARAMETERS if ALL_PAIRS else j + 1):
             second = np.uint64(i) * lanes
-            for k in range(LANES):
+            for k in range(COLUMNS):
                 a, b = raw[first + np.uint64(k)], raw[second + np.uint64(k)]
                 product = raw[row + np.uint64(k)] - shift[i] * a - shift[j] * (b - held * shift[i])
                 sums[row + np.uint64(k)] += product
@@ -184,8 +185,8 @@ def accumulate(theta, words, order, status, first, last, sums, shift, x, y, sigm
     """Run one block of replicas from step `first` to `last`, and add moments of theta before each step to `sums`.
 
     Row j < PARAMETERS of `sums` holds the sum of theta_j - shift_j, the rows that follow those of (theta_j - shift_j)
-    (theta_i - shift_i), i >= j, or of the squares alone where there are more than MOST_PAIRED parameters. State and
-    cuts as in `advance`.
+    (theta_i - shift_i), i >= j, or of the squares alone where there are more than MOST_PAIRED parameters. Replicas k,
+    k + COLUMNS, k + 2 COLUMNS and so on share entry k of a row. State and cuts as in `advance`.
     """
     scratch, raw = make_scratch(x, y), rows(STATISTICS)
     run(

@@ -59,7 +59,7 @@ def kicked_pass(v, theta, total, kick, amplitude, rate, raw):
 
     def group(base):
         if raw is not None:
-            add_moments(v, raw, base, place(v, theta, base), INDEX(1), LANES, 0)
+            add_moments(v, raw, base, load_rows(v, theta, base, D))
         given = [(theta, D), (total, PARAMETERS), (kick, KICKS)]
         rows = [row for array, size in given for row in load_rows(v, array, base, size)]
         store_rows(v, theta, base, evaluate(v, UPDATE, [*rows, *last]))
@@ -82,7 +82,7 @@ def batch_pass(v, theta, count, noise, kick, x, y, amplitude, rate, raw):
 
     def group(base):
         if raw is not None:
-            add_moments(v, raw, base, place(v, theta, base), INDEX(1), LANES, 0)
+            add_moments(v, raw, base, load_rows(v, theta, base, D))
         counted, noisy = load_rows(v, count, base, N), load_rows(v, noise, base, N * OUTPUTS)
         rows = [[counted[i], *noisy[i * OUTPUTS : (i + 1) * OUTPUTS], *data[i]] for i in range(N)]
         entries = [entry for row in rows for entry in row]

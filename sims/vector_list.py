@@ -16,11 +16,13 @@ from .kernel_random import LANES
 from .kernel_vector import LENGTH, VECTOR
 from .vector_math import FUNCTIONS, signs
 
-D, MONOMIALS = 1, ((0,), (0, 0))  # each module has its own
+D, PARAMETERS, MONOMIALS = 1, 1, ((0,), (0, 0))  # each module has its own
 
 __all__ = ["Cells", "add_moments", "each_group", "evaluate", "take_steps"]
 
 GROUPS = min(4, LANES // LENGTH)
+# Replicas whose vectors stand side by side are so far apart, whatever the length of a vector, and share their sums.
+COLUMNS = LANES // GROUPS
 INDEX, INDEX32 = ir.IntType(64), ir.IntType(32)
 
 
@@ -92,15 +94,20 @@ def load(v, data, *offsets, kind=VECTOR):
 
 def load_rows(v, data, base, count, kind=VECTOR):
     """Rows of replicas."""
-    return [[load(v, data, base, j * LANES + LENGTH * g, kind=kind) for g in range(GROUPS)] for j in range(count)]
+    return [[load(v, data, base, j * LANES + COLUMNS * g, kind=kind) for g in range(GROUPS)] for j in range(count)]
 
 
-def store_rows(v, data, base, rows, stride=LANES, first=0):
+def store(v, value, data, *offsets):
+    """Write a vector of entries."""
+    to = v.builder.bitcast(place(v, data, *offsets), value.type.as_pointer())
+    v.builder.store(value, to, align=8)
+
+
+def store_rows(v, data, base, rows):
     """Write rows of replicas back."""
     for j, row in enumerate(rows):
         for g, value in enumerate(row):
-            to = place(v, data, base, first + j * stride + LENGTH * g)
-            v.builder.store(value, v.builder.bitcast(to, value.type.as_pointer()), align=8)
+            store(v, value, data, base, j * LANES + COLUMNS * g)
 
 
 def spread(v, number):
@@ -118,8 +125,8 @@ def spread(v, number):
 
 def each_group(v, body):
     """Call body(first lane) for all lanes."""
-    with cgutils.for_range(v.builder, INDEX(LANES // (LENGTH * GROUPS))) as loop:
-        body(v.builder.mul(loop.index, INDEX(LENGTH * GROUPS)))
+    with cgutils.for_range(v.builder, INDEX(COLUMNS // LENGTH)) as loop:
+        body(v.builder.mul(loop.index, INDEX(LENGTH)))
 
 
 def next_word(v, state):
@@ -138,63 +145,94 @@ def turned(v, word, by):
     return v.each(v.builder.or_, v.left(word, by), v.right(word, 64 - by))
 
 
-def add_moments(v, raw, base, buffer, count, stride, step):
-    """Add the moments of `count` steps to rows of sums; theta of a step stands in rows `stride` apart."""
-    each = 14 if v.wide else 10  # with theta they have a register each, or nearly
-    for first in range(0, len(MONOMIALS), each):
-        block = MONOMIALS[first : first + each]
-        together = max(1, each // len(block))
-        for low in range(0, GROUPS, together):
-            groups = range(low, min(GROUPS, low + together))
-            offsets = [[(first + m) * LANES + LENGTH * g for g in groups] for m in range(len(block))]
-            sums = Cells(v, [[load(v, raw, base, at) for at in row] for row in offsets])
-            with cgutils.for_range(v.builder, count) as loop:
-                at = v.builder.mul(loop.index, INDEX(step))
-                used = sorted({j for pair in block for j in pair})
-                theta = {j: [load(v, buffer, at, j * stride + LENGTH * g) for g in groups] for j in used}
-                totals = sums.get()
-                for m, pair in enumerate(block):
-                    factors = [theta[j] for j in pair]
-                    totals[m] = v.add(totals[m], v.mul(*factors) if len(pair) == 2 else factors[0])
-                sums.put(totals)
-            for row, values in zip(offsets, sums.get()):
-                for at, value in zip(row, values):
-                    to = place(v, raw, base, at)
-                    v.builder.store(value, v.builder.bitcast(to, VECTOR.as_pointer()), align=8)
+def monomials(v, which, theta):
+    """Parameters, and products of two of them."""
+    rows = [[theta[j] for j in pair] for pair in which]
+    return [v.mul(*factors) if len(factors) == 2 else factors[0] for factors in rows]
 
 
-def add_kept(v, raw, base, kept):
-    """Add the moments of a few steps, whose theta is at hand, to rows of sums."""
-    for g in range(GROUPS):
-        for m, pair in enumerate(MONOMIALS):
-            total = [load(v, raw, base, m * LANES + LENGTH * g)]
-            for theta in kept:
-                factors = [[theta[j][g]] for j in pair]
-                total = v.multiply_add(*factors, total) if len(pair) == 2 else v.add(total, factors[0])
-            store_rows(v, raw, base, [total], first=m * LANES + LENGTH * g)
-    kept.clear()
+def add_monomials(v, sums, values):
+    """The sums, each one vector, with values whose vectors stand side by side.
+
+    These are added up first: a sum is then ready for the next step after one addition.
+    """
+    found = []
+    for total, (part, *others) in zip(sums, values):
+        for value in others:
+            (part,) = v.add([part], [value])
+        found += v.add([total], [part])
+    return found
+
+
+def add_moments(v, raw, base, theta):
+    """Add the moments of rows of replicas to the sums that they share."""
+    for m, pair in enumerate(MONOMIALS):
+        (total,) = add_monomials(v, [load(v, raw, base, m * LANES)], monomials(v, [pair], theta))
+        store(v, total, raw, base, m * LANES)
+
+
+def in_registers(v):
+    """The monomials in blocks whose sums and parameters have a register each."""
+    blocks, most = [[]], 30 if v.wide else 15
+    for pair in MONOMIALS:
+        block = [*blocks[-1], pair]
+        if len(block) + len({j for pair in block for j in pair}) > most:
+            block = [pair]
+            blocks.append(block)
+        blocks[-1] = block
+    return blocks
+
+
+def add_kept(v, raw, base, buffer, count):
+    """Add the moments of `count` vectors of each parameter, which stand together in a buffer."""
+    first = 0
+    for block in in_registers(v):
+        used = sorted({j for pair in block for j in pair})
+        # Few sums wait for themselves: two of each then take turns.
+        turns = 2 if 2 * (len(block) + len(used)) <= (30 if v.wide else 15) else 1
+        begin = [load(v, raw, base, (first + m) * LANES) for m in range(len(block))]
+        sums = Cells(v, [begin, *[[v.number(0.0)] * len(block)] * (turns - 1)])
+        with cgutils.for_range(v.builder, v.builder.udiv(count, INDEX(turns))) as loop:
+            at, now = v.builder.mul(loop.index, INDEX(turns * D * LENGTH)), []
+            for turn, row in enumerate(sums.get()):
+                theta = {j: [load(v, buffer, at, (turn * D + j) * LENGTH)] for j in used}
+                now.append(add_monomials(v, row, monomials(v, block, theta)))
+            sums.put(now)
+        for m, totals in enumerate(zip(*sums.get())):
+            total = totals[0] if turns == 1 else v.builder.fadd(*totals)
+            store(v, total, raw, base, (first + m) * LANES)
+        first += len(block)
 
 
 def take_steps(v, theta, steps, unit, some, raw, base):
-    """`steps` steps, `unit` at a time: some(count, keep) takes `count`, and calls keep() before each."""
+    """`steps` steps, `unit` at a time: some(count, keep) takes `count`, and calls keep(products) before each.
+
+    `products` are the monomials of second degree, where they are at hand.
+    """
     builder = v.builder
 
-    def loops(number, keep, after=lambda: None):
+    def loops(number, keep):
         with cgutils.for_range(builder, builder.udiv(number, INDEX(unit))):
             some(unit, keep)
-            after()
         if unit > 1:
             with cgutils.for_range(builder, builder.urem(number, INDEX(unit))):
                 some(1, keep)
-                after()
 
     if raw is None:
-        loops(steps, lambda: None)
+        loops(steps, lambda products=None: None)
         return
-    if v.wide and GROUPS * len(MONOMIALS) <= 20:
+    if len(MONOMIALS) <= (9 if v.wide else 5):
         # The sums fill the time in which a step waits for its results, if there are registers for them.
-        kept = []
-        loops(steps, lambda: kept.append(theta.get()), lambda: add_kept(v, raw, base, kept))
+        sums = Cells(v, [[load(v, raw, base, m * LANES) for m in range(len(MONOMIALS))]])
+
+        def add(products=None):
+            now = theta.get()
+            values = now[:PARAMETERS] + products if products else monomials(v, MONOMIALS, now)
+            sums.put([add_monomials(v, *sums.get(), values)])
+
+        loops(steps, add)
+        for m, total in enumerate(*sums.get()):
+            store(v, total, raw, base, m * LANES)
         return
     # theta goes to a small buffer, so that the sums need registers only now and then.
     size = LENGTH * GROUPS * D
@@ -203,9 +241,11 @@ def take_steps(v, theta, steps, unit, some, raw, base):
     buffer.align = 64  # a vector that crosses a cache line is stored and loaded twice
     left, filled = (cgutils.alloca_once_value(builder, start) for start in (steps, INDEX(0)))
 
-    def keep():
+    def keep(products=None):
         at = builder.load(filled)
-        store_rows(v, buffer, at, theta.get(), stride=LENGTH * GROUPS)
+        for j, row in enumerate(theta.get()):
+            for g, value in enumerate(row):
+                store(v, value, buffer, at, (g * D + j) * LENGTH)
         builder.store(builder.add(at, INDEX(size)), filled)
 
     chunks = builder.udiv(builder.add(steps, INDEX(most - 1)), INDEX(most))
@@ -215,4 +255,4 @@ def take_steps(v, theta, steps, unit, some, raw, base):
         builder.store(builder.sub(builder.load(left), count), left)
         builder.store(INDEX(0), filled)
         loops(count, keep)
-        add_moments(v, raw, base, buffer, count, LENGTH * GROUPS, size)
+        add_kept(v, raw, base, buffer, builder.mul(count, INDEX(GROUPS)))

@@ -257,7 +257,7 @@ def update_pass(v, theta, total, rate, raw):
 
     def group(base):
         if raw is not None:
-            add_moments(v, raw, base, place(v, theta, base), INDEX(1), LANES, 0)
+            add_moments(v, raw, base, load_rows(v, theta, base, D))
         now, sums = load_rows(v, theta, base, D), load_rows(v, total, base, D)
         store_rows(v, theta, base, evaluate(v, UPDATE, [*now, *sums, rate]))
         store_rows(v, total, base, [[v.number(0.0)] * GROUPS] * D)
@@ -294,14 +294,15 @@ def signs_pass(v, theta, words, noisy, rate, phase, steps, raw):
             ((now),) = word.get()
             used = 0
             for _ in range(count):
-                keep()
                 entries = []
                 for i in range(N):
                     entries.append(label(now, i, used))
                     used += 1
                     if used == bits:
                         now, used = v.right(now, bits), 0
-                state.put(evaluate(v, SIGNS, [*state.get(), *entries, rate]))
+                found = evaluate(v, SIGNS, [*state.get(), *entries, rate])
+                keep(found[D:])
+                state.put(found[:D])
             word.put([v.right(now, used) if used else now])
 
         take_steps(v, state, steps, unit, some, raw, base)
@@ -318,7 +319,7 @@ def counts_pass(v, theta, count, noise, y, rate, raw):
 
     def group(base):
         if raw is not None:
-            add_moments(v, raw, base, place(v, theta, base), INDEX(1), LANES, 0)
+            add_moments(v, raw, base, load_rows(v, theta, base, D))
         rows = zip(load_rows(v, count, base, N), load_rows(v, noise, base, N), targets)
         entries = [entry for row in rows for entry in row]
         store_rows(v, theta, base, evaluate(v, STEP, [*load_rows(v, theta, base, D), *entries, rate]))
