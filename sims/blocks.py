@@ -15,7 +15,7 @@ from flatmin.theory import Algorithm, InvalidInput
 from flatmin.theory.checks import real_array
 from numpy.typing import NDArray
 
-from .kernel import BOUND, Block, Kernel
+from .kernel import BOUND, Block, Kernel, Stack
 from .kernel_random import LANES
 from .kernel_ways import way_of
 from .random import block_words
@@ -103,13 +103,17 @@ class Setting:
 
     def block(self, number: int) -> Block:
         """The replicas first + number * LANES and on, at the start."""
-        words = block_words(self.seed, self.key, self.first // LANES + number, LANES)
-        lanes = self.lanes(number)
-        return self.kernel.block(self.state, words, lanes.stop - lanes.start)
+        return next(iter(self.stack(number, number + 1)))
 
-    def lanes(self, number: int) -> slice:
-        """The replicas of a block."""
-        return slice(number * LANES, min((number + 1) * LANES, self.replicas))
+    def stack(self, number: int, end: int) -> Stack:
+        """Blocks number..end-1, at the start."""
+        words = block_words(self.seed, self.key, self.first // LANES + number, LANES, end - number)
+        lanes = self.lanes(number, end)
+        return self.kernel.stack(self.state, words, lanes.stop - lanes.start)
+
+    def lanes(self, number: int, end: int | None = None) -> slice:
+        """The replicas of a block, or of blocks number..end-1."""
+        return slice(number * LANES, min((end or number + 1) * LANES, self.replicas))
 
     def check_kernel_once(self) -> None:
         """Compare the kernel with its replay, when this way through it is taken for the first time."""
@@ -123,7 +127,7 @@ class Setting:
 
 
 class Blocks:
-    """Runs a function on every block of replicas.
+    """Runs a function on all blocks of replicas, a few at a time.
 
     Parameters
     ----------
@@ -141,15 +145,19 @@ class Blocks:
         self.stop = threading.Event()
         self.done: list[int] = []  # replica-steps of each call; appending is atomic
 
-    def run(self, function: Callable[[int], None], threads: int | None) -> None:
-        """Call `function` with the number of each block; the calling thread reports progress and can be interrupted."""
+    def run(self, function: Callable[[int, int], None], threads: int | None, most: int = 1) -> None:
+        """Call `function` for blocks first..last-1, at most `most` at a time.
+
+        The calling thread reports progress and can be interrupted.
+        """
         reported, threads = 0, threads or processors()
         # Some tasks for each thread, so that none waits long for the last, and not one for each of many short blocks.
         size = math.ceil(self.count / (16 * threads))
 
         def several(first: int) -> None:
-            for block in range(first, min(first + size, self.count)):
-                function(block)
+            last = min(first + size, self.count)
+            for begin in range(first, last, most):
+                function(begin, min(begin + most, last))
 
         with ThreadPoolExecutor(threads, thread_name_prefix="flatmin") as pool:
             try:

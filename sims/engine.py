@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from .blocks import Blocks, Setting, SimulationStopped, next_size
 from .control import LinearControl
-from .coupled import CoupledBlock
+from .coupled import CoupledBlocks
 from .ensemble import Ensemble
 from .kernel import Kernel
 from .kernel_random import LANES
@@ -26,6 +26,8 @@ Array = NDArray[np.float64]
 
 _MAX_BYTES = 4 * 2**30  # of recorded points
 _MAX_SETTLE_STEPS = 2_000_000
+# Blocks that are handled together, so that short runs are not all Python, and what they may record meanwhile.
+_MOST_TOGETHER, _TOGETHER_BYTES = 16, 4 * 2**20
 
 
 def simulate(
@@ -91,7 +93,7 @@ def simulate(
     setting.check_kernel_once()
     run.compile()
     began = time.perf_counter()
-    run.blocks.run(run.block, threads)
+    run.blocks.run(run.several, threads, run.most)
     return Ensemble(
         points=run.points,
         schedule=run.schedule,
@@ -109,7 +111,7 @@ def simulate(
 
 
 class _Run:
-    """One call of `simulate`: shared results, and what a thread does with a block."""
+    """One call of `simulate`: shared results, and what a thread does with a few blocks."""
 
     def __init__(
         self,
@@ -139,65 +141,85 @@ class _Run:
 
     def compile(self) -> None:
         """Take no step with what is compiled at its first call: sample sizes are planned by the time of steps."""
-        setting, coupled = self.setting, self._coupled()
-        block, settled = setting.block(0), np.zeros(LANES, dtype=np.bool_)
+        setting, coupled = self.setting, self._coupled(1)
+        stack, settled = setting.stack(0, 1), np.zeros(LANES, dtype=np.bool_)
         if self.settled is not None:
-            setting.kernel.descend(block.theta.copy(), settled, setting.arguments["lr"], setting.scale, 0)
+            setting.kernel.descend(stack.theta[0].copy(), settled, setting.arguments["lr"], setting.scale, 0)
         if coupled:
-            coupled.compile(block)
+            coupled.compile(stack)
 
-    def block(self, number: int) -> None:
-        """Run one block through the schedule."""
-        setting, lanes = self.setting, self.setting.lanes(number)
-        used, block, coupled = lanes.stop - lanes.start, setting.block(number), self._coupled()
+    @property
+    def most(self) -> int:
+        """Blocks to handle together; one if replicas are run one by one, which takes long."""
+        block = 8 * LANES * len(self.setting.state) * len(self.schedule)
+        return 1 if self.setting.kernel.sharing == 1 else max(1, min(_MOST_TOGETHER, _TOGETHER_BYTES // block))
+
+    def several(self, first: int, last: int) -> None:
+        """Run blocks first..last-1 through the schedule."""
+        setting, blocks, count = self.setting, self.blocks, last - first
+        stack, coupled = setting.stack(first, last), self._coupled(count)
         period = setting.period
         step, recorded, steps = 0, 0, 1024
-        while recorded < len(self.schedule) and not self.blocks.stop.is_set():
+        while recorded < len(self.schedule) and not blocks.stop.is_set():
             # A run may be cut where a new word of signs is due: there the bits of the result do not depend on it.
             cut = min((step // period + max(1, steps // period)) * period, int(self.schedule[-1]))
             if self.control is not None and step < (begin := self.control.segments[0].first) < cut:
                 cut = begin
             upto = recorded + int(np.searchsorted(self.schedule[recorded:], cut, side="right"))
             stops = np.append(self.schedule[recorded:upto], cut)
-            out = np.empty((len(stops), len(block.theta)))
+            out = np.empty((count, len(stops), stack.theta.shape[1]))
             began = time.perf_counter()
-            draws = coupled.before(block) if coupled else None
-            setting.kernel.advance(block, step, stops, out, setting.noise, bound=setting.bound, **setting.arguments)
+            draws = coupled.before(stack) if coupled else None
+            for number, (block, to) in enumerate(zip(stack, out, strict=True), first):
+                if blocks.stop.is_set():
+                    return
+                setting.kernel.advance(block, step, stops, to, setting.noise, bound=setting.bound, **setting.arguments)
+                lanes = setting.lanes(number)
+                blocks.done.append((lanes.stop - lanes.start) * (cut - step))
             if coupled and draws:
-                coupled.follow(draws, step, cut, block)
-            steps = next_size(cut - step, time.perf_counter() - began)
+                coupled.follow(draws, step, cut, stack)
+            steps = next_size(cut - step, (time.perf_counter() - began) / count)
             for m in range(recorded, upto):
-                self._record(m, lanes, out[m - recorded])
-            self.blocks.done.append(used * (cut - step))
+                self._record(m, setting.lanes(first, last), out[:, m - recorded])
             step, recorded = cut, upto
-        self.status[lanes] = block.status[:used]
-        if coupled and self.linear is not None and self.second is not None and self.ends is not None:
-            self.linear[:, :, lanes] = coupled.linear[:, :, :used]
-            self.second[:, :, lanes] = coupled.second[:, :, :used]
-            self.ends[:, :, lanes] = coupled.ends[:, :, :used]
+        self._note(setting.lanes(first, last), stack.status, coupled)
 
-    def _coupled(self) -> CoupledBlock | None:
+    def _note(self, lanes: slice, status: NDArray[np.int64], coupled: CoupledBlocks | None) -> None:
+        used = lanes.stop - lanes.start
+        self.status[lanes] = status.ravel()[:used]
+        if coupled and self.linear is not None and self.second is not None and self.ends is not None:
+            found = ((self.linear, coupled.linear), (self.second, coupled.second), (self.ends, coupled.ends))
+            for result, rows in found:
+                result[:, :, lanes] = np.moveaxis(rows, 0, 2).reshape(*result.shape[:2], -1)[..., :used]
+
+    def _coupled(self, count: int) -> CoupledBlocks | None:
         if self.control is None:
             return None
-        setting, shape = self.setting, (len(self.control.marks), self.points.shape[1], LANES)
-        return CoupledBlock(self.control, setting.noise, setting.arguments, shape)
+        return CoupledBlocks(self.control, self.setting.noise, self.setting.arguments, count, self.d)
 
     def _record(self, m: int, lanes: slice, theta: Array) -> None:
+        """Note theta of blocks after schedule[m] steps, flat rows in one row for each."""
         used = lanes.stop - lanes.start
-        setting = self.setting
         if self.settled is not None:
-            settled = np.zeros(LANES, dtype=np.bool_)
-            setting.kernel.form.silence(theta, self.d)
-            taken, steps = 0, 256
-            while taken < _MAX_SETTLE_STEPS and not self.blocks.stop.is_set():
-                began = time.perf_counter()
-                now = setting.kernel.descend(theta, settled, setting.arguments["lr"], setting.scale, steps)
-                taken += now
-                if now < steps:
-                    break
-                steps = next_size(now, time.perf_counter() - began) // 16 * 16 + 16
-            self.settled[m, lanes] = settled[:used]
-        self.points[m, :, lanes] = theta.reshape(len(setting.state), -1)[: self.d, :used]
+            settled = np.zeros((len(theta), LANES), dtype=np.bool_)
+            for row, rests in zip(theta, settled, strict=True):
+                self._settle(row, rests)
+            self.settled[m, lanes] = settled.ravel()[:used]
+        rows = theta.reshape(len(theta), len(self.setting.state), -1)[:, : self.d]
+        self.points[m, :, lanes] = rows.swapaxes(0, 1).reshape(self.d, -1)[:, :used]
+
+    def _settle(self, theta: Array, settled: NDArray[np.bool_]) -> None:
+        """Put the replicas of a block where the noise-free iteration ends, and say whether it came to rest."""
+        setting = self.setting
+        setting.kernel.form.silence(theta, self.d)
+        taken, steps = 0, 256
+        while taken < _MAX_SETTLE_STEPS and not self.blocks.stop.is_set():
+            began = time.perf_counter()
+            now = setting.kernel.descend(theta, settled, setting.arguments["lr"], setting.scale, steps)
+            taken += now
+            if now < steps:
+                break
+            steps = next_size(now, time.perf_counter() - began) // 16 * 16 + 16
 
 
 def _checked_schedule(schedule: Sequence[int] | NDArray[np.int64]) -> NDArray[np.int64]:

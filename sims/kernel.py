@@ -1,9 +1,9 @@
-"""`Kernel`: a model's compiled module, and `Block`: the state of the replicas that run on it together."""
+"""`Kernel`: a model's compiled module; `Block`, `Stack`: the state of the replicas that run on it together."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from types import ModuleType
@@ -21,7 +21,7 @@ from .indexed_codegen import generate_indexed, generate_indexed_moments
 from .kernel_random import LANES
 from .kernel_ways import Way, way_of, way_text
 
-__all__ = ["Block", "Kernel"]
+__all__ = ["Block", "Kernel", "Stack", "aligned"]
 
 Array = NDArray[np.float64]
 
@@ -36,7 +36,7 @@ def aligned(array: Any) -> Any:
     """A copy that begins at a cache line: a vector that crosses one is loaded twice."""
     space = np.empty(array.size + 8, dtype=array.dtype)
     first = -(space.__array_interface__["data"][0] // 8) % 8
-    out = space[first : first + array.size]
+    out = space[first : first + array.size].reshape(array.shape)
     out[:] = array
     return out
 
@@ -55,6 +55,22 @@ class Block:
         lanes = first + np.arange(LANES) % count
         words, order = (array.reshape(-1, LANES)[:, lanes].ravel() for array in (self.words, self.order))
         return Block(aligned(self.theta), aligned(words), order, self.status.copy())
+
+
+@dataclass
+class Stack:
+    """Blocks that are handled together: row b of each array is that of block b."""
+
+    theta: Array
+    words: NDArray[np.uint64]
+    order: NDArray[np.uint64]
+    status: NDArray[np.int64]
+
+    def __len__(self) -> int:
+        return len(self.theta)
+
+    def __iter__(self) -> Iterator[Block]:
+        return map(Block, self.theta, self.words, self.order, self.status)
 
 
 @dataclass(frozen=True)
@@ -121,17 +137,25 @@ class Kernel:
         same = type(form.rule) is type(self.form.rule) and list(form.rule.constants) == list(self.form.rule.constants)
         return same and form.noise == self.form.noise and form.covariance == self.form.covariance
 
-    def block(self, start: Array, words: NDArray[np.uint64], replicas: int = LANES) -> Block:
-        """A new block with every replica in the state `start`: theta, and for other rules what `Form.state` adds.
+    def block(self, start: Array, words: NDArray[np.uint64]) -> Block:
+        """A new block with every replica in the state `start`; words of shape (4, LANES)."""
+        return next(iter(self.stack(start, words)))
 
-        Kernels that go through the replicas one by one take `replicas` of them; others always fill their lanes.
+    def stack(self, start: Array, words: NDArray[np.uint64], replicas: int | None = None) -> Stack:
+        """New blocks with every replica in the state `start`: theta, and for other rules what `Form.state` adds.
+
+        `words` has shape (4, blocks * LANES). Kernels that go through the replicas one by one take `replicas` of them,
+        in one block; others always fill their lanes.
         """
-        count = replicas if isinstance(self.model, IndexedModel) else LANES
-        return Block(
-            theta=aligned(np.repeat(start, count)),
-            words=aligned(np.concatenate([words.ravel(), np.zeros(LANES, dtype=np.uint64)])),
-            order=np.repeat(np.arange(self.model.n, dtype=np.uint64), LANES),
-            status=np.full(LANES, -1, dtype=np.int64),
+        count = words.shape[1] // LANES
+        width = replicas if replicas and isinstance(self.model, IndexedModel) else LANES
+        every = np.zeros((count, 5, LANES), dtype=np.uint64)
+        every[:, :4] = words.reshape(4, count, LANES).swapaxes(0, 1)
+        return Stack(
+            theta=aligned(np.tile(np.repeat(start, width), (count, 1))),
+            words=aligned(every.reshape(count, -1)),
+            order=np.tile(np.repeat(np.arange(self.model.n, dtype=np.uint64), LANES), (count, 1)),
+            status=np.full((count, LANES), -1, dtype=np.int64),
         )
 
     def advance(

@@ -151,10 +151,10 @@ class Segment:
         return [self.gradients.ravel(), self.second.ravel()], kept, law
 
     def ends(self, rows: Array) -> Array:
-        """Where the noise-free iteration from z ends, to second order, shape (marks, d, N) for z (marks, s, N)."""
+        """Where the noise-free iteration from z ends, to second order, shape (..., d, N) for z of shape (..., s, N)."""
         # Two steps: einsum would look for them at every call, which takes longer than they do.
-        halves = (self.end.reshape(-1, self.size) @ rows).reshape(len(rows), *self.end.shape[:2], rows.shape[-1])
-        return np.asarray((halves * rows[:, None]).sum(axis=2))
+        halves = (self.end.reshape(-1, self.size) @ rows).reshape(*rows.shape[:-2], *self.end.shape[:2], rows.shape[-1])
+        return np.asarray((halves * rows[..., None, :, :]).sum(axis=-2))
 
     @property
     def size(self) -> int:

@@ -122,7 +122,7 @@ def average(
             stayed = np.flatnonzero(status[here] < 0)
             totals[number] += rows.reshape(len(rows), -1, size).sum(axis=1)[:, stayed].sum(axis=1) / kernel.sharing
 
-    def run(number: int) -> None:
+    def run(number: int, _: int) -> None:
         lanes = setting.lanes(number)
         used = lanes.stop - lanes.start
         if kernel.sharing > 1 and used < LANES:

@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 __all__ = ["block_words", "claim_key"]
 
 
-def block_words(seed: int, key: tuple[int, ...], block: int, lanes: int) -> NDArray[np.uint64]:
-    """Initial xoshiro256++ states of one block of replicas, shape (4, lanes).
+def block_words(seed: int, key: tuple[int, ...], block: int, lanes: int, count: int = 1) -> NDArray[np.uint64]:
+    """Initial xoshiro256++ states of a block of replicas and those that follow, shape (4, lanes * count).
 
     Each replica has a stream of its own, which depends on the number of the replica and not on the block it is in.
     Words of different replicas differ, because what is mixed differs and the mixing (SplitMix64) is one to one.
@@ -28,6 +28,8 @@ def block_words(seed: int, key: tuple[int, ...], block: int, lanes: int) -> NDAr
         Number of the block of replicas: it begins with replica block * lanes.
     lanes : int
         Replicas in a block.
+    count : int
+        Number of blocks.
 
     References
     ----------
@@ -35,7 +37,7 @@ def block_words(seed: int, key: tuple[int, ...], block: int, lanes: int) -> NDAr
     """
     if not all(0 <= part < 2**64 for part in (seed, *key, block)):
         raise InvalidInput("run.seed", f"={seed} and key={(*key, block)} must be whole numbers from 0 to 2**64 - 1")
-    replica = np.uint64(block * lanes + 1) + np.arange(lanes, dtype=np.uint64)
+    replica = np.uint64(block * lanes + 1) + np.arange(lanes * count, dtype=np.uint64)
     return _mixed(np.asarray(_base(seed, key)[:, None] + replica * np.uint64(0x9E3779B97F4A7C15), dtype=np.uint64))
 
 
