@@ -17,7 +17,7 @@ from .gauge import LARGEST_TRUNCATION, ExtrapolatedGauge
 from .kernel import Kernel
 from .measured import Measured
 from .measurement import Measurement
-from .plan import TAIL_LIMIT, Pilot, kurtosis, sample_sizes, tail_inflation
+from .plan import TAIL_LIMIT, Pilot, kurtosis, relative_costs, sample_sizes, tail_inflation
 from .progress import Progress
 from .sampler import Sampler
 from .strengths import smallest_reachable
@@ -31,6 +31,9 @@ _RELATIVE_STRENGTHS = np.geomspace(0.1, 1.0, 4)
 # Enough to time both threads of a small machine.
 _PROBE_REPLICAS = 128
 _PILOT_REPLICAS = 256
+# At the other strengths, and how many times what they cost a run must cost that is worth them.
+_OTHER_REPLICAS = 128
+_WORTH_PILOTS = 4
 # For the coefficients of at most 128 columns.
 _REGRESSION_REPLICAS = 384
 # Replicas per call: bounds the memory of recorded points.
@@ -97,12 +100,7 @@ class Ladder(ExtrapolatedGauge):
         strengths = np.array([self.sampler.reachable(s) for s in pilot.largest * _RELATIVE_STRENGTHS])
         if strengths[-1] < 5 * strengths[0]:
             return self._nothing(f"no batch is large enough for strengths below lambda={pilot.largest:.3g}", 0.0)
-        controlled = self.sampler.control(pilot.largest) is not None
-        power = self.measurement.controlled_variance_power if controlled else self.measurement.variance_power
-        if controlled and self.measurement.antithetic and not self.sampler.mirrored:
-            power -= 1  # odd orders of the noise are left
-        half_width = self._goal.half_width / float(self.measurement.in_units(np.array(1.0), self.own_strength))
-        sizes, weight = sample_sizes(pilot, self.measurement, strengths, half_width, self._goal.level, power)
+        sizes, weight = self._sizes(attempt, pilot, strengths)
         left = 0.9 * self._goal.budget - self._goal.spent
         seconds = weight * pilot.seconds_per_replica
         if seconds > left:
@@ -135,6 +133,31 @@ class Ladder(ExtrapolatedGauge):
             largest /= 4
         count = int(self.measurement.lost(ensemble).sum())
         return self._nothing(f"{count} of {_PILOT_REPLICAS} replicas diverge even at lambda={4 * largest:.3g}", 0.0)
+
+    def _sizes(self, attempt: int, pilot: Pilot, strengths: Array) -> tuple[NDArray[np.int64], float]:
+        """Replicas per strength, and what they cost in replicas of the pilot."""
+        controlled = self.sampler.control(pilot.largest) is not None
+        power = self.measurement.controlled_variance_power if controlled else self.measurement.variance_power
+        if controlled and self.measurement.antithetic and not self.sampler.mirrored:
+            power -= 1  # odd orders of the noise are left
+        half_width = self._goal.half_width / float(self.measurement.in_units(np.array(1.0), self.own_strength))
+        variances = (strengths / pilot.largest) ** power
+        plan = (pilot, self.measurement, strengths, half_width, self._goal.level)
+        sizes, weight = sample_sizes(*plan, variances)
+        others = strengths[:-1]
+        cost = _OTHER_REPLICAS * float(relative_costs(self.measurement, strengths)[:-1].sum())
+        if self.measurement.paired or weight < _WORTH_PILOTS * cost:
+            return sizes, weight
+        # Where the run is long, how the variance falls is measured too.
+        for j, strength in enumerate(others):
+            ensemble = self.sampler.run(float(strength), _OTHER_REPLICAS, ("pilot", attempt, "strength", j))
+            if self.measurement.lost(ensemble).any():
+                return sizes, weight
+            spread = self._spread(ensemble, float(strength))
+            values = len(pilot.covariance) - self.measurement.residual_columns
+            of_pilot, found = (np.trace(p.covariance[:values, :values]) for p in (pilot, spread))
+            variances[j] = found / of_pilot
+        return sample_sizes(*plan, variances)
 
     def _refer(self, attempt: int, ensemble: Ensemble, largest: float) -> Ensemble:
         """Build controls around the mean of a pilot run, and take their coefficients from another."""

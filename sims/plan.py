@@ -12,7 +12,7 @@ from .confidence import noise_radius
 from .extrapolate import polynomial_weights
 from .measurement import Measurement
 
-__all__ = ["TAIL_LIMIT", "Pilot", "kurtosis", "sample_sizes", "tail_inflation"]
+__all__ = ["TAIL_LIMIT", "Pilot", "kurtosis", "relative_costs", "sample_sizes", "tail_inflation"]
 
 Array = NDArray[np.float64]
 
@@ -49,8 +49,17 @@ class Pilot:
     seconds_per_replica: float
 
 
+def relative_costs(measurement: Measurement, strengths: Array) -> Array:
+    """Steps of a replica at each strength over those at the last.
+
+    Lengths, not seconds: sample sizes that depend on a clock could not be reproduced.
+    """
+    lengths = np.array([float(measurement.schedule(s)[-1]) for s in strengths])
+    return np.asarray(lengths / lengths[-1])
+
+
 def sample_sizes(
-    pilot: Pilot, measurement: Measurement, strengths: Array, half_width: float, level: float, power: int
+    pilot: Pilot, measurement: Measurement, strengths: Array, half_width: float, level: float, variances: Array
 ) -> tuple[NDArray[np.int64], float]:
     """Replicas per strength for a planned half width at the least cost, and that cost in replicas of the pilot.
 
@@ -63,13 +72,10 @@ def sample_sizes(
         Of the interval of the limit, in the units of a row.
     level : float
         Error rate of the interval.
-    power : int
-        Exponent of lambda in the variance of a row.
+    variances : ndarray, shape (J,)
+        Of a row at each strength, over that of the pilot.
     """
-    variances = (strengths / pilot.largest) ** power
-    # Lengths, not seconds: sample sizes that depend on a clock could not be reproduced.
-    costs = np.array([float(measurement.schedule(s)[-1]) for s in (pilot.largest, *strengths)])
-    costs = costs[1:] / costs[0]
+    costs = relative_costs(measurement, strengths)
     shares = np.ones(len(strengths))
     for _ in range(10):
         weights = np.abs(polynomial_weights(strengths, variances / shares, measurement.degree)[0])
