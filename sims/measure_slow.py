@@ -50,8 +50,8 @@ class SlowMeasurement(Measurement):
 class _Followed(SlowMeasurement):
     """One whose control runs along where a pilot run passed."""
 
-    # Quadratic, but for what the coefficients of the control miss: exponents of 1.1 to 1.6 were measured. A slow fall is
-    # the safe belief, since it is corrected where a run becomes long.
+    # Not 2, since fitted coefficients miss a part: exponents of 1.1 to 1.6 were measured. A slow fall is safe,
+    # because it is corrected where a run becomes long.
     controlled_variance_power = 1
 
     def control(
