@@ -30,10 +30,11 @@ RUN = (
 @allocating
 def make_scratch(x, y):
     """Count and noise, rows for each sample, normal numbers, total gradient; index and noise of one draw; zeros."""
-    n, index = y.size, np.zeros(LANES, dtype=np.uint64)
+    n, index = y.size, np.empty(LANES, dtype=np.uint64)
     count = rows(n)
     fill(count, 1.0)
-    return count, rows(n * OUTPUTS), rows(KICKS), rows(PARAMETERS), index, rows(1), np.zeros(n)
+    kick, total = rows(np.int64(KICKS)), rows(np.int64(PARAMETERS))
+    return count, rows(n * OUTPUTS), kick, total, index, rows(np.int64(1)), rows(n // LANES + 1)[:n]
 
 
 @called
@@ -41,7 +42,7 @@ def run(theta, words, order, status, scratch<SUMS>, step, stop, x, y, sigma, rat
     """Take steps from number `step` to `stop`."""
     count, noise, kick, total, index, eps, none = scratch
     n, amplitude = y.size, 0.0
-    period = max(1, 64 // n)
+    period = 64 // n if n < 64 else 1
     if sampling == FULL:
         fill(count, np.float64(batch // n))
 <HELD>

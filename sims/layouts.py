@@ -91,7 +91,8 @@ def make_scratch(x, y):
         for c in range(INPUTS):
             table[c * n + i] = x[i, c]
         table[INPUTS * n + i] = y[i]
-    return rows(D), rows(1), np.zeros(LANES, dtype=np.uint64), rows(INPUTS + 1), table
+    index = np.empty(LANES, dtype=np.uint64)
+    return rows(np.int64(D)), rows(np.int64(1)), index, rows(np.int64(INPUTS + 1)), table
 
 
 @called
@@ -99,7 +100,7 @@ def run(theta, words, order, status, scratch<SUMS>, step, stop, x, y, sigma, rat
     """Take steps from number `step` to `stop`."""
     total, noise, index, drawn, table = scratch
     n = y.size
-    period = max(1, 64 // n)
+    period = 64 // n if n < 64 else 1
 <HELD>
     while step < stop:
         if sampling == FULL:
@@ -142,9 +143,10 @@ UNROLLED_SCRATCH = (
 @allocating
 def make_scratch(x, y):
     """Count and label noise, one row per sample, index and noise of one draw, and targets with their noise."""
-    count = rows(N)
+    count = rows(np.int64(N))
     fill(count, 1.0)
-    return count, rows(N), np.zeros(LANES, dtype=np.uint64), rows(1), np.zeros(2 * N)
+    index, noisy = np.empty(LANES, dtype=np.uint64), rows(np.int64(2 * N // LANES + 1))
+    return count, rows(np.int64(N)), index, rows(np.int64(1)), noisy
 
 
 '''

@@ -161,10 +161,10 @@ def advance(
     """
     s, m, n = z.size // LANES, t.size // LANES, labels.size
     r, d, classes = g.size // (n * per), kick.size // s, forces.size // (n * per)
-    change, residual, noise, index = rows(r), rows(1), rows(1), np.zeros(LANES, dtype=np.uint64)
-    period, step = max(1, 64 // n), first
+    change, residual, noise, index = rows(r), rows(np.int64(1)), rows(np.int64(1)), np.empty(LANES, dtype=np.uint64)
+    period, step = 64 // n if n < 64 else 1, first
     y, before = z if PLAIN else rows(r), rows(s)
-    count, flips, normal, none = rows(n), rows(n * classes), rows(d), np.zeros(n)
+    count, flips, normal, none = rows(n), rows(n * classes), rows(d), rows(n // LANES + 1)[:n]
     fill(count, np.float64(batch // n))
     for q in range(schedule.size):
         while step < schedule[q]:

@@ -51,7 +51,8 @@ called = njit(
 
 """
 
-# Loops, because Numba takes a second to compile an assignment to a slice, and np.ones nearly as long.
+# Loops, because Numba takes a second to compile an assignment to a slice, and np.ones and np.zeros nearly as long. So
+# generated texts have no min and max either, and numbers of rows are of one type: a literal makes a new function.
 ROWS = '''\
 @called
 def fill(array, value):
@@ -111,7 +112,7 @@ def advance(theta, words, order, status, first, schedule, out, x, y, sigma, lr, 
         run(
             theta, words, order, status, scratch, step, schedule[m], x, y, sigma, rate, batch, sampling, law, bound
         )
-        step = max(step, schedule[m])
+        step = schedule[m] if schedule[m] > step else step
         check(theta, status, bound, step)
         copy(theta, out[m])
 '''
@@ -128,7 +129,7 @@ def descend(theta, settled, x, y, lr, tolerance, bound, max_steps):
     """
     rate = lr / y.size
     scratch = make_scratch(x, y)
-    before = rows(D)
+    before = rows(np.int64(D))
     steps, moving = 0, True
     while moving and steps < max_steps:
         for _ in range(15):
@@ -188,7 +189,7 @@ def accumulate(theta, words, order, status, first, last, sums, shift, x, y, sigm
     (theta_i - shift_i), i >= j, or of the squares alone where there are more than MOST_PAIRED parameters. Replicas k,
     k + COLUMNS, k + 2 COLUMNS and so on share entry k of a row. State and cuts as in `advance`.
     """
-    scratch, raw = make_scratch(x, y), rows(STATISTICS)
+    scratch, raw = make_scratch(x, y), rows(np.int64(STATISTICS))
     run(
         theta, words, order, status, scratch, raw, sums, shift, first, last, x, y, sigma, lr / batch, batch, sampling,
         law, bound,

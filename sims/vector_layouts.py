@@ -33,14 +33,17 @@ def set_targets(pairs, y, sigma, width):
 def make_scratch(x, y):
     """Total gradient, label noise, index, the data of the drawn sample, and all data twice, column after column."""
     n = y.size
-    width = max(16, 2 * n)  # eight samples are looked up in two vectors
-    pairs, none = np.zeros((INPUTS + 1) * width), np.zeros(n)
+    width = 2 * n if n > 8 else 16  # eight samples are looked up in two vectors
+    pairs = rows(np.int64((INPUTS + 1) * width // LANES + 1))
+    none = rows(np.int64(n // LANES + 1))
     for i in range(2 * n):
         for c in range(INPUTS):
             pairs[c * width + i] = x[i // 2, c]
     set_targets(pairs, y, none, np.uint64(width))
-    index, no_words = np.zeros(LANES, dtype=np.uint64), np.zeros(5 * LANES, dtype=np.uint64)
-    return rows(D), rows(1), index, rows(INPUTS + 1), pairs, no_words
+    index, no_words = np.empty(LANES, dtype=np.uint64), np.empty(5 * LANES, dtype=np.uint64)
+    for k in range(5 * LANES):
+        no_words[k] = 0
+    return rows(np.int64(D)), rows(np.int64(1)), index, rows(np.int64(INPUTS + 1)), pairs, no_words
 
 
 @called
@@ -49,7 +52,7 @@ def run(theta, words, order, status, scratch<SUMS>, step, stop, x, y, sigma, rat
     hot()
     total, noise, index, drawn, pairs, _ = scratch
     n = y.size
-    width, period = np.uint64(max(16, 2 * n)), max(1, 64 // n)
+    width, period = np.uint64(2 * n if n > 8 else 16), 64 // n if n < 64 else 1
     in_words = law == RADEMACHER and sampling == FULL and n <= 64
     in_draws = law == RADEMACHER and sampling == WITH_REPLACEMENT
     if in_words or in_draws:
@@ -60,10 +63,10 @@ def run(theta, words, order, status, scratch<SUMS>, step, stop, x, y, sigma, rat
         if in_words:
             if phase == 0:
                 next_words(words)
-            taken = min(period - phase, stop - step)
+            taken = stop - step if stop - step < period - phase else period - phase
             full_pass(theta, words, pairs, n, width, rate, phase, taken, <RAW>)
         elif in_draws:
-            taken = min(period - phase, stop - step)
+            taken = stop - step if stop - step < period - phase else period - phase
             drawn_pass(theta, words, pairs, n, width, rate, batch, taken, <RAW>)
         elif sampling == FULL:
             for i in range(n):
@@ -87,7 +90,8 @@ INDEXED_NOISELESS = '''\
 def noiseless_step(theta, scratch, x, y, rate):
     """One full-batch step without label noise: all signs are zero, and so are all sizes."""
     hot()
-    full_pass(theta, scratch[5], scratch[4], y.size, max(16, 2 * y.size), rate, 0, 1, None)
+    width = 2 * y.size if y.size > 8 else 16
+    full_pass(theta, scratch[5], scratch[4], y.size, width, rate, 0, 1, None)
 '''
 
 UNROLLED = (
@@ -101,14 +105,14 @@ def run(theta, words, order, status, scratch<SUMS>, step, stop, x, y, sigma, rat
     in_words = sampling == FULL and law == RADEMACHER and N <= 64
     for i in range(N):
         noisy[i], noisy[N + i] = y[i] + sigma[i], y[i] - sigma[i]
-    period = max(1, 64 // N)
+    period = 64 // N if N < 64 else 1
 <HELD>
     while step < stop:
         phase, taken = step % period, 1
         if in_words:
             if phase == 0:
                 next_words(words)
-            taken = min(period - phase, stop - step)
+            taken = stop - step if stop - step < period - phase else period - phase
             signs_pass(theta, words, noisy, rate, phase, taken, <RAW>)
         else:
             if sampling == FULL:
