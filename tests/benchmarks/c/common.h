@@ -37,6 +37,27 @@ INLINE word next_word(lanes *s) {
     return result;
 }
 
+#ifndef ACCURATE
+#define ACCURATE 0
+#endif
+
+/* tanh to 4 ulp, near zero too, as flatmin's kernels have it: with tanh(r) = odd/even and h = (2^m - 1)/2,
+   tanh(m log(2)/2 + r) = (h (even + odd) + odd)/(h (even + odd) + even). */
+INLINE vec tanh_to_ulps(vec w) {
+    const double magic = 0x1.8p52 + 1022.0;
+    word sign = both(as_words(w), all_words(0x8000000000000000));
+    vec size = smaller(as_vec(differing(as_words(w), sign)), all(22.18070977791825));
+    vec shifted = fmadd(size, all(2 * 1.4426950408889634), all(magic));
+    vec r = fnmadd(sub(shifted, all(magic)), all(0.5 * 0.6931471805599453), size);
+    vec half = sub(as_vec(LEFT(as_words(shifted), 52)), all(0.5)), square = mul(r, r);
+    vec top = fmadd(square, all(0.00105741958596825), all(0.1110993805815367));
+    vec odd = fmadd(r, mul(square, top), r);
+    vec bottom = fmadd(square, all(0.015868324226120546), all(0.4444327139148643));
+    vec total = fmadd(square, bottom, add(odd, all(1.0)));
+    vec lower = fmadd(half, total, fmadd(square, bottom, all(1.0)));
+    return as_vec(differing(as_words(quotient(fmadd(half, total, odd), lower)), sign));
+}
+
 /* tanh(w) = 1 - 1/D, D = (exp(2w) + 1)/2, absolute error below 8e-16, so that the caller can share an inverse.
    With k = round(E w/log 2), E = 2 TANH_ENTRIES: exp(2w) = 2^(2k/E) exp(2r), r = w - k log(2)/E; 2^(2k/E) is an entry of
    a table, halved, with the rest of k added to the exponent. A table of sixteen is one instruction with AVX-512 (then
@@ -119,8 +140,13 @@ INLINE vec tanh_denominator(const tanh_table *k, vec w) {
     return fmadd(s, p, all(0.5));
 }
 
-/* tanh of two vectors with one inverse; a division each would be slower. */
+/* tanh of two vectors with one inverse; a division each would be slower. ACCURATE=1 takes the tanh to 4 ulp. */
 INLINE void tanh_two(const tanh_table *k, vec w1, vec w2, vec *t1, vec *t2) {
+    if (ACCURATE) {
+        *t1 = tanh_to_ulps(w1);
+        *t2 = tanh_to_ulps(w2);
+        return;
+    }
     vec d1 = tanh_denominator(k, w1), d2 = tanh_denominator(k, w2), of_both = inverse(mul(d1, d2));
     *t1 = fnmadd(d2, of_both, all(1.0));
     *t2 = fnmadd(d1, of_both, all(1.0));

@@ -22,6 +22,7 @@ INLINE vec fmadd(vec a, vec b, vec c) { return _mm512_fmadd_pd(a, b, c); }
 INLINE vec fmsub(vec a, vec b, vec c) { return _mm512_fmsub_pd(a, b, c); }
 INLINE vec fnmadd(vec a, vec b, vec c) { return _mm512_fnmadd_pd(a, b, c); }
 INLINE vec divided(vec a, vec b) { return _mm512_div_pd(a, b); }
+INLINE vec smaller(vec a, vec b) { return _mm512_min_pd(a, b); }
 INLINE double total_of(vec a) { return _mm512_reduce_add_pd(a); }
 
 INLINE word all_words(uint64_t value) { return _mm512_set1_epi64(value); }
@@ -63,6 +64,14 @@ INLINE vec inverse(vec d) {
     return fmadd(r, fmadd(e, fmadd(e, e, e), e), r);
 }
 
+/* a/b, right to 1 ulp. */
+INLINE vec quotient(vec a, vec b) {
+    vec r = _mm512_rcp14_pd(b);
+    r = fmadd(r, fnmadd(b, r, all(1.0)), r);
+    vec q = mul(a, r);
+    return fnmadd(fmsub(b, q, a), r, q);
+}
+
 /* The sums of four vectors. */
 INLINE __m256d reduce_four(vec a, vec b, vec c, vec d) {
     vec ab = add(_mm512_unpacklo_pd(a, b), _mm512_unpackhi_pd(a, b));
@@ -94,6 +103,7 @@ INLINE vec fmadd(vec a, vec b, vec c) { return _mm256_fmadd_pd(a, b, c); }
 INLINE vec fmsub(vec a, vec b, vec c) { return _mm256_fmsub_pd(a, b, c); }
 INLINE vec fnmadd(vec a, vec b, vec c) { return _mm256_fnmadd_pd(a, b, c); }
 INLINE vec divided(vec a, vec b) { return _mm256_div_pd(a, b); }
+INLINE vec smaller(vec a, vec b) { return _mm256_min_pd(a, b); }
 INLINE double total_of(vec a) { return a[0] + a[1] + a[2] + a[3]; }
 
 INLINE word all_words(uint64_t value) { return _mm256_set1_epi64x(value); }
@@ -147,6 +157,7 @@ INLINE choice make_choice(int k, double clear, double set) { return (choice){all
 INLINE word next_three(word bits) { return _mm256_slli_epi64(bits, 3); }
 
 INLINE vec inverse(vec d) { return divided(all(1.0), d); }
+INLINE vec quotient(vec a, vec b) { return divided(a, b); }
 
 INLINE __m256d reduce_four(vec a, vec b, vec c, vec d) {
     vec ab = _mm256_hadd_pd(a, b), cd = _mm256_hadd_pd(c, d);

@@ -11,6 +11,7 @@ __all__ = ["ENGINES", "load"]
 ENGINES = {
     "ours": "flatmin",
     "c": "C, intrinsics",
+    "c_accurate": "C, tanh to 4 ulp",
     "jax_expert": "JAX, by an expert",
     "jax_batched": "JAX, batched scan",
     "jax_vmap": "JAX, jit(vmap(scan))",

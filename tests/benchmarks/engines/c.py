@@ -57,9 +57,9 @@ def library(source: str, flags: tuple[str, ...] = ()) -> ctypes.CDLL:
         return ctypes.CDLL(str(made))
 
 
-def _compiled(source: str, name: str, statistics: bool):
+def _compiled(source: str, name: str, *flags: str):
     """The function of a source file."""
-    function = library(source, (f"-DSTATISTICS={int(statistics)}",))[name]
+    function = library(source, flags)[name]
     pointer, real, whole = ctypes.c_void_p, ctypes.c_double, ctypes.c_long
     function.argtypes = [pointer] * 4 + [real] * 2 + [whole] * 6 + [pointer]
     function.restype = None
@@ -67,10 +67,12 @@ def _compiled(source: str, name: str, statistics: bool):
 
 
 class Engine:
+    flags: tuple[str, ...] = ()
+
     def __init__(self, work: Work, cores: int) -> None:
         self.work, self.by_row = work, work.model in ("square", "mlp")
         kind = "tanh, full" if work.model == "tanh" and work.full else work.model
-        self.function = _compiled(*FUNCTIONS[kind], work.statistics)
+        self.function = _compiled(*FUNCTIONS[kind], f"-DSTATISTICS={int(work.statistics)}", *self.flags)
         self.pool = ThreadPoolExecutor(cores) if cores > 1 else None
         self.x, self.y = np.ascontiguousarray(work.x), np.ascontiguousarray(work.y)
 
