@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -32,6 +33,8 @@ class CoupledBlocks:
         lr, batch, sampling and law of the kernel.
     count, d : int
         Blocks, and parameters.
+    stopped : callable
+        Whether results are wanted no more; those that are there then are of no use.
 
     Attributes
     ----------
@@ -39,8 +42,17 @@ class CoupledBlocks:
         theta in the process, its second-order motion since the mark before, and that of the noise-free iteration on.
     """
 
-    def __init__(self, control: LinearControl, noise: Array, arguments: dict[str, Any], count: int, d: int) -> None:
+    def __init__(
+        self,
+        control: LinearControl,
+        noise: Array,
+        arguments: dict[str, Any],
+        count: int,
+        d: int,
+        stopped: Callable[[], bool],
+    ) -> None:
         self.control, self.noise, self.arguments, self.count = control, noise, arguments, count
+        self.stopped = stopped
         shape = (count, len(control.marks), d, LANES)
         self.linear, self.second, self.ends = np.zeros(shape), np.zeros(shape), np.zeros(shape)
         self.z, self.t = (aligned(np.zeros((count, rows * LANES))) for rows in (control.rank, control.free))
@@ -72,6 +84,8 @@ class CoupledBlocks:
             stops = marks[(marks > a) & (marks <= b)]
             ends = stops if stops.size and stops[-1] == b else np.append(stops, b)
             self._run(words, order, s, a, ends)
+            if self.stopped():
+                return
         if step >= self.control.segments[0].first and not np.array_equal(words, stack.words):
             raise KernelMismatch(
                 "the linear process beside the replicas made other draws than they; please report this"
@@ -87,6 +101,8 @@ class CoupledBlocks:
         given = (*data, self.noise, rate, *draws, *kept, -bent / rate, *law)
         advance = linear_module(Way(*draws[1:]), segment.plain, law[-1].size > 0).advance
         for z, t, word, place, to_z, to_t in zip(self.z, self.t, words, order, out_z, out_t, strict=True):
+            if self.stopped():
+                return
             advance(z, t, word, place, first, ends, to_z, to_t, *given)
         shape = (self.count, len(ends))
         rows = out_z.reshape(*shape, self.control.rank, LANES)

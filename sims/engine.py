@@ -26,7 +26,7 @@ Array = NDArray[np.float64]
 
 _MAX_BYTES = 4 * 2**30  # of recorded points
 _MAX_SETTLE_STEPS = 2_000_000
-# Blocks that are handled together, so that short runs are not all Python, and what they may record meanwhile.
+# Blocks that are handled together, so that short runs are not all Python, and bytes that they may need meanwhile.
 _MOST_TOGETHER, _TOGETHER_BYTES = 16, 4 * 2**20
 
 
@@ -151,8 +151,11 @@ class _Run:
     @property
     def most(self) -> int:
         """Blocks to handle together; one if replicas are run one by one, which takes long."""
-        block = 8 * LANES * len(self.setting.state) * len(self.schedule)
-        return 1 if self.setting.kernel.sharing == 1 else max(1, min(_MOST_TOGETHER, _TOGETHER_BYTES // block))
+        numbers = len(self.setting.state) * len(self.schedule)
+        if self.control is not None:
+            numbers += len(self.control.marks) * self.d * (self.control.rank + 3)
+        fitting = _TOGETHER_BYTES // (8 * LANES * numbers)
+        return 1 if self.setting.kernel.one_by_one else max(1, min(_MOST_TOGETHER, fitting))
 
     def several(self, first: int, last: int) -> None:
         """Run blocks first..last-1 through the schedule."""
@@ -195,7 +198,9 @@ class _Run:
     def _coupled(self, count: int) -> CoupledBlocks | None:
         if self.control is None:
             return None
-        return CoupledBlocks(self.control, self.setting.noise, self.setting.arguments, count, self.d)
+        return CoupledBlocks(
+            self.control, self.setting.noise, self.setting.arguments, count, self.d, self.blocks.stop.is_set
+        )
 
     def _record(self, m: int, lanes: slice, theta: Array) -> None:
         """Note theta of blocks after schedule[m] steps, flat rows in one row for each."""

@@ -148,7 +148,7 @@ class Kernel:
         in one block; others always fill their lanes.
         """
         count = words.shape[1] // LANES
-        width = replicas if replicas and isinstance(self.model, IndexedModel) else LANES
+        width = replicas if replicas and self.one_by_one else LANES
         every = np.zeros((count, 5, LANES), dtype=np.uint64)
         every[:, :4] = words.reshape(4, count, LANES).swapaxes(0, 1)
         return Stack(
@@ -191,14 +191,19 @@ class Kernel:
     @property
     def moment_pairs(self) -> list[tuple[int, int]]:
         """The products of parameters whose moments are summed, in the order of their rows."""
-        if isinstance(self.model, IndexedModel):
+        if self.one_by_one:
             return [(j, j) for j in range(self.model.d)]
         return moment_pairs(self.model.d)
 
     @property
+    def one_by_one(self) -> bool:
+        """Whether replicas run one after the other, in blocks of any number."""
+        return isinstance(self.model, IndexedModel)
+
+    @property
     def sharing(self) -> int:
         """How many replicas share the sums of `accumulate`: k with k + 64/sharing and so on."""
-        return 1 if isinstance(self.model, IndexedModel) else 4
+        return 1 if self.one_by_one or "\nCOLUMNS = LANES\n" in self._moments else 4
 
     @cached_property
     def period(self) -> int:

@@ -250,7 +250,7 @@ def product(
     """
     height, numbers, transposed = tile.literal_value, 8 * vectors.literal_value, across.literal_value
     # With sixteen registers two columns of sums, or sums would go to memory.
-    widest = 4 if LENGTH == 8 else 3
+    widest = 4 if LENGTH == 8 else 2
 
     def codegen(context, builder, signature, args):
         z, x, offsets, w = (data_of(context, builder, signature, args, place) for place in (0, 3, 4, 7))

@@ -129,35 +129,50 @@ class Ladder(ExtrapolatedGauge):
             if not self.measurement.lost(ensemble).any():
                 if not paired:
                     ensemble = self._refer(attempt, ensemble, largest)
-                return self._spread(ensemble, largest)
+                columns = 0 if self.sampler.coefficients is None else self.sampler.fitted_columns
+                return self._spread(ensemble, largest, columns)
             largest /= 4
         count = int(self.measurement.lost(ensemble).sum())
         return self._nothing(f"{count} of {_PILOT_REPLICAS} replicas diverge even at lambda={4 * largest:.3g}", 0.0)
 
     def _sizes(self, attempt: int, pilot: Pilot, strengths: Array) -> tuple[NDArray[np.int64], float]:
         """Replicas per strength, and what they cost in replicas of the pilot."""
-        controlled = self.sampler.control(pilot.largest) is not None
-        power = self.measurement.controlled_variance_power if controlled else self.measurement.variance_power
-        if controlled and self.measurement.antithetic and not self.sampler.mirrored:
-            power -= 1  # odd orders of the noise are left
         half_width = self._goal.half_width / float(self.measurement.in_units(np.array(1.0), self.own_strength))
-        variances = (strengths / pilot.largest) ** power
-        plan = (pilot, self.measurement, strengths, half_width, self._goal.level)
-        sizes, weight = sample_sizes(*plan, variances)
-        others = strengths[:-1]
+
+        def planned(variances: Array) -> tuple[NDArray[np.int64], float]:
+            return sample_sizes(pilot, self.measurement, strengths, half_width, self._goal.level, variances)
+
+        believed = (strengths / pilot.largest) ** self._variance_power(pilot)
+        sizes, weight = planned(believed)
         cost = _OTHER_REPLICAS * float(relative_costs(self.measurement, strengths)[:-1].sum())
-        if self.measurement.paired or weight < _WORTH_PILOTS * cost:
+        left = 0.9 * self._goal.budget - self._goal.spent
+        affordable = cost * pilot.seconds_per_replica < 0.25 * left
+        if self.measurement.paired or weight < _WORTH_PILOTS * cost or not affordable:
             return sizes, weight
-        # Where the run is long, how the variance falls is measured too.
-        for j, strength in enumerate(others):
+        found = self._variances(attempt, pilot, strengths[:-1])
+        return (sizes, weight) if found is None else planned(np.append(found, believed[-1]))
+
+    def _variance_power(self, pilot: Pilot) -> int:
+        """How the variance of a row is believed to fall with lambda."""
+        measurement = self.measurement
+        if self.sampler.control(pilot.largest) is None:
+            return measurement.variance_power
+        # Without mirror images odd orders of the noise are left.
+        odd = measurement.antithetic and not self.sampler.mirrored
+        return measurement.controlled_variance_power - int(odd)
+
+    def _variances(self, attempt: int, pilot: Pilot, strengths: Array) -> Array | None:
+        """Variances of a row at other strengths over that of the pilot; None where they cannot be had."""
+        values, found = len(pilot.covariance) - self.measurement.residual_columns, []
+        for j, strength in enumerate(strengths):
             ensemble = self.sampler.run(float(strength), _OTHER_REPLICAS, ("pilot", attempt, "strength", j))
             if self.measurement.lost(ensemble).any():
-                return sizes, weight
-            spread = self._spread(ensemble, float(strength))
-            values = len(pilot.covariance) - self.measurement.residual_columns
-            of_pilot, found = (np.trace(p.covariance[:values, :values]) for p in (pilot, spread))
-            variances[j] = found / of_pilot
-        return sample_sizes(*plan, variances)
+                return None
+            # No coefficients were fitted to these rows.
+            spread = self._spread(ensemble, float(strength), fitted=0)
+            found.append(float(np.trace(spread.covariance[:values, :values])))
+        relative = np.array(found) / float(np.trace(pilot.covariance[:values, :values]))
+        return np.clip(relative, 1e-12, 1e12) if np.all(np.isfinite(relative)) else None
 
     def _refer(self, attempt: int, ensemble: Ensemble, largest: float) -> Ensemble:
         """Build controls around the mean of a pilot run, and take their coefficients from another."""
@@ -172,12 +187,13 @@ class Ladder(ExtrapolatedGauge):
             return ensemble
         return again
 
-    def _spread(self, ensemble: Ensemble, largest: float) -> Pilot:
-        _, centred = self._statistic(self.sampler.rows(ensemble, largest))
-        # Coefficients that were fitted to these rows have taken a part of the spread.
-        count, columns = len(centred), 0 if self.sampler.coefficients is None else self.sampler.fitted_columns
-        covariance = centred.T @ centred / (count - 1) * (count + columns) / (count - columns)
-        return Pilot(largest, covariance, kurtosis(centred), count, ensemble.seconds / count)
+    def _spread(self, ensemble: Ensemble, strength: float, fitted: int) -> Pilot:
+        """What a pilot run shows, to whose rows coefficients of so many columns were fitted."""
+        _, centred = self._statistic(self.sampler.rows(ensemble, strength))
+        # They have taken a part of the spread.
+        count = len(centred)
+        covariance = centred.T @ centred / (count - 1) * (count + fitted) / (count - fitted)
+        return Pilot(strength, covariance, kurtosis(centred), count, ensemble.seconds / count)
 
     def _statistic(self, table: Array) -> tuple[Array, Array]:
         """The statistic of the means of rows, and what each row adds to it, to first order."""

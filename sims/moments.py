@@ -41,7 +41,7 @@ class Moments:
     status : ndarray of int, shape (N,)
         -1, or the step at which the replica was first seen out of bounds.
     replica_steps : int
-        All steps that were taken.
+        Steps of all replicas, each counted once.
     seconds : float
         Wall time.
     """
@@ -123,6 +123,7 @@ def average(
             totals[number] += rows.reshape(len(rows), -1, size).sum(axis=1)[:, stayed].sum(axis=1) / kernel.sharing
 
     def run(number: int, _: int) -> None:
+        """One block, as `Blocks.run` gives them here."""
         lanes = setting.lanes(number)
         used = lanes.stop - lanes.start
         if kernel.sharing > 1 and used < LANES:
@@ -132,7 +133,7 @@ def average(
         rows = sums(block, used)
         status[lanes] = block.status[:used]
         stayed = np.flatnonzero(block.status[:used] < 0)
-        if kernel.sharing > 1 and len(stayed) < used:
+        if kernel.sharing > 1 and 0 < len(stayed) < used:
             alone(number)
         else:
             totals[number] = rows[:, stayed].sum(axis=1)

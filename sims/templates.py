@@ -52,7 +52,7 @@ called = njit(
 """
 
 # Loops, because Numba takes a second to compile an assignment to a slice, and np.ones and np.zeros nearly as long. So
-# generated texts have no min and max either, and numbers of rows are of one type: a literal makes a new function.
+# most modules have no min and max either, and numbers of rows are of one type: a literal makes a new function.
 ROWS = '''\
 @called
 def fill(array, value):

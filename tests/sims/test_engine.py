@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from flatmin.sims import blocks, engine
 from flatmin.sims import kernel_random as kr
+from flatmin.sims.control import LinearControl
 from flatmin.sims.engine import SimulationStopped, simulate
 from flatmin.sims.kernel import Kernel
 from flatmin.sims.kernel_random import FULL, GAUSSIAN, RADEMACHER, WITH_REPLACEMENT
@@ -45,6 +46,23 @@ def test_threads_and_cuts_change_no_bit(uv, tanh, monkeypatch, batch, sampling):
         with monkeypatch.context() as patch:
             patch.setattr(engine, "next_size", lambda steps, seconds: 90)
             assert equal(one, simulate(kernel, algorithm, sigmas, start, 200, schedule, (1,), 5, threads=2))
+
+
+def test_blocks_handled_together_are_those_handled_alone(uv, monkeypatch):
+    """In one thread 41 blocks make tasks of three; some replicas leave."""
+    algorithm, start = sgd(lr=0.5, law="gaussian", sigma=0.6), [2.0, 0.5]
+    control = LinearControl(uv.model, algorithm, np.array([start]), [0], [40, 100])
+
+    def run():
+        return simulate(uv, algorithm, None, start, 64 * 40 + 5, [0, 40, 100], threads=1, settle=True, control=control)
+
+    together = run()
+    monkeypatch.setattr(engine, "_MOST_TOGETHER", 1)
+    alone = run()
+    assert 0 < np.sum(alone.status >= 0) < 2000
+    assert equal(together, alone)
+    for name in ("settled", "linear", "second", "ends"):
+        assert np.array_equal(getattr(together, name), getattr(alone, name))
 
 
 def test_fewer_replicas_are_the_first_ones(uv):
@@ -212,12 +230,15 @@ def test_progress_adds_up_and_a_run_can_be_stopped(uv):
     assert time.perf_counter() - began < 2
 
 
-def test_interrupt_stops_within_a_second(uv):
+@pytest.mark.parametrize("controlled", [False, True])
+def test_interrupt_stops_within_a_second(uv, controlled):
+    marks = [10**11, 10**12]
+    control = LinearControl(uv.model, sgd(), np.array([[2.0, 0.5]]), [0], marks) if controlled else None
     timer = threading.Timer(0.3, _thread.interrupt_main)
     began = time.perf_counter()
     timer.start()
     with pytest.raises(KeyboardInterrupt):
-        simulate(uv, sgd(), [0.1], [2.0, 0.5], 1000, [10**12])
+        simulate(uv, sgd(), [0.1], [2.0, 0.5], 10000, [10**12], control=control)
     assert time.perf_counter() - began < 0.3 + 1.5
 
 

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+import sympy as sp
 from flatmin.sims import codegen, moments
 from flatmin.sims import kernel_random as kr
 from flatmin.sims.cache import load_module
 from flatmin.sims.engine import simulate
+from flatmin.sims.kernel import Kernel
 from flatmin.sims.moments import average
 from flatmin.sims.random import block_words
-from flatmin.theory import Algorithm, InvalidInput, LabelNoise
+from flatmin.theory import Algorithm, InvalidInput, LabelNoise, Model
 
 
 def sgd(batch, law="rademacher", lr=0.1):
@@ -67,6 +69,22 @@ def test_replicas_out_of_bounds_do_not_count(uv):
     rows = np.moveaxis(points[:, :, ~out], 1, -1).reshape(-1, 2)
     np.testing.assert_allclose(got.mean, rows.mean(axis=0), rtol=1e-12)
     np.testing.assert_allclose(got.covariance, np.cov(rows.T, bias=True), rtol=1e-11)
+
+
+def test_replicas_out_of_bounds_do_not_count_where_no_sums_are_shared():
+    """sin has no vector version here: each replica has sums of its own."""
+    u, v = sp.symbols("u v", real=True)
+    model, algorithm = Model((u, v), [u * v + sp.sin(u) / 10], y=[1.1]), sgd("full", "gaussian", lr=0.5)
+    kernel = Kernel.for_algorithm(model, algorithm)
+    assert kernel.sharing == 1
+    how = ([0.8], [2.0, 0.5], 100)
+    got = average(kernel, algorithm, *how, 300, seed=2)
+    points = simulate(kernel, algorithm, *how, range(300), seed=2)
+    stayed = points.status < 0
+    assert 0 < stayed.sum() < 100
+    assert np.array_equal(got.status, points.status)
+    rows = np.moveaxis(points.points[:, :, stayed], 1, -1).reshape(-1, 2)
+    np.testing.assert_allclose(got.mean, rows.mean(axis=0), rtol=1e-11)
 
 
 def test_burn_in_must_be_shorter_than_the_run(uv):
