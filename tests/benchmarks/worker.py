@@ -54,10 +54,7 @@ class Worker:
     def speed(self, seconds: str, seed: str) -> dict[str, Any]:
         self.engine.start(int(seed))
         if not self.steps:
-            began = time.perf_counter()
-            self.engine.run(self.work.stride)
-            calls = CALL_SECONDS / (time.perf_counter() - began)
-            self.steps = min(MAX_STEPS, self.work.stride * 2 ** max(0, round(np.log2(calls))))
+            self._choose_steps()
         self.engine.run(self.steps)
         began, calls, elapsed = time.perf_counter(), 0, 0.0
         while elapsed < float(seconds):
@@ -66,6 +63,18 @@ class Worker:
             elapsed = time.perf_counter() - began
         finite = bool(np.isfinite(self.engine.theta()).all())
         return {"replica_steps": calls * self.steps * self.work.replicas, "seconds": elapsed, "finite": finite}
+
+    def _choose_steps(self) -> None:
+        """So many that a call takes about `CALL_SECONDS`, by calls that are not the first of their length."""
+        self.steps = self.work.stride
+        while True:
+            self.engine.run(self.steps)
+            began = time.perf_counter()
+            self.engine.run(self.steps)
+            more = CALL_SECONDS / (time.perf_counter() - began)
+            if more < 2 or self.steps == MAX_STEPS:
+                return
+            self.steps = min(MAX_STEPS, self.steps * 2 ** int(np.log2(more)))
 
     def moments(self, seed: str) -> dict[str, Any]:
         self.engine.start(int(seed))
