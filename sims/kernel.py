@@ -66,9 +66,6 @@ class Stack:
     order: NDArray[np.uint64]
     status: NDArray[np.int64]
 
-    def __len__(self) -> int:
-        return len(self.theta)
-
     def __iter__(self) -> Iterator[Block]:
         return map(Block, self.theta, self.words, self.order, self.status)
 
