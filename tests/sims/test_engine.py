@@ -234,6 +234,9 @@ def test_progress_adds_up_and_a_run_can_be_stopped(uv):
 def test_interrupt_stops_within_a_second(uv, controlled):
     marks = [10**11, 10**12]
     control = LinearControl(uv.model, sgd(), np.array([[2.0, 0.5]]), [0], marks) if controlled else None
+    # Compiled before, or the interrupt would come while Numba compiles, which may swallow it.
+    short = LinearControl(uv.model, sgd(), np.array([[2.0, 0.5]]), [0], [5])
+    simulate(uv, sgd(), [0.1], [2.0, 0.5], 64, [5], control=short)
     timer = threading.Timer(0.3, _thread.interrupt_main)
     began = time.perf_counter()
     timer.start()
