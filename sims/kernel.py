@@ -20,6 +20,7 @@ from .form import Form
 from .indexed_codegen import generate_indexed, generate_indexed_moments
 from .kernel_random import LANES
 from .kernel_ways import Way, way_of, way_text
+from .vector_list import GROUPS
 
 __all__ = ["Block", "Kernel", "Stack", "aligned"]
 
@@ -42,13 +43,17 @@ def aligned(array: Any) -> Any:
 
 
 @dataclass
-class Block:
-    """The whole state of `LANES` replicas, in the layout of the generated module."""
+class _State:
+    """All that a run has to remember."""
 
     theta: Array
     words: NDArray[np.uint64]
     order: NDArray[np.uint64]
     status: NDArray[np.int64]
+
+
+class Block(_State):
+    """The whole state of `LANES` replicas, in the layout of the generated module."""
 
     def repeated(self, first: int, count: int) -> Block:
         """The block with replicas first..first+count-1 again and again, where all have the same theta still."""
@@ -57,14 +62,8 @@ class Block:
         return Block(aligned(self.theta), aligned(words), order, self.status.copy())
 
 
-@dataclass
-class Stack:
+class Stack(_State):
     """Blocks that are handled together: row b of each array is that of block b."""
-
-    theta: Array
-    words: NDArray[np.uint64]
-    order: NDArray[np.uint64]
-    status: NDArray[np.int64]
 
     def __iter__(self) -> Iterator[Block]:
         return map(Block, self.theta, self.words, self.order, self.status)
@@ -197,10 +196,10 @@ class Kernel:
         """Whether replicas run one after the other, in blocks of any number."""
         return isinstance(self.model, IndexedModel)
 
-    @property
+    @cached_property
     def sharing(self) -> int:
         """How many replicas share the sums of `accumulate`: k with k + 64/sharing and so on."""
-        return 1 if self.one_by_one or "\nCOLUMNS = LANES\n" in self._moments else 4
+        return 1 if self.one_by_one or "\nCOLUMNS = LANES\n" in self._moments else GROUPS
 
     @cached_property
     def period(self) -> int:

@@ -126,17 +126,15 @@ def average(
         """One block, as `Blocks.run` gives them here."""
         lanes = setting.lanes(number)
         used = lanes.stop - lanes.start
-        if kernel.sharing > 1 and used < LANES:
-            alone(number)
-            return
-        block = setting.block(number)
-        rows = sums(block, used)
-        status[lanes] = block.status[:used]
-        stayed = np.flatnonzero(block.status[:used] < 0)
-        if kernel.sharing > 1 and 0 < len(stayed) < used:
-            alone(number)
-        else:
-            totals[number] = rows[:, stayed].sum(axis=1)
+        if kernel.sharing == 1 or used == LANES:
+            block = setting.block(number)
+            rows = sums(block, used)
+            status[lanes] = block.status[:used]
+            stayed = np.flatnonzero(status[lanes] < 0)
+            if kernel.sharing == 1 or len(stayed) in (0, used):
+                totals[number] = rows[:, stayed].sum(axis=1)
+                return
+        alone(number)
 
     setting.check_kernel_once()
     blocks.run(run, threads)

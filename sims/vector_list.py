@@ -171,12 +171,17 @@ def add_moments(v, raw, base, theta):
         store(v, total, raw, base, m * LANES)
 
 
+def registers(v):
+    """Vectors that registers hold while one or two are left for results."""
+    return 30 if v.wide else 15
+
+
 def in_registers(v):
     """The monomials in blocks whose sums and parameters have a register each."""
-    blocks, most = [[]], 30 if v.wide else 15
+    blocks = [[]]
     for pair in MONOMIALS:
         block = [*blocks[-1], pair]
-        if len(block) + len({j for pair in block for j in pair}) > most:
+        if len(block) + len({j for pair in block for j in pair}) > registers(v):
             block = [pair]
             blocks.append(block)
         blocks[-1] = block
@@ -189,7 +194,7 @@ def add_kept(v, raw, base, buffer, count):
     for block in in_registers(v):
         used = sorted({j for pair in block for j in pair})
         # Few sums wait for themselves: two of each then take turns.
-        turns = 2 if 2 * (len(block) + len(used)) <= (30 if v.wide else 15) else 1
+        turns = 2 if 2 * (len(block) + len(used)) <= registers(v) else 1
         begin = [load(v, raw, base, (first + m) * LANES) for m in range(len(block))]
         sums = Cells(v, [begin, *[[v.number(0.0)] * len(block)] * (turns - 1)])
         with cgutils.for_range(v.builder, v.builder.udiv(count, INDEX(turns))) as loop:
