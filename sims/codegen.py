@@ -111,7 +111,7 @@ def _vectors(model: Model, lists: Mapping[str, Program], pairs: Sequence[tuple[i
     unrolled = "UPDATE" not in lists
     hold = (
         "if step - flushed + period > 64 or step >= stop:",
-        "    flush(raw, step - flushed, sums, shift)",
+        "    flush(raw, np.int64(COLUMNS), step - flushed, sums, shift)",
         "    flushed = step",
     )
     raw = {"RAW": "None", "HOLD": ""} if pairs is None else {"RAW": "raw", "HOLD": indented(2, hold)}
@@ -284,7 +284,7 @@ def _moment_parts(pairs: Sequence[tuple[int, int]] | None) -> dict[str, str]:
         return {"RAW": "", "SUMS": "", "HELD": "", "HOLD": ""}
     hold = (
         "if step - flushed >= 64 or step >= stop:",
-        "    flush(raw, step - flushed, sums, shift)",
+        "    flush(raw, np.int64(COLUMNS), step - flushed, sums, shift)",
         "    flushed = step",
     )
     return {"RAW": ", raw", "SUMS": ", raw, sums, shift", "HELD": "    flushed = step", "HOLD": indented(2, hold)}

@@ -83,6 +83,11 @@ CHECK = '''\
 def check(theta, status, bound, step):
     """Note the step in the status of each replica that is seen out of bounds for the first time."""
     hot()
+    outside = False
+    for k in range(D * LANES):
+        outside |= not abs(theta[k]) < bound  # true for nan
+    if not outside:
+        return
     for j in range(D):
         for k in range(LANES):
             inside = abs(theta[j * LANES + k]) < bound  # false for nan
@@ -151,25 +156,26 @@ def descend(theta, settled, x, y, lr, tolerance, bound, max_steps):
 # In a module of its own: first and second moments over all steps.
 ACCUMULATE = '''\
 @called
-def flush(raw, held, sums, shift):
+def flush(raw, columns, held, sums, shift):
     """Add the raw sums over `held` steps to the shifted ones, and clear them.
 
     So few steps are held that a second moment is right to about one ulp of theta^2, however many steps there are.
+    `columns` is COLUMNS: loops of a known number of turns, when it is small, are unrolled and not made of vectors.
     """
     hot()
-    held *= LANES // COLUMNS
+    held *= LANES // columns
     lanes = np.uint64(LANES)
     row = np.uint64(PARAMETERS) * lanes
     for j in range(PARAMETERS):
-        first = np.uint64(j) * lanes
-        for k in range(COLUMNS):
+        first, mean_j = np.uint64(j) * lanes, shift[j]
+        for k in range(columns):
             at = first + np.uint64(k)
-            sums[at] += raw[at] - held * shift[j]
+            sums[at] += raw[at] - held * mean_j
         for i in range(j, PARAMETERS if ALL_PAIRS else j + 1):
-            second = np.uint64(i) * lanes
-            for k in range(COLUMNS):
+            second, mean_i = np.uint64(i) * lanes, shift[i]
+            for k in range(columns):
                 a, b = raw[first + np.uint64(k)], raw[second + np.uint64(k)]
-                product = raw[row + np.uint64(k)] - shift[i] * a - shift[j] * (b - held * shift[i])
+                product = raw[row + np.uint64(k)] - mean_i * a - mean_j * (b - held * mean_i)
                 sums[row + np.uint64(k)] += product
             row += lanes
     fill(raw, 0.0)
