@@ -18,7 +18,7 @@ def without_replacement(words, order, count, noise, index, eps, none, batch):
     """Count the draws of a batch without replacement."""
     fill(count, 0.0)
     for b in range(batch):
-        draw(words, order, index, eps, none, b, WITHOUT_REPLACEMENT, RADEMACHER)
+        draw(words, order, index, eps, none, b, np.uint64(0), WITHOUT_REPLACEMENT, RADEMACHER)
         scatter(count, noise, index, eps)
 '''
 )
@@ -64,7 +64,7 @@ _LABEL_NOISE = """\
             fill(count, 0.0)
             fill(noise, 0.0)
             for b in range(batch):
-                draw(words, order, index, eps, sigma, b, sampling, law)
+                draw(words, order, index, eps, sigma, b, turn_of(b, batch, step), sampling, law)
                 scatter(count, noise, index, eps)"""
 
 # For other noise `sigma` is what `noise_tables` gives.

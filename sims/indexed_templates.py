@@ -81,14 +81,15 @@ def put(index, noise, y, places, target, number, stride, replicas):
 
 
 @called
-def put_signs(words, y, size, n, places, target, number, stride, replicas):
+def put_signs(words, y, size, n, turn, places, target, number, stride, replicas):
     """`draw` with replacement and `put` in one, for signs of one size: nothing is looked up but the target."""
     hot()
     for r in range(replicas):
         i, word = np.uint64(r) * stride + number, words[np.uint64(4 * LANES) + np.uint64(r)]
-        sample = ((word >> np.uint64(32)) * n) >> np.uint64(32)
+        code = (half_of(word, turn) * (n + n)) >> np.uint64(32)
+        sample = code >> np.uint64(1)
         places[i] = sample * np.uint64(WIDTH)
-        target[i] = y[sample] + flip(size, word, 0)
+        target[i] = y[sample] + flip(size, code, 0)
 
 
 @called
@@ -102,17 +103,19 @@ def draws(words, order, index, noise, y, places, target, stride, replicas, step,
     apart, used = np.uint64(stride), np.uint64(replicas)
     for t in range(steps):
         for b in range(batch):
-            number = np.uint64(t * batch + b)
+            number, turn = np.uint64(t * batch + b), turn_of(b, batch, step + t)
             if signs:
-                next_words(words)
-                put_signs(words, y, sigma[0], np.uint64(n) & np.uint64(0xFFFFFFFF), places, target, number, apart, used)
+                if turn == np.uint64(0):
+                    next_words(words)
+                size = np.uint64(n) & np.uint64(0x7FFFFFFF)
+                put_signs(words, y, sigma[0], size, turn, places, target, number, apart, used)
                 continue
             if sampling == FULL:
                 full_noise(words, noise, np.uint64(0), sigma[np.uint64(b)], law, (step + t) % period * n + b)
                 for k in range(LANES):
                     index[k] = np.uint64(b)
             else:
-                draw(words, order, index, noise, sigma, b, sampling, law)
+                draw(words, order, index, noise, sigma, b, turn, sampling, law)
             put(index, noise, y, places, target, number, apart, used)
 
 

@@ -4,6 +4,9 @@
 
 - sign: the label noise is +sigma when the bit is 0 and -sigma when it is 1;
 - index: the upper 32 bits times n, shifted right by 32 (bias below n/2**32); its sign is bit 0 of the same word;
+- index and sign at once: half a word times 2n, shifted right by 32, is twice the index plus the sign's bit. Draws with
+  replacement and label noise of two values take turns: the upper half of a new word, then its lower half. A draw's turn
+  is its place in the batch, or, for batches of one, the number of the step;
 - normal: sqrt(-2 log(u)) cos(2 pi v), u and v from the upper 53 bits of two words, u in (0, 1], v in [0, 1).
 
 When every sample is taken once per step (full batch), a word serves `max(1, 64 // n)` steps: in step t sample i
@@ -100,15 +103,34 @@ def full_noise(words, noise, row, sigma, law, position):
 
 
 @called
-def draw(words, order, index, noise, sigma, b, sampling, law):
+def turn_of(b, batch, step):
+    """Whether a draw takes the upper half of a new word, 0, or the lower half of the last one, 1."""
+    return np.uint64(b if batch > 1 else step) & np.uint64(1)
+
+
+@inlined
+def half_of(word, turn):
+    """Half a word."""
+    return (word >> (np.uint64(32) - (turn << np.uint64(5)))) & np.uint64(0xFFFFFFFF)
+
+
+@called
+def draw(words, order, index, noise, sigma, b, turn, sampling, law):
     """Draw number `b` of a batch: the index of a sample and its fresh label noise, for each lane.
 
     Without replacement it is step `b` of a Fisher-Yates shuffle of `order`, which is never put back in order.
     """
     hot()
-    n = np.uint64(sigma.size) & np.uint64(0xFFFFFFFF)  # so that products of halves are seen as such
-    next_words(words)
-    if sampling == WITHOUT_REPLACEMENT:
+    n = np.uint64(sigma.size) & np.uint64(0x7FFFFFFF)  # so that products of halves are seen as such
+    in_halves = sampling == WITH_REPLACEMENT and law == RADEMACHER
+    if not in_halves or turn == np.uint64(0):
+        next_words(words)
+    if in_halves:
+        for k in range(LANES):
+            code = (half_of(words[4 * LANES + k], turn) * (n + n)) >> np.uint64(32)
+            index[k] = code >> np.uint64(1)
+            noise[k] = flip(1.0, code, 0)
+    elif sampling == WITHOUT_REPLACEMENT:
         first = np.uint64(b)
         for k in range(LANES):
             lane = np.uint64(k)
@@ -122,19 +144,19 @@ def draw(words, order, index, noise, sigma, b, sampling, law):
             index[k] = ((words[4 * LANES + k] >> np.uint64(32)) * n) >> np.uint64(32)
     if law == GAUSSIAN:
         normals(words, noise, np.uint64(0))
+    elif not in_halves:
+        for k in range(LANES):
+            noise[k] = flip(1.0, words[4 * LANES + k], 0)
+    # One size for all is the usual case, and loads from lane to lane are slow.
+    size, equal = sigma[0], True
+    for i in range(sigma.size):
+        equal &= sigma[i] == size  # looks at all of them, eight at a time
+    if equal:
+        for k in range(LANES):
+            noise[k] *= size
+    else:
         for k in range(LANES):
             noise[k] *= sigma[index[k]]
-    else:
-        # One size for all is the usual case, and loads from lane to lane are slow.
-        size, equal = sigma[0], True
-        for i in range(sigma.size):
-            equal &= sigma[i] == size  # looks at all of them, eight at a time
-        if equal:
-            for k in range(LANES):
-                noise[k] = flip(size, words[4 * LANES + k], 0)
-        else:
-            for k in range(LANES):
-                noise[k] = flip(sigma[index[k]], words[4 * LANES + k], 0)
 
 
-FUNCTIONS = (next_words, flip, normals, full_noise, draw)
+FUNCTIONS = (next_words, flip, normals, full_noise, turn_of, half_of, draw)

@@ -110,7 +110,7 @@ def run(theta, words, order, status, scratch<SUMS>, step, stop, x, y, sigma, rat
             apply(theta, total, rate<RAW>)
         else:
             for b in range(batch):
-                draw(words, order, index, noise, sigma, b, sampling, law)
+                draw(words, order, index, noise, sigma, b, turn_of(b, batch, step), sampling, law)
                 gather(drawn, index, table, np.uint64(n))
                 if batch > 1:
                     add_drawn(theta, total, drawn, noise)
@@ -202,7 +202,7 @@ def run(theta, words, order, status, scratch<SUMS>, step, stop, x, y, sigma, rat
                 fill(count, 0.0)
                 fill(noise, 0.0)
                 for b in range(batch):
-                    draw(words, order, index, eps, sigma, b, sampling, law)
+                    draw(words, order, index, eps, sigma, b, turn_of(b, batch, step), sampling, law)
                     scatter(count, noise, index, eps)
             step_rows(theta, count, noise, y, rate<RAW>)
             step += 1

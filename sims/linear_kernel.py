@@ -194,7 +194,7 @@ def advance(
                     add_same(y, t, change, residual, noise, i, g, second, r, m)
             else:
                 for b in range(batch):
-                    draw(words, order, index, noise, sigma, b, sampling, law)
+                    draw(words, order, index, noise, sigma, b, turn_of(b, batch, step), sampling, law)
                     add_drawn(y, t, change, residual, noise, index, g, second, r, m)
             if PLAIN:
                 apply(z, change, rate)

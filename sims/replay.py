@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from .binomial import halves, noise_tables
 from .kernel import Kernel
-from .kernel_random import FULL, GAUSSIAN, LANES, WITHOUT_REPLACEMENT
+from .kernel_random import FULL, GAUSSIAN, LANES, WITH_REPLACEMENT, WITHOUT_REPLACEMENT
 from .random import block_words
 from .replay_rule import Iteration
 
@@ -102,6 +102,13 @@ def draws(
                 if law != GAUSSIAN and position % 64 == 0:
                     stream.next()
                 noise[b] = stream.normal() if law == GAUSSIAN else _signs(stream.last, position % 64)
+                continue
+            if sampling == WITH_REPLACEMENT and law != GAUSSIAN:
+                turn = (b if batch > 1 else t) % 2
+                word = stream.last if turn else stream.next()
+                half = word & np.uint64(0xFFFFFFFF) if turn else word >> np.uint64(32)
+                code = (half * np.uint64(2 * n)) >> np.uint64(32)
+                index[b], noise[b] = (code >> np.uint64(1)).astype(np.int64), _signs(code, 0)
                 continue
             word = stream.next()
             first = b if sampling == WITHOUT_REPLACEMENT else 0

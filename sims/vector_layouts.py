@@ -67,7 +67,7 @@ def run(theta, words, order, status, scratch<SUMS>, step, stop, x, y, sigma, rat
             full_pass(theta, words, pairs, n, width, rate, phase, taken, <RAW>)
         elif in_draws:
             taken = stop - step if stop - step < period - phase else period - phase
-            drawn_pass(theta, words, pairs, n, width, rate, batch, taken, <RAW>)
+            drawn_pass(theta, words, pairs, n, width, rate, batch, step, taken, <RAW>)
         elif sampling == FULL:
             for i in range(n):
                 full_noise(words, noise, np.uint64(0), sigma[i], law, phase * n + i)
@@ -75,7 +75,7 @@ def run(theta, words, order, status, scratch<SUMS>, step, stop, x, y, sigma, rat
             update_pass(theta, total, rate, <RAW>)
         else:
             for b in range(batch):
-                draw(words, order, index, noise, sigma, b, sampling, law)
+                draw(words, order, index, noise, sigma, b, turn_of(b, batch, step), sampling, law)
                 gather(drawn, index, pairs, width)
                 rows_pass(theta, total, drawn, noise)
             update_pass(theta, total, rate, <RAW>)
@@ -122,7 +122,7 @@ def run(theta, words, order, status, scratch<SUMS>, step, stop, x, y, sigma, rat
                 fill(count, 0.0)
                 fill(noise, 0.0)
                 for b in range(batch):
-                    draw(words, order, index, eps, sigma, b, sampling, law)
+                    draw(words, order, index, eps, sigma, b, turn_of(b, batch, step), sampling, law)
                     scatter(count, noise, index, eps)
             counts_pass(theta, count, noise, y, rate, <RAW>)
         step += taken

@@ -178,12 +178,12 @@ def tanhs(v, x):
     half = v.sub(v.doubles(v.left(v.words(shifted), 52)), 0.5)
     square = v.mul(r, r)
     odd = v.multiply_add(r, v.mul(square, v.polynomial(square, TANH_TOP)), r)
-    bottom = v.polynomial(square, TANH_BOTTOM)
-    # Where the numerator is small, 1 + odd is less than 1, and rounds to half of what the other order would.
-    total = v.multiply_add(square, bottom, v.add(odd, 1.0))
-    upper = v.multiply_add(half, total, odd)
-    lower = v.multiply_add(half, total, v.multiply_add(square, bottom, 1.0))
-    return v.call(f"llvm.copysign.v{LENGTH}f64", quotients(v, upper, lower), x)
+    even = v.multiply_add(square, v.polynomial(square, TANH_BOTTOM), 1.0)
+    total = v.add(even, odd)
+    upper, lower = v.multiply_add(half, total, odd), v.multiply_add(half, total, even)
+    # The quotient has no sign that would have to be cleared.
+    sign = v.each(v.builder.and_, v.words(x), -(2**63))
+    return v.doubles(v.each(v.builder.or_, v.words(quotients(v, upper, lower)), sign))
 
 
 def quotients(v, a, b):

@@ -93,14 +93,12 @@ def permuted(v, table, word):
     return v.call("llvm.x86.avx512.permvar.df.512", table, word)
 
 
-def looked_up(v, pairs, n, width, word):
-    """Inputs and y + noise of the samples that words draw: rows of `pairs`, at twice the index plus the sign."""
+def looked_up(v, pairs, n, width, half):
+    """Inputs and y + noise of the samples that halves of words draw: rows of `pairs`, at twice the index plus sign."""
     builder = v.builder
     # Products of halves of words are one instruction where both are seen to be halves.
-    count = spread(v, builder.and_(n, INDEX(0xFFFFFFFF)))
-    drawn = v.each(builder.mul, v.right(word, 32), count)
-    even = v.each(builder.and_, v.right(drawn, 31), -2)
-    at = v.each(builder.or_, even, v.each(builder.and_, word, 1))
+    twice = spread(v, builder.shl(builder.and_(n, INDEX(0x7FFFFFFF)), INDEX(1)))
+    at = v.right(v.each(builder.mul, v.each(builder.and_, half, 0xFFFFFFFF), twice), 32)
     rows = [place(v, pairs, builder.mul(width, INDEX(c))) for c in range(INPUTS + 1)]
 
     def gathered():
@@ -185,38 +183,42 @@ def full_pass(v, theta, words, pairs, n, width, rate, phase, steps, raw):
 
 
 @vector_pass
-def drawn_pass(v, theta, words, pairs, n, width, rate, batch, steps, raw):
-    """Batches with replacement, with random signs."""
+def drawn_pass(v, theta, words, pairs, n, width, rate, batch, step, steps, raw):
+    """Batches with replacement, with random signs, from number `step` on."""
     builder, rate = v.builder, spread(v, rate)
 
     def group(base):
         state = Cells(v, load_rows(v, theta, base, D))
-        generator = Cells(v, load_rows(v, words, base, 5, kind=WORDS))
         total = Cells(v, [[v.number(0.0)] * GROUPS] * D)
+        taken = cgutils.alloca_once_value(builder, step)
 
-        def draw():
-            word, after = next_word(v, generator.get()[:4])
-            generator.put([*after, word])
-            *inputs, label = looked_up(v, pairs, n, width, word)
+        def draw(turn):
+            upper = builder.icmp_unsigned("==", builder.and_(turn, INDEX(1)), INDEX(0))
+            with builder.if_then(upper):
+                word, after = next_word(v, load_rows(v, words, base, 4, kind=WORDS))
+                store_rows(v, words, base, [*after, word])
+            shift = spread(v, builder.select(upper, INDEX(32), INDEX(0)))
+            (word,) = load_rows(v, place(v, words, 4 * LANES), base, 1, kind=WORDS)
+            *inputs, label = looked_up(v, pairs, n, width, v.right(word, shift))
             return inputs, label
 
         def some(count, keep):
             keep()
-            now = state.get()
+            now, turn = state.get(), builder.load(taken)
+            builder.store(builder.add(turn, INDEX(1)), taken)
             with builder.if_else(builder.icmp_unsigned("==", batch, INDEX(1))) as (one, more):
                 with one:
-                    inputs, label = draw()
+                    inputs, label = draw(turn)
                     state.put(evaluate(v, STEP, [*now, *inputs, label, rate]))
                 with more:
                     total.put([[v.number(0.0)] * GROUPS] * D)
-                    with cgutils.for_range(builder, batch):
-                        inputs, label = draw()
+                    with cgutils.for_range(builder, batch) as loop:
+                        inputs, label = draw(loop.index)
                         add_sample(v, now, total, inputs, label)
                     state.put(evaluate(v, UPDATE, [*now, *total.get(), rate]))
 
         take_steps(v, state, steps, 1, some, raw, base)
         store_rows(v, theta, base, state.get())
-        store_rows(v, words, base, generator.get())
 
     each_group(v, group)
 

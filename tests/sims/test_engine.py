@@ -138,12 +138,12 @@ def test_equal_indices_have_signs_of_their_own(tanh):
 
 def test_a_kernel_that_shares_signs_is_caught(tanh, monkeypatch):
     """A mutant: the signs of equal indices in a batch are the same, as in a wrong reading of Algorithm 1."""
-    right = "noise[k] = flip(size, words[4 * LANES + k], 0)"
+    right = "noise[k] = flip(1.0, code, 0)"
     assert tanh.source.count(right) == 1
     # Draws take their sign from bit number `index` of the first draw's word, which the unused `order` keeps.
     wrong = (
         "order[k] = words[4 * LANES + k] if b == 0 else order[k]\n"
-        "                noise[k] = flip(size, order[k], index[k])"
+        "            noise[k] = flip(1.0, order[k], index[k])"
     )
     # Draws with their signs in one pass are switched off, so that these are made.
     at_once = "law == RADEMACHER and sampling == WITH_REPLACEMENT"

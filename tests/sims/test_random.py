@@ -23,7 +23,7 @@ def drawn(n, batch, sampling, law, steps, key=(1,)):
     indices, noises = np.empty((steps, batch, LANES), dtype=np.int64), np.empty((steps, batch, LANES))
     for t in range(steps):
         for b in range(batch):
-            kr.draw(flat, order, index, noise, np.ones(n), b, sampling, law)
+            kr.draw(flat, order, index, noise, np.ones(n), b, kr.turn_of(b, batch, t), sampling, law)
             indices[t, b], noises[t, b] = index, noise
     return indices, noises
 
@@ -37,10 +37,11 @@ def test_stream_is_xoshiro256plusplus():
 
 @pytest.mark.parametrize("sampling", [kr.WITH_REPLACEMENT, kr.WITHOUT_REPLACEMENT])
 @pytest.mark.parametrize("law", [kr.RADEMACHER, kr.GAUSSIAN])
-def test_compiled_draws_equal_their_replay(sampling, law):
-    index, noise = drawn(7, 3, sampling, law, 20)
+@pytest.mark.parametrize("batch", [1, 2, 3])
+def test_compiled_draws_equal_their_replay(sampling, law, batch):
+    index, noise = drawn(7, batch, sampling, law, 20)
     words = block_words(0, (1,), 0, LANES)
-    for t, (i, eps) in enumerate(draws(words, 7, 3, sampling, law, 20)):
+    for t, (i, eps) in enumerate(draws(words, 7, batch, sampling, law, 20)):
         np.testing.assert_array_equal(index[t], i)
         # Signs are exact; a normal is a cosine right to 1e-15 times a radius below 9.
         np.testing.assert_allclose(noise[t], eps, rtol=0, atol=0 if law == kr.RADEMACHER else 1e-14)
@@ -69,6 +70,18 @@ def test_draws_of_one_step_are_independent():
     correlation = np.mean(noise[:, 0] * noise[:, 1])
     assert abs(correlation) < 4 / np.sqrt(noise[:, 0].size)
     assert abs(np.mean(noise[1:, 0] * noise[:-1, 0])) < 4 / np.sqrt(noise[1:, 0].size)
+
+
+@pytest.mark.parametrize("batch", [1, 2])
+def test_two_draws_from_one_word_are_independent(batch):
+    # The joint law of sample and sign of both, 36 cells: batches of one share a word between two steps.
+    index, noise = drawn(3, batch, kr.WITH_REPLACEMENT, kr.RADEMACHER, 4000)
+    code = (2 * index + (noise < 0)).reshape(-1, 2, LANES)
+    table = np.bincount((6 * code[:, 0] + code[:, 1]).ravel(), minlength=36)
+    assert stats.chisquare(table).pvalue > 1e-4
+    # What is read as a pair here is one: were both halves the same, a sixth of the cells would have all.
+    same = np.bincount((7 * code[:, 0]).ravel(), minlength=36)
+    assert stats.chisquare(same).pvalue < 1e-4
 
 
 def test_normals_are_normal():

@@ -52,10 +52,9 @@ INLINE vec tanh_to_ulps(vec w) {
     vec half = sub(as_vec(LEFT(as_words(shifted), 52)), all(0.5)), square = mul(r, r);
     vec top = fmadd(square, all(0.00105741958596825), all(0.1110993805815367));
     vec odd = fmadd(r, mul(square, top), r);
-    vec bottom = fmadd(square, all(0.015868324226120546), all(0.4444327139148643));
-    vec total = fmadd(square, bottom, add(odd, all(1.0)));
-    vec lower = fmadd(half, total, fmadd(square, bottom, all(1.0)));
-    return as_vec(differing(as_words(quotient(fmadd(half, total, odd), lower)), sign));
+    vec even = fmadd(square, fmadd(square, all(0.015868324226120546), all(0.4444327139148643)), all(1.0));
+    vec total = add(even, odd), upper = fmadd(half, total, odd), lower = fmadd(half, total, even);
+    return as_vec(differing(as_words(quotient(upper, lower)), sign));
 }
 
 /* tanh(w) = 1 - 1/D, D = (exp(2w) + 1)/2, absolute error below 8e-16, so that the caller can share an inverse.
