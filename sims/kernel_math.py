@@ -58,15 +58,21 @@ def exp(x):
 
 @inlined
 def tanh(x):
-    """tanh(x) = t / (t + 2), t = expm1(2 abs(x)); below 4 ulp, nan propagates."""
-    z = 2.0 * abs(x)
-    z = 40.0 if z > 40.0 else z  # tanh(20) rounds to 1
-    shifted = z * 1.4426950408889634 + 6755399441055744.0
-    m = shifted - 6755399441055744.0
-    r = (z - m * 0.6931471803691238) - m * 1.9082149292705877e-10
-    scale = power_of_two(shifted)
-    t = scale * expm1_reduced(r) + (scale - 1.0)
-    return math.copysign(t / (t + 2.0), x)
+    """tanh(m log(2)/2 + r) as one quotient of polynomials of r, linear in 2**m; below 4 ulp, nan propagates.
+
+    With tanh(r) = odd / even and h = (2**m - 1)/2 it is (h (even + odd) + odd) / (h (even + odd) + even).
+    """
+    z = abs(x)
+    z = 22.18070977791825 if z > 22.18070977791825 else z  # 32 log(2), where r = 0 gives 1 exactly
+    shifted = z * 2.8853900817779268 + 6755399441055743.0
+    m = shifted - 6755399441055743.0
+    r = (z - m * 0.3465735901845619) - m * 9.541074646352939e-11
+    h = power_of_two(shifted) - 0.5
+    square = r * r
+    odd = r + r * (square * (0.1110993805815367 + square * 0.00105741958596825))
+    even = 1.0 + square * (0.4444327139148643 + square * 0.015868324226120546)
+    both = h * (even + odd)
+    return math.copysign((both + odd) / (both + even), x)
 
 
 @inlined

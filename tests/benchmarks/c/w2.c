@@ -11,7 +11,7 @@
 #define ONE_GROUPS 4
 #endif
 #ifndef FULL_GROUPS
-#define FULL_GROUPS 2
+#define FULL_GROUPS (ACCURATE ? 4 : 2)
 #endif
 #define CHUNK 16 /* steps; 64 must be a multiple of it */
 
