@@ -142,7 +142,6 @@ def _constants(model: IndexedModel, moments: bool, features: int) -> dict[str, o
         "GROUP": group,
         "TILE": TILE,
         "TOGETHER": TOGETHER,
-        "SAMPLES": "2 * LENGTH",  # of the linear kind in one pass: sums of as many fill half the registers
         "TURNS": 2 if features and space <= 512 else 1,
     }
 

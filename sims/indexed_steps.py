@@ -30,16 +30,14 @@ def prepare(state):
 
 @inlined
 def begin_samples(state, at, places, target, number, residual, first, data, count):
-    """Residuals of one replica, up to SAMPLES from `first` on, of the draws from `number` on."""
+    """Residuals of one replica, up to eight from `first` on, of the draws from `number` on."""
     wide()
-    if SAMPLES == 16 and count > 8:
-        dots(state, at + np.uint64(VALUES), data, places, number, target, residual, first, VECTORS, 16)
-    elif count > 4:
+    if count > 4:
         dots(state, at + np.uint64(VALUES), data, places, number, target, residual, first, VECTORS, 8)
     else:
         dots(state, at + np.uint64(VALUES), data, places, number, target, residual, first, VECTORS, 4)
     if count & 3:
-        for q in range(count, SAMPLES):
+        for q in range(count, 8):
             residual[np.uint64(first + q)] = 0.0  # of draws that only fill up
 
 
@@ -47,11 +45,7 @@ def begin_samples(state, at, places, target, number, residual, first, data, coun
 def end_samples(scratch, begin, places, number, residual, first, data, count, more):
     """The features of these samples, combined by their residuals."""
     wide()
-    if SAMPLES == 16 and count > 8 and more:
-        combine(scratch, begin, data, places, number, residual, first, VECTORS, 16, 1)
-    elif SAMPLES == 16 and count > 8:
-        combine(scratch, begin, data, places, number, residual, first, VECTORS, 16, 0)
-    elif count > 4 and more:
+    if count > 4 and more:
         combine(scratch, begin, data, places, number, residual, first, VECTORS, 8, 1)
     elif count > 4:
         combine(scratch, begin, data, places, number, residual, first, VECTORS, 8, 0)

@@ -41,7 +41,7 @@ def workspace(theta, y, batch):
     """State, data and what else `run` needs; allocated here, because Numba takes a second to compile it."""
     replicas = theta.size // D
     drawn, scratch = draw_stride(batch) * replicas, TURNS * SCRATCH + (batch + 8) * SCRATCH_EACH
-    space = numbers(np.float64, replicas * STATE, y.size * WIDTH, scratch, TURNS * SAMPLES, LANES, drawn)
+    space = numbers(np.float64, replicas * STATE, y.size * WIDTH, scratch, TURNS * 8, LANES, drawn)
     for outside, inside in entries(theta, space[0], 0):
         inside[:] = outside
     if REPEATED:
@@ -150,20 +150,17 @@ def run(
             while t < steps:
                 count = min(GROUP - (step + t) % GROUP, steps - t)
                 for u in range(count):
-                    b = 0
-                    while b < batch:
-                        left = batch - b
-                        samples = min(SAMPLES if left > SAMPLES - 4 else 8, left)
+                    for b in range(0, batch, 8):
+                        samples = min(8, batch - b)
                         # Residuals of one replica are on their way while those of the next are begun.
                         for r in range(first, last):
                             at, number = np.uint64(r) * np.uint64(STATE), r * stride + (t + u) * batch + b
-                            here = (r - first) * SAMPLES
-                            begin_samples(state, at, places, target, number, residual, here, data, samples)
+                            begin_samples(state, at, places, target, number, residual, (r - first) * 8, data, samples)
                         for r in range(first, last):
                             begin, number = (r - first) * SCRATCH, r * stride + (t + u) * batch + b
-                            here = (r - first) * SAMPLES
-                            end_samples(scratch, begin, places, number, residual, here, data, samples, b > 0)
-                        b += samples
+                            end_samples(
+                                scratch, begin, places, number, residual, (r - first) * 8, data, samples, b > 0
+                            )
                     for r in range(first, last):
                         at, number = np.uint64(r) * np.uint64(STATE), r * stride + (t + u) * batch
                         begin = np.uint64((r - first) * SCRATCH)

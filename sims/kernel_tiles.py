@@ -117,17 +117,14 @@ def wide(typing_context):
 
 @intrinsic(prefer_literal=True)
 def dots(typing_context, left, left_at, right, rows, first, target, out, out_at, vectors, samples):
-    """out[out_at + q] = sum_k left[left_at + k] right[rows[first + q] + k] - target[first + q], q < samples.
-
-    There are 4, 8 or 16 samples.
-    """
+    """out[out_at + q] = sum_k left[left_at + k] right[rows[first + q] + k] - target[first + q], q < samples, 4 or 8."""
     count = samples.literal_value
 
     def codegen(context, builder, signature, args):
         a, x, offsets, y, f = (data_of(context, builder, signature, args, place) for place in (0, 2, 3, 5, 6))
         a, begin = builder.gep(a, [args[1]]), rows_of(builder, x, offsets, args[4], count)
         # Of one sum each addition waits for the one before: eight of them at a time keep the processor busy.
-        at_once = max(1, 8 // count)
+        at_once = 8 // count
         totals = [
             [cgutils.alloca_once_value(builder, ir.Constant(VECTOR, [0.0] * LENGTH)) for _ in begin]
             for _ in range(at_once)
@@ -147,7 +144,7 @@ def dots(typing_context, left, left_at, right, rows, first, target, out, out_at,
             columns = [builder.fadd(c, builder.load(t)) for c, t in zip(columns, others)]
         f, y = builder.gep(f, [args[7]]), builder.gep(y, [args[4]])
         done = 0
-        for values in [v for q in range(0, count, 8) for v in sums(builder, columns[q : q + 8])]:
+        for values in sums(builder, columns):
             to, away = (
                 builder.bitcast(builder.gep(p, [ir.IntType(64)(done)]), values.type.as_pointer()) for p in (f, y)
             )
