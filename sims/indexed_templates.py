@@ -41,7 +41,8 @@ def workspace(theta, y, batch):
     """State, data and what else `run` needs; allocated here, because Numba takes a second to compile it."""
     replicas = theta.size // D
     drawn, scratch = draw_stride(batch) * replicas, TURNS * SCRATCH + (batch + 8) * SCRATCH_EACH
-    space = numbers(np.float64, replicas * STATE, y.size * WIDTH, scratch, TURNS * 8, LANES, drawn)
+    labels = 2 * y.size
+    space = numbers(np.float64, replicas * STATE, y.size * WIDTH, scratch, TURNS * 8, LANES, drawn, labels)
     for outside, inside in entries(theta, space[0], 0):
         inside[:] = outside
     if REPEATED:
@@ -81,37 +82,57 @@ def put(index, noise, y, places, target, number, stride, replicas):
 
 
 @called
-def put_signs(words, y, size, n, turn, places, target, number, stride, replicas):
-    """`draw` with replacement and `put` in one, for signs of one size: nothing is looked up but the target."""
+def put_drawn(words, labels, turn, index, places, target, number, stride, replicas):
+    """`draw` with replacement and `put` in one: the codes of all replicas first, many at a time."""
     hot()
+    choices = np.uint64(labels.size) & np.uint64(0xFFFFFFFF)  # so that products of halves are seen as such
+    for k in range(LANES):
+        index[k] = (half_of(words[4 * LANES + k], turn) * choices) >> np.uint64(32)
     for r in range(replicas):
-        i, word = np.uint64(r) * stride + number, words[np.uint64(4 * LANES) + np.uint64(r)]
-        code = (half_of(word, turn) * (n + n)) >> np.uint64(32)
-        sample = code >> np.uint64(1)
-        places[i] = sample * np.uint64(WIDTH)
-        target[i] = y[sample] + flip(size, code, 0)
+        i, code = np.uint64(r) * stride + number, index[np.uint64(r)]
+        places[i] = (code >> np.uint64(1)) * np.uint64(WIDTH)
+        target[i] = labels[code]
 
 
 @called
-def draws(words, order, index, noise, y, places, target, stride, replicas, step, steps, sigma, batch, sampling, law):
-    """All draws of so many steps."""
+def put_row(words, bit, labels, sample, count, places, target, number, stride, replicas):
+    """`full_noise` and `put` of samples from `sample` on, each with its own bit of the last word, from `bit` on."""
+    hot()
+    for r in range(replicas):
+        begin, word = np.uint64(r) * stride + number, words[np.uint64(4 * LANES) + np.uint64(r)] >> bit
+        for b in range(count):
+            i, k = begin + np.uint64(b), sample + np.uint64(b)
+            above, below = labels[np.uint64(2) * k], labels[np.uint64(2) * k + np.uint64(1)]
+            places[i] = k * np.uint64(WIDTH)
+            target[i] = below if (word >> np.uint64(b)) & np.uint64(1) else above
+
+
+@called
+def draws(
+    words, order, index, noise, y, labels, places, target, stride, replicas, step, steps, sigma, batch, sampling, law
+):
+    """All draws of so many steps; `labels` are y + sigma and y - sigma of each sample."""
     n = sigma.size
     period = max(1, 64 // n)
-    signs = sampling == WITH_REPLACEMENT and law == RADEMACHER
-    for i in range(n):
-        signs &= sigma[i] == sigma[0]
     apart, used = np.uint64(stride), np.uint64(replicas)
     for t in range(steps):
+        phase = (step + t) % period
+        if sampling == FULL and law == RADEMACHER:
+            for b in range(0, n, 64):
+                if phase == 0:
+                    next_words(words)
+                first, count, number = np.uint64(b), np.uint64(min(64, n - b)), np.uint64(t * n + b)
+                put_row(words, np.uint64(phase * n), labels, first, count, places, target, number, apart, used)
+            continue
         for b in range(batch):
             number, turn = np.uint64(t * batch + b), turn_of(b, batch, step + t)
-            if signs:
+            if sampling == WITH_REPLACEMENT and law == RADEMACHER:
                 if turn == np.uint64(0):
                     next_words(words)
-                size = np.uint64(n) & np.uint64(0x7FFFFFFF)
-                put_signs(words, y, sigma[0], size, turn, places, target, number, apart, used)
+                put_drawn(words, labels, turn, index, places, target, number, apart, used)
                 continue
             if sampling == FULL:
-                full_noise(words, noise, np.uint64(0), sigma[np.uint64(b)], law, (step + t) % period * n + b)
+                full_noise(words, noise, np.uint64(0), sigma[np.uint64(b)], law, phase * n + b)
                 for k in range(LANES):
                     index[k] = np.uint64(b)
             else:
@@ -121,7 +142,7 @@ def draws(words, order, index, noise, y, places, target, stride, replicas, step,
 
 @njit(
     "void(u8[::1], u8[::1], i8[::1], i8, i8, f8[:, ::1], f8[::1], f8[::1], f8, i8, i8, i8, f8, i8, f8[::1], f8[::1],"
-    " f8[::1], f8[::1], f8[::1], f8[::1], u8[::1], u8[::1]<SHIFT_TYPE>)",
+    " f8[::1], f8[::1], f8[::1], f8[::1], f8[::1], u8[::1], u8[::1]<SHIFT_TYPE>)",
     nogil=True,
     error_model="numpy",
     fastmath={"contract"},
@@ -131,19 +152,22 @@ def draws(words, order, index, noise, y, places, target, stride, replicas, step,
 )
 def run(
     words, order, status, step, stop, x, y, sigma, rate, batch, sampling, law, bound, stride, state, data, scratch,
-    residual, noise, target, index, places<SHIFT>
+    residual, noise, target, labels, index, places<SHIFT>
 ):
     """Take steps from number `step` to `stop`; `x` has no rows when `data` is filled."""
     hot()
     fill_table(x, data)
     prepare(state)
+    for i in range(y.size):
+        labels[2 * i], labels[2 * i + 1] = y[i] + sigma[i], y[i] - sigma[i]
     replicas = state.size // STATE
     period = CHECKED * max(1, 64 // y.size)
     held = max(1, DRAWS // batch)
     held = held & ~(GROUP - 1) if held >= GROUP else 1
     while step < stop:
         steps = min(held, stop - step)
-        draws(words, order, index, noise, y, places, target, stride, replicas, step, steps, sigma, batch, sampling, law)
+        made = (places, target, stride, replicas, step, steps)
+        draws(words, order, index, noise, y, labels, *made, sigma, batch, sampling, law)
         for first in range(0, replicas, TURNS):
             last = min(first + TURNS, replicas)
             t = 0

@@ -142,8 +142,7 @@ def test_a_kernel_that_shares_signs_is_caught(tanh, monkeypatch):
     assert tanh.source.count(right) == 1
     # Draws take their sign from bit number `index` of the first draw's word, which the unused `order` keeps.
     wrong = (
-        "order[k] = words[4 * LANES + k] if b == 0 else order[k]\n"
-        "            noise[k] = flip(1.0, order[k], index[k])"
+        "order[k] = words[4 * LANES + k] if b == 0 else order[k]\n            noise[k] = flip(1.0, order[k], index[k])"
     )
     # Draws with their signs in one pass are switched off, so that these are made.
     at_once = "law == RADEMACHER and sampling == WITH_REPLACEMENT"
