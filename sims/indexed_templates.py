@@ -85,7 +85,7 @@ def put(index, noise, y, places, target, number, stride, replicas):
 def put_drawn(words, labels, turn, index, places, target, number, stride, replicas):
     """`draw` with replacement and `put` in one: the codes of all replicas first, many at a time."""
     hot()
-    choices = np.uint64(labels.size) & np.uint64(0xFFFFFFFF)  # so that products of halves are seen as such
+    choices = np.uint64(labels.size) & np.uint64(0xFFFFFFFF)  # as in `draw`
     for k in range(LANES):
         index[k] = (half_of(words[4 * LANES + k], turn) * choices) >> np.uint64(32)
     for r in range(replicas):
@@ -166,8 +166,8 @@ def run(
     held = held & ~(GROUP - 1) if held >= GROUP else 1
     while step < stop:
         steps = min(held, stop - step)
-        made = (places, target, stride, replicas, step, steps)
-        draws(words, order, index, noise, y, labels, *made, sigma, batch, sampling, law)
+        draws(words, order, index, noise, y, labels, places, target, stride, replicas, step, steps, sigma, batch,
+              sampling, law)
         for first in range(0, replicas, TURNS):
             last = min(first + TURNS, replicas)
             t = 0

@@ -3,10 +3,11 @@
 `words` holds five rows of `LANES` unsigned words: four of state and the word drawn last. A draw is one of
 
 - sign: the label noise is +sigma when the bit is 0 and -sigma when it is 1;
-- index: the upper 32 bits times n, shifted right by 32 (bias below n/2**32); its sign is bit 0 of the same word;
-- index and sign at once: half a word times 2n, shifted right by 32, is twice the index plus the sign's bit. Draws with
-  replacement and label noise of two values take turns: the upper half of a new word, then its lower half. A draw's turn
-  is its place in the batch, or, for batches of one, the number of the step;
+- index: the upper 32 bits times n, shifted right by 32 (bias below n/2**32); without replacement its sign is bit 0 of
+  the same word;
+- index and sign at once: half a word times 2n, shifted right by 32, is twice the index plus the sign's bit (bias of
+  both below 2n/2**32). Draws with replacement and label noise of two values take turns: the upper half of a new word,
+  then its lower half. A draw's turn is its place in the batch, or, for batches of one, the number of the step;
 - normal: sqrt(-2 log(u)) cos(2 pi v), u and v from the upper 53 bits of two words, u in (0, 1], v in [0, 1).
 
 When every sample is taken once per step (full batch), a word serves `max(1, 64 // n)` steps: in step t sample i
@@ -110,7 +111,7 @@ def turn_of(b, batch, step):
 
 @inlined
 def half_of(word, turn):
-    """Half a word."""
+    """The upper half of a word in turn 0, the lower half in turn 1."""
     return (word >> (np.uint64(32) - (turn << np.uint64(5)))) & np.uint64(0xFFFFFFFF)
 
 
@@ -118,7 +119,8 @@ def half_of(word, turn):
 def draw(words, order, index, noise, sigma, b, turn, sampling, law):
     """Draw number `b` of a batch: the index of a sample and its fresh label noise, for each lane.
 
-    Without replacement it is step `b` of a Fisher-Yates shuffle of `order`, which is never put back in order.
+    Without replacement it is step `b` of a Fisher-Yates shuffle of `order`, which is never put back in order. `turn` is
+    that of `turn_of`.
     """
     hot()
     n = np.uint64(sigma.size) & np.uint64(0x7FFFFFFF)  # so that products of halves are seen as such

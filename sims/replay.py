@@ -214,8 +214,8 @@ def check_kernel(
     """Compare a kernel with its replay over a few steps from `start`, with label noise.
 
     The learning rate is a tenth of the inverse of the largest |grad f_i|^2, so that differences do not grow: what
-    rounding can do in 13 steps is some thousand ulp of the largest parameter, about 1e-12 of it. A wrong sign, index
-    or derivative changes theta by lr * sigma * |grad f_i|. The tolerance lies between, nearer to the former.
+    rounding can do in so few steps is some thousand ulp of the largest parameter, about 1e-12 of it. A wrong sign,
+    index or derivative changes theta by lr * sigma * |grad f_i|. The tolerance lies between, nearer to the former.
 
     Raises
     ------
@@ -223,7 +223,8 @@ def check_kernel(
         When they differ by more.
     """
     model = kernel.model
-    steps = 13 if model.n <= 64 else 3
+    # Beyond the first look for replicas out of bounds, where one pass of a kernel ends and the next begins.
+    steps = max(13, 64 // model.n + 3) if model.n <= 64 else 3
     lanes = max(1, min(LANES, 2_000_000 // (model.n * model.d)))
     counted = algorithm is not None and algorithm.noise.kind != "label"
     batch = batch if sampling == FULL else min(batch, 1000 if counted else 5)

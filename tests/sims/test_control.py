@@ -75,6 +75,7 @@ def test_moments_after_many_steps_are_those_of_one_after_the_other(seed, steps):
 MODELS = {
     "uv": (uv_model, [2.0, 0.5], 0.2, 1, "with-replacement"),
     "pair": (pair_model, [2.0, 0.5, -0.25], 0.3, 4, "with-replacement"),
+    "pair-odd": (pair_model, [2.0, 0.5, -0.25], 0.3, 1, "with-replacement"),
     "pair-1": (pair_model, [2.0, 0.5, -0.25], 0.3, 1, "without-replacement"),
     "tanh": (tanh_model, [2.0, 1.3, -0.27], 0.27, "full", "with-replacement"),
 }

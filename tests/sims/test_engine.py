@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import _thread
+import signal
 import threading
 import time
 
@@ -13,7 +14,7 @@ from flatmin.sims.engine import SimulationStopped, simulate
 from flatmin.sims.kernel import Kernel
 from flatmin.sims.kernel_random import FULL, GAUSSIAN, RADEMACHER, WITH_REPLACEMENT
 from flatmin.sims.random import block_words
-from flatmin.sims.replay import KernelMismatch, check_kernel, draws
+from flatmin.sims.replay import KernelMismatch, check_kernel, draws, replay
 from flatmin.theory import Algorithm, InvalidInput, LabelNoise
 from kernel_models import WholeKernel, interpolated, on_gamma, tanh_model
 
@@ -35,7 +36,10 @@ def equal(a, b):
     return np.array_equal(a.points, b.points, equal_nan=True) and np.array_equal(a.status, b.status)
 
 
-@pytest.mark.parametrize(("batch", "sampling"), [("full", "with-replacement"), (2, "without-replacement")])
+@pytest.mark.parametrize(
+    ("batch", "sampling"),
+    [("full", "with-replacement"), (2, "without-replacement"), (1, "with-replacement"), (3, "with-replacement")],
+)
 def test_threads_and_cuts_change_no_bit(uv, tanh, monkeypatch, batch, sampling):
     schedule = [0, 1, 7, 64, 100, 1001, 5000]
     cases = [(uv, sgd(), [0.1], [2.0, 0.5])] if batch == "full" else []
@@ -46,6 +50,18 @@ def test_threads_and_cuts_change_no_bit(uv, tanh, monkeypatch, batch, sampling):
         with monkeypatch.context() as patch:
             patch.setattr(engine, "next_size", lambda steps, seconds: 90)
             assert equal(one, simulate(kernel, algorithm, sigmas, start, 200, schedule, (1,), 5, threads=2))
+
+
+@pytest.mark.parametrize("n", [3, 9])
+def test_batches_of_one_equal_the_replay_where_words_are_used_up(tanh, n):
+    """Halves of a word go by the number of the step, and passes end after 21 and 7 steps: an odd number."""
+    kernel = with_data(tanh, interpolated(n))
+    words, schedule, sigmas = block_words(0, (), 0, kr.LANES), np.arange(1, 71), np.linspace(0.1, 0.2, n)
+    arguments = {"lr": 0.05, "batch": 1, "sampling": WITH_REPLACEMENT, "law": RADEMACHER}
+    out = np.empty((len(schedule), 3 * kr.LANES))
+    kernel.advance(kernel.block(np.array(GAMMA), words), 0, schedule, out, sigmas, bound=np.inf, **arguments)
+    path = replay(kernel.model, np.array(GAMMA), words, sigmas, steps=70, **arguments)
+    np.testing.assert_allclose(out.reshape(path.shape), path, rtol=0, atol=1e-11)
 
 
 def test_blocks_handled_together_are_those_handled_alone(uv, monkeypatch):
@@ -229,6 +245,15 @@ def test_progress_adds_up_and_a_run_can_be_stopped(uv):
     assert time.perf_counter() - began < 2
 
 
+@pytest.fixture
+def interrupts():
+    """Interrupts, also where the shell that began the tests has them ignored (`pytest &`)."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("interrupts")
 @pytest.mark.parametrize("controlled", [False, True])
 def test_interrupt_stops_within_a_second(uv, controlled):
     marks = [10**11, 10**12]

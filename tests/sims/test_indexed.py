@@ -27,6 +27,13 @@ def kernels():
     return {name: WholeKernel.for_model(make()) for name, make in LAYOUTS.items()}
 
 
+class Other:
+    """A kernel with other data."""
+
+    def __init__(self, model, kernel):
+        self.model, self.module = model, kernel.module
+
+
 def fresh(model, replicas, theta=None):
     """theta, words, order and status of a block."""
     words = np.concatenate([block_words(3, (), 0, kr.LANES).ravel(), np.zeros(kr.LANES, dtype=np.uint64)])
@@ -51,7 +58,7 @@ def replayed(model, replicas, steps, sigmas=None, **arguments):
 
 
 # Batches in one pass of four or eight samples, in several, and with samples that fill up.
-CASES = [(kr.FULL, 10), *((kr.WITH_REPLACEMENT, b) for b in (1, 4, 5, 8, 21)), (kr.WITHOUT_REPLACEMENT, 9)]
+CASES = [(kr.FULL, 10), *((kr.WITH_REPLACEMENT, b) for b in (1, 4, 5, 8, 21, 29)), (kr.WITHOUT_REPLACEMENT, 9)]
 
 
 @pytest.mark.parametrize("law", [kr.RADEMACHER, kr.GAUSSIAN])
@@ -64,9 +71,19 @@ def test_equals_the_replay(kernels, name, sampling, batch, law):
     np.testing.assert_allclose(got, replayed(kernel.model, 3, 14, **arguments), rtol=0, atol=1e-12)
 
 
+@pytest.mark.parametrize("n", [3, 64, 65, 130])
+def test_full_batches_equal_the_replay_whatever_a_word_has_bits_for(kernels, n):
+    """A word has the signs of 21 steps, of one, and of a part of one."""
+    model = difference_model(n=n)
+    arguments = {"sampling": kr.FULL, "batch": n, "law": kr.RADEMACHER}
+    sigmas = np.linspace(0.1, 0.3, n)
+    got = advance(Other(model, kernels["difference"]), fresh(model, 3), range(1, 25), **arguments)
+    np.testing.assert_allclose(got, replayed(model, 3, 24, sigmas, **arguments), rtol=0, atol=1e-11)
+
+
 @pytest.mark.parametrize("name", LAYOUTS)
 def test_equals_the_replay_with_signs_of_one_size(kernels, name):
-    model, arguments = kernels[name].model, {"sampling": kr.WITH_REPLACEMENT, "batch": 5, "law": kr.RADEMACHER}
+    model, arguments = kernels[name].model, {"sampling": kr.WITHOUT_REPLACEMENT, "batch": 5, "law": kr.RADEMACHER}
     arguments["sigmas"] = np.full(model.n, 0.2)
     got = advance(kernels[name], fresh(model, 3), range(1, 15), **arguments)
     np.testing.assert_allclose(got, replayed(model, 3, 14, **arguments), rtol=0, atol=1e-12)

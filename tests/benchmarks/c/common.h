@@ -151,11 +151,13 @@ INLINE void tanh_two(const tanh_table *k, vec w1, vec w2, vec *t1, vec *t2) {
     *t2 = fnmadd(d1, of_both, all(1.0));
 }
 
-/* The draws of a batch with replacement: 2 times the sample plus the sign of its noise, from a 64-bit word each. */
+/* Draws with replacement, from half a word each: 2 times the sample plus the sign of its noise. A word of each lane is used
+   up, so that there must be room for 2 LANES - 1 codes more than are wanted. */
 INLINE void draw(lanes *generator, word n, uint64_t *codes, long count) {
-    for (long b = 0; b < count; b += LANES) {
+    word choices = add_words(n, n);
+    for (long b = 0; b < count; b += 2 * LANES) {
         word drawn = next_word(generator);
-        word index = RIGHT(times_low(RIGHT(drawn, 32), n), 32);
-        store_words(codes + b, add_words(add_words(index, index), both(drawn, all_words(1))));
+        store_words(codes + b, RIGHT(times_low(RIGHT(drawn, 32), choices), 32));
+        store_words(codes + b + LANES, RIGHT(times_low(drawn, choices), 32));
     }
 }

@@ -31,7 +31,7 @@ typedef struct {
 } replica;
 
 INLINE void prepare(replica *s, const problem *p) {
-    uint64_t codes[2 * MAX_SAMPLES];
+    uint64_t codes[2 * MAX_SAMPLES + 2 * LANES];
     draw(&s->generator, all_words(p->n), codes, 2 * p->batch);
     for (long b = 0; b < 2 * p->batch; b++) {
         s->drawn.x[b] = p->x + LANES * VECTORS * (codes[b] >> 1);

@@ -44,9 +44,10 @@ def _signed(value, bit):
     return jax.lax.bitcast_convert_type(bits ^ (bit << U(63)), jnp.float64)
 
 
-def _draw(word, n, sigma):
-    """A sample and its noise from the upper and the lowest bits of a word."""
-    return ((word >> U(32)) * U(n) >> U(32)).astype(jnp.int32), _signed(sigma, word)
+def _draws(word, n, sigma):
+    """Samples and their noise, two from each word: half a word times 2n is twice the index plus the sign."""
+    code = jnp.concatenate([word >> U(32), word & U(0xFFFFFFFF)], axis=-1) * U(2 * n) >> U(32)
+    return (code >> U(1)).astype(jnp.int32), _signed(sigma, code)
 
 
 def _select(values, index):
@@ -143,7 +144,7 @@ def _gradient_mlp(work, theta, x, labels):
 
 
 def _by_row(work: Work):
-    """One scan step for many parameters: a word for each draw, theta of shape (replicas, d).
+    """One scan step for many parameters: half a word for each draw, theta of shape (replicas, d).
 
     When the batch is as large as the data, all residuals in one matrix product, weighted by how often each was drawn.
     """
@@ -155,7 +156,7 @@ def _by_row(work: Work):
         if work.statistics:
             first, second = first + theta, second + theta * theta
         words, word = _next(words)
-        index, noise = _draw(word, work.n, work.sigma)
+        index, noise = _draws(word, work.n, work.sigma)
         if work.model == "square" and work.batch >= work.n:
             drawn = jax.nn.one_hot(index, work.n, dtype=jnp.float64)
             times, noises = drawn.sum(1), jnp.einsum("rbi,rb->ri", drawn, noise)
@@ -198,7 +199,7 @@ class Engine:
     def start(self, seed: int) -> None:
         work = self.work
         if self.by_row:
-            self.state, shape = jnp.tile(work.theta0, (work.replicas, 1)), (4, work.replicas, work.batch)
+            self.state, shape = jnp.tile(work.theta0, (work.replicas, 1)), (4, work.replicas, work.batch // 2)
         else:
             self.state, shape = tuple(jnp.full(work.replicas, t) for t in work.theta0), (4, work.replicas)
         words = np.random.SeedSequence(seed).generate_state(int(np.prod(shape)), np.uint64).reshape(shape)
