@@ -1,6 +1,7 @@
 """How often a verdict on coupling, hitting times and basins is wrong: true claims, and ones wrong by twice the margin.
 
-Slow: some minutes for each case on two idle cores, but an hour for the long window. Prints the rows that docs/calibration.md shows:
+Slow: some minutes for each case on two idle cores, but an hour for the long window. Prints the rows of
+docs/calibration.md:
 python -m pytest -m slow -s tests/test_calibration_statements.py
 """
 
