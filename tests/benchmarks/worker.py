@@ -27,6 +27,7 @@ if __name__ == "__main__":
         os.sched_setaffinity(0, chosen)
     for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS"):
         os.environ[name] = str(len(chosen))
+    os.environ["JAX_PLATFORMS"] = "cpu"  # a graphics processor would be another machine
 
 import numpy as np  # noqa: E402
 
