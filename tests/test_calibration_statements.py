@@ -1,7 +1,7 @@
 """How often a verdict on coupling, hitting times and basins is wrong: true claims, and ones wrong by twice the margin.
 
-Slow: some minutes for each case on two idle cores, but an hour for the long window. Prints the rows of
-docs/calibration.md:
+Slow: some minutes for each case on two idle cores, but an hour for the long window. The middle
+window of `coupling` decides too few seeds and fails at that. Prints the rows of docs/calibration.md:
 python -m pytest -m slow -s tests/test_calibration_statements.py
 """
 
@@ -49,17 +49,15 @@ def exponents(kind, p, margin, **settings):
     return [claim(kind, **settings), *wrong]
 
 
-def case(label, model, algorithm, start, claims, margin, decided=0.9):
-    """`decided`: the part of the seeds that must find the right verdict."""
-    return pytest.param(label, model, algorithm, start, claims, margin, decided, id=label)
+def case(label, model, algorithm, start, claims, margin, seeds=SEEDS):
+    return pytest.param(label, model, algorithm, start, claims, margin, seeds, id=label)
 
 
 BALL = {"gamma": 0.2}
 OFF = {"gamma": 0.2, "displacement": [0.05, -0.02]}
 CASES = [
     case("coupling, short", BENT, SGD, START, exponents("coupling", 1.0, 0.1, window="short"), 0.1),
-    case("coupling, middle", BENT, SGD, START, exponents("coupling", 0.75, 0.1, window="middle"), 0.1,
-         decided=0.0),  # what goes as lambda hides the power that is claimed at all strengths in reach
+    case("coupling, middle", BENT, SGD, START, exponents("coupling", 0.75, 0.1, window="middle"), 0.1),
     case("coupling, long", BENT, SGD, START, exponents("coupling", 0.5, 0.1, window="long"), 0.1),
     case("hitting-time", BENT, SGD, START, [claim("hitting-time", **BALL),
          *(claim("hitting-time", "conjecture", f"{e:+.2f}", **faster(e), **BALL) for e in (0.04, -0.04))], 0.02),
@@ -69,9 +67,9 @@ CASES = [
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize(("label", "model", "algorithm", "start", "claims", "margin", "decided"), CASES)
-def test_rates_of_false_verdicts(label, model, algorithm, start, claims, margin, decided):
-    table, seeds = {c.title: Counter() for c in claims}, SEEDS
+@pytest.mark.parametrize(("label", "model", "algorithm", "start", "claims", "margin", "seeds"), CASES)
+def test_rates_of_false_verdicts(label, model, algorithm, start, claims, margin, seeds):
+    table = {c.title: Counter() for c in claims}
     for seed in range(seeds):
         # Rivals are held against the data of the first claim.
         for verdict in verify(model, algorithm, start=start, claims=claims, margin=margin, seed=seed, budget=600.0):
@@ -81,6 +79,6 @@ def test_rates_of_false_verdicts(label, model, algorithm, start, claims, margin,
         wrong = counts["refuted" if name == "true" else "supported"]
         bound = 100 * float(stats.beta.ppf(0.95, wrong + 1, seeds - wrong)) if wrong < seeds else 100.0
         print(f"  {label}, {name}: {seeds} seeds, {dict(counts)}; wrong {wrong}, upper 95 % bound {bound:.2f} %")
-        # At confidence 0.999 one in forty would be chance of 4 %; none is expected.
+        # At confidence 0.999 one in forty would be chance of 4 %; none is expected, and most are decided.
         assert wrong <= 1
-        assert counts[right] >= decided * seeds
+        assert counts[right] >= 0.9 * seeds

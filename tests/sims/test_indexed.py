@@ -81,9 +81,10 @@ def test_full_batches_equal_the_replay_whatever_a_word_has_bits_for(kernels, n):
     np.testing.assert_allclose(got, replayed(model, 3, 24, sigmas, **arguments), rtol=0, atol=1e-11)
 
 
+@pytest.mark.parametrize("sampling", [kr.WITH_REPLACEMENT, kr.WITHOUT_REPLACEMENT])
 @pytest.mark.parametrize("name", LAYOUTS)
-def test_equals_the_replay_with_signs_of_one_size(kernels, name):
-    model, arguments = kernels[name].model, {"sampling": kr.WITHOUT_REPLACEMENT, "batch": 5, "law": kr.RADEMACHER}
+def test_equals_the_replay_with_signs_of_one_size(kernels, name, sampling):
+    model, arguments = kernels[name].model, {"sampling": sampling, "batch": 5, "law": kr.RADEMACHER}
     arguments["sigmas"] = np.full(model.n, 0.2)
     got = advance(kernels[name], fresh(model, 3), range(1, 15), **arguments)
     np.testing.assert_allclose(got, replayed(model, 3, 14, **arguments), rtol=0, atol=1e-12)
