@@ -109,12 +109,7 @@ def _counted(
 def _vectors(model: Model, lists: Mapping[str, Program], pairs: Sequence[tuple[int, int]] | None) -> list[str]:
     """The parts of a module that walks its lists."""
     unrolled = "UPDATE" not in lists
-    hold = (
-        "if step - flushed + period > 64 or step >= stop:",
-        "    flush(raw, np.int64(COLUMNS), step - flushed, sums, shift)",
-        "    flushed = step",
-    )
-    raw = {"RAW": "None", "HOLD": ""} if pairs is None else {"RAW": "raw", "HOLD": indented(2, hold)}
+    raw = {"RAW": "None", "HOLD": ""} if pairs is None else {"RAW": "raw", "HOLD": _hold("period")}
     text = vector_layouts.UNROLLED if unrolled else vector_layouts.INDEXED
     constants = f"N = {model.n}\n" if unrolled else f"INPUTS = {len(model.inputs)}\n"
     if pairs is not None:
@@ -282,9 +277,14 @@ def _moment_parts(pairs: Sequence[tuple[int, int]] | None) -> dict[str, str]:
     """What a run with sums has more than one without."""
     if pairs is None:
         return {"RAW": "", "SUMS": "", "HELD": "", "HOLD": ""}
-    hold = (
-        "if step - flushed >= 64 or step >= stop:",
+    return {"RAW": ", raw", "SUMS": ", raw, sums, shift", "HELD": "    flushed = step", "HOLD": _hold("1")}
+
+
+def _hold(ahead: str) -> str:
+    """The raw sums are held until `ahead` steps more would be over 64."""
+    lines = (
+        f"if step - flushed + {ahead} > 64 or step >= stop:",
         "    flush(raw, np.int64(COLUMNS), step - flushed, sums, shift)",
         "    flushed = step",
     )
-    return {"RAW": ", raw", "SUMS": ", raw, sums, shift", "HELD": "    flushed = step", "HOLD": indented(2, hold)}
+    return indented(2, lines)

@@ -82,12 +82,14 @@ def put(index, noise, y, places, target, number, stride, replicas):
 
 
 @called
-def put_drawn(words, labels, turn, index, places, target, number, stride, replicas):
+def put_drawn(words, labels, n, turn, index, places, target, number, stride, replicas):
     """`draw` with replacement and `put` in one: the codes of all replicas first, many at a time."""
     hot()
-    choices = np.uint64(labels.size) & np.uint64(0xFFFFFFFF)  # as in `draw`
+    if turn == np.uint64(0):
+        next_words(words)
+    size = np.uint64(n) & np.uint64(0x7FFFFFFF)  # as in `draw`
     for k in range(LANES):
-        index[k] = (half_of(words[4 * LANES + k], turn) * choices) >> np.uint64(32)
+        index[k] = code_of(words[4 * LANES + k], turn, size)
     for r in range(replicas):
         i, code = np.uint64(r) * stride + number, index[np.uint64(r)]
         places[i] = (code >> np.uint64(1)) * np.uint64(WIDTH)
@@ -127,9 +129,7 @@ def draws(
         for b in range(batch):
             number, turn = np.uint64(t * batch + b), turn_of(b, batch, step + t)
             if sampling == WITH_REPLACEMENT and law == RADEMACHER:
-                if turn == np.uint64(0):
-                    next_words(words)
-                put_drawn(words, labels, turn, index, places, target, number, apart, used)
+                put_drawn(words, labels, n, turn, index, places, target, number, apart, used)
                 continue
             if sampling == FULL:
                 full_noise(words, noise, np.uint64(0), sigma[np.uint64(b)], law, phase * n + b)

@@ -110,9 +110,10 @@ def turn_of(b, batch, step):
 
 
 @inlined
-def half_of(word, turn):
-    """The upper half of a word in turn 0, the lower half in turn 1."""
-    return (word >> (np.uint64(32) - (turn << np.uint64(5)))) & np.uint64(0xFFFFFFFF)
+def code_of(word, turn, n):
+    """Twice the index plus the sign's bit, by the upper half of a word in turn 0, the lower half in turn 1."""
+    half = (word >> (np.uint64(32) - (turn << np.uint64(5)))) & np.uint64(0xFFFFFFFF)
+    return (half * (n + n)) >> np.uint64(32)
 
 
 @called
@@ -129,7 +130,7 @@ def draw(words, order, index, noise, sigma, b, turn, sampling, law):
         next_words(words)
     if in_halves:
         for k in range(LANES):
-            code = (half_of(words[4 * LANES + k], turn) * (n + n)) >> np.uint64(32)
+            code = code_of(words[4 * LANES + k], turn, n)
             index[k] = code >> np.uint64(1)
             noise[k] = flip(1.0, code, 0)
     elif sampling == WITHOUT_REPLACEMENT:
@@ -161,4 +162,4 @@ def draw(words, order, index, noise, sigma, b, turn, sampling, law):
             noise[k] *= sigma[index[k]]
 
 
-FUNCTIONS = (next_words, flip, normals, full_noise, turn_of, half_of, draw)
+FUNCTIONS = (next_words, flip, normals, full_noise, turn_of, code_of, draw)
