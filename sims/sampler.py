@@ -16,6 +16,7 @@ from .kernel import Kernel
 from .measurement import Measurement
 from .progress import Progress
 from .random import claim_key
+from .regression import regress
 from .strengths import reachable
 
 __all__ = ["ControlMismatch", "Sampler"]
@@ -187,18 +188,9 @@ class Sampler:
             return
         excess = self._excess(control, ensemble, strength)
         plain = self.measurement.reduce(ensemble.points, ensemble.schedule, strength)
-        scale = excess.std(axis=0)
-        kept = scale > 1e-12 * max(float(scale.max(initial=0.0)), 1e-300)
-        coefficients = np.zeros((excess.shape[1], plain.shape[1]))
-        centred = (excess - excess.mean(axis=0))[:, kept] / scale[kept]
-        target = plain - plain.mean(axis=0)
-        fitted, _, columns, _ = np.linalg.lstsq(centred, target, rcond=1e-6)
-        coefficients[kept] = fitted / scale[kept, None]
-        # On new data the fit leaves more than on its own, by about (N + p)/(N - p).
-        count = len(plain)
-        left = float(np.sum((target - centred @ fitted) ** 2)) * (count + columns) / max(count - columns, 1)
-        self.coefficients = coefficients if left < _WORTHWHILE * float(np.sum(target**2)) else None
-        self.fitted_columns = int(columns)
+        found = regress(excess, plain)
+        self.coefficients = found.coefficients if found.left < _WORTHWHILE else None
+        self.fitted_columns = found.columns
 
     def _excess(self, control: Control, ensemble: Ensemble, strength: float) -> Array:
         excess = control.rows(ensemble) - control.mean(self.sigmas(strength))

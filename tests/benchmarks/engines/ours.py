@@ -11,11 +11,14 @@ from flatmin.sims.blocks import Setting
 from flatmin.sims.control import LinearControl
 from flatmin.sims.kernel import Kernel, aligned
 from flatmin.sims.kernel_random import FULL, LANES, RADEMACHER, WITH_REPLACEMENT
+from flatmin.sims.regression import regress
 
 from ..drift import PLANS, Measured, component, expansion
 from ..models import algorithm, indexed, model
 from ..protocol import Array, Sums, grouped
 from ..works import Work
+
+_FIRST = 512  # replicas of the run that gives the coefficients
 
 
 class Engine:
@@ -66,10 +69,12 @@ class Engine:
 def measure_drift(work: Work, seconds: float, seed: int) -> Measured | None:
     """Measure what the plain estimator of `drift` measures, less what the linear process on the same draws explains.
 
-    It takes antithetic pairs if a first run shows that they pay, and so many replicas as run in about `seconds`.
+    A first run, which decides nothing, gives the coefficients of the control and says whether antithetic pairs pay.
+    Then as many replicas run as take about `seconds`.
     """
     coupled = _Coupled(work, seed)
-    pairs = min((False, True), key=lambda both: coupled.error(512, both) ** 2 * coupled.seconds)
+    pairs = min((False, True), key=coupled.cost)
+    coupled.fit(pairs)
     replicas = 64
     while replicas == 64 or (coupled.seconds < 0.5 * seconds and replicas < 2**18):
         replicas *= 2
@@ -89,13 +94,30 @@ class _Coupled:
         self.gradient, self.curvature = expansion(work)
         covariance, increments, _ = self.control.moments(sgd.sigmas(fitting))
         spread = np.einsum("ab,qab->q", self.curvature, covariance)
-        self.expected = self._change(np.zeros_like(increments)[..., None], increments[..., None], spread[:, None])[0]
+        self.expected = self._columns(np.zeros((2, work.d, 1)), increments[..., None], spread[:, None])[0]
+        self.coefficients = np.zeros((len(self.expected), 1))
         self.mean = self.seconds = 0.0
 
-    def error(self, replicas: int, pairs: bool) -> float:
+    def cost(self, pairs: bool) -> float:
+        """Variance times seconds of a first run, with coefficients that were fitted to it."""
+        self.fit(pairs)
+        return self.error(_FIRST, pairs, key=0) ** 2 * self.seconds
+
+    def fit(self, pairs: bool) -> None:
+        """Take the coefficients from a first run."""
+        self.coefficients = regress(*self._run(_FIRST, pairs, key=0)).coefficients
+
+    def error(self, replicas: int, pairs: bool, key: int = 1) -> float:
         """Measure with so many replicas; returns the standard error, and notes mean and seconds."""
         began = time.perf_counter()
-        how = (*self.how, replicas, self.marks, (replicas,), self.seed, 1)
+        excess, plain = self._run(replicas, pairs, key)
+        rows = plain - excess @ self.coefficients
+        self.mean, self.seconds = float(rows.mean()), time.perf_counter() - began
+        return float(rows.std(ddof=1) / np.sqrt(replicas))
+
+    def _run(self, replicas: int, pairs: bool, key: int) -> tuple[Array, Array]:
+        """Columns of the control less their exact means, and what is measured: a row for each replica."""
+        how = (*self.how, replicas, self.marks, (key, replicas), self.seed, 1)
         run = simulate(*how, control=self.control)
         plain = self._plain(run.points)
         if pairs:
@@ -104,17 +126,15 @@ class _Coupled:
         assert run.linear is not None
         assert run.second is not None
         quadratic = np.einsum("qan,ab,qbn->qn", run.linear, self.curvature, run.linear, optimize=True)
-        rows = plain - self._change(run.linear, run.second, quadratic) + self.expected
-        self.mean, self.seconds = float(rows.mean()), time.perf_counter() - began
-        return float(rows.std(ddof=1) / np.sqrt(replicas))
+        return self._columns(run.linear, run.second, quadratic) - self.expected, plain[:, None]
 
     def _plain(self, points: Array) -> Array:
         return (component(self.work, points[1]) - component(self.work, points[0])) / self._window
 
-    def _change(self, linear: Array, second: Array, quadratic: Array) -> Array:
-        """Of the component over the window, per step, to second order in the noise."""
-        at = self.gradient @ (linear + np.cumsum(second, axis=0)) + 0.5 * quadratic
-        return (at[1] - at[0]) / self._window
+    def _columns(self, linear: Array, second: Array, quadratic: Array) -> Array:
+        """Of the component at both marks, to second order in the noise: its motion along the set, and what bends it."""
+        moved = self.gradient @ (linear + np.cumsum(second, axis=0))
+        return np.concatenate([moved, 0.5 * quadratic]).T / self._window
 
     @property
     def _window(self) -> float:
