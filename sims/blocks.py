@@ -5,8 +5,9 @@ from __future__ import annotations
 import math
 import os
 import threading
-from collections.abc import Callable
-from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
+from collections import deque
+from collections.abc import Callable, Iterator
+from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
 from functools import cached_property
 from typing import Any
 
@@ -145,8 +146,8 @@ class Blocks:
         self.stop = threading.Event()
         self.done: list[int] = []  # replica-steps of each call; appending is atomic
 
-    def run(self, function: Callable[[int, int], None], threads: int | None, most: int = 1) -> None:
-        """Call `function` for blocks first..last-1, at most `most` at a time.
+    def run(self, function: Callable[[int, int], Iterator[None]], threads: int | None, most: int = 1) -> None:
+        """Run `function` on blocks first..last-1, at most `most` at a time; it yields whenever another may go on.
 
         The calling thread reports progress and can be interrupted.
         """
@@ -154,14 +155,15 @@ class Blocks:
         # Some tasks for each thread, so that none waits long for the last, and not one for each of many short blocks.
         size = math.ceil(self.count / (16 * threads))
 
-        def several(first: int) -> None:
+        def several(first: int) -> Iterator[None]:
             last = min(first + size, self.count)
             for begin in range(first, last, most):
-                function(begin, min(begin + most, last))
+                yield from function(begin, min(begin + most, last))
 
+        waiting = deque(several(first) for first in range(0, self.count, size))
         with ThreadPoolExecutor(threads, thread_name_prefix="flatmin") as pool:
             try:
-                pending: set[Future[None]] = {pool.submit(several, first) for first in range(0, self.count, size)}
+                pending = {pool.submit(self._work, waiting, threads) for _ in range(min(threads, len(waiting)))}
                 while pending:
                     finished, pending = wait(pending, timeout=0.1, return_when=FIRST_EXCEPTION)
                     for future in finished:
@@ -175,6 +177,23 @@ class Blocks:
             finally:
                 self.stop.set()  # without an error there is nothing left to stop
                 pool.shutdown(cancel_futures=True)
+
+    def _work(self, waiting: deque[Iterator[None]], threads: int) -> None:
+        """What a thread does: the tasks that wait, one after the other, and the last few in turns.
+
+        Else three long tasks would take two threads as long as four.
+        """
+        while not self.stop.is_set():
+            try:
+                task = waiting.popleft()
+            except IndexError:
+                return
+            for _ in task:
+                if self.stop.is_set():
+                    return
+                if 0 < len(waiting) < threads:
+                    waiting.append(task)
+                    break
 
 
 def next_size(steps: int, seconds: float) -> int:

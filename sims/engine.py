@@ -6,7 +6,7 @@ The engine sees the model and the algorithm, never a prediction about them.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -157,8 +157,8 @@ class _Run:
         fitting = _TOGETHER_BYTES // (8 * LANES * numbers)
         return 1 if self.setting.kernel.one_by_one else max(1, min(_MOST_TOGETHER, fitting))
 
-    def several(self, first: int, last: int) -> None:
-        """Run blocks first..last-1 through the schedule."""
+    def several(self, first: int, last: int) -> Iterator[None]:
+        """Run blocks first..last-1 through the schedule; yields after each call."""
         setting, blocks, count = self.setting, self.blocks, last - first
         stack, coupled = setting.stack(first, last), self._coupled(count)
         period = setting.period
@@ -185,6 +185,7 @@ class _Run:
             for m in range(recorded, upto):
                 self._record(m, setting.lanes(first, last), out[:, m - recorded])
             step, recorded = cut, upto
+            yield
         self._note(setting.lanes(first, last), stack.status, coupled)
 
     def _note(self, lanes: slice, status: NDArray[np.int64], coupled: CoupledBlocks | None) -> None:

@@ -9,7 +9,7 @@ replica in place of each few.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Generator, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -93,8 +93,8 @@ def average(
     status = np.empty(replicas, dtype=np.int64)
     began = time.perf_counter()
 
-    def sums(block: Block, counted: int) -> Array:
-        """Run a block and return its sums, shape (rows, columns); its steps count for so many replicas."""
+    def sums(block: Block, counted: int) -> Generator[None, None, Array]:
+        """Run a block, call by call; returns its sums, shape (rows, columns). Its steps count for so many replicas."""
         columns = block.theta.size // len(setting.state)
         found, step, size = aligned(np.zeros(totals.shape[1] * columns)), 0, 1024
         while step < steps and not blocks.stop.is_set():
@@ -109,32 +109,33 @@ def average(
             size = next_size(cut - step, time.perf_counter() - called)
             blocks.done.append(counted * (cut - step))
             step = cut
+            yield
         return found.reshape(-1, columns)
 
-    def alone(number: int) -> None:
+    def alone(number: int) -> Iterator[None]:
         """The sums of the replicas of a block that stayed, each of which shares them with copies of itself."""
         lanes, size = setting.lanes(number), LANES // kernel.sharing
         for first in range(lanes.start, lanes.stop, size):
             here = slice(first, min(first + size, lanes.stop))
             block = setting.block(number).repeated(first - lanes.start, size)
-            rows = sums(block, here.stop - first if lanes.stop - lanes.start < LANES else 0)
+            rows = yield from sums(block, here.stop - first if lanes.stop - lanes.start < LANES else 0)
             status[here] = block.status[: here.stop - first]
             stayed = np.flatnonzero(status[here] < 0)
             totals[number] += rows.reshape(len(rows), -1, size).sum(axis=1)[:, stayed].sum(axis=1) / kernel.sharing
 
-    def run(number: int, _: int) -> None:
+    def run(number: int, _: int) -> Iterator[None]:
         """One block, as `Blocks.run` gives them here."""
         lanes = setting.lanes(number)
         used = lanes.stop - lanes.start
         if kernel.sharing == 1 or used == LANES:
             block = setting.block(number)
-            rows = sums(block, used)
+            rows = yield from sums(block, used)
             status[lanes] = block.status[:used]
             stayed = np.flatnonzero(status[lanes] < 0)
             if kernel.sharing == 1 or len(stayed) in (0, used):
                 totals[number] = rows[:, stayed].sum(axis=1)
                 return
-        alone(number)
+        yield from alone(number)
 
     setting.check_kernel_once()
     blocks.run(run, threads)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import product
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,9 +11,10 @@ from scipy.special import ndtri
 
 from .confidence import noise_radius
 from .extrapolate import polynomial_weights
+from .kernel_random import LANES
 from .measurement import Measurement
 
-__all__ = ["TAIL_LIMIT", "Pilot", "kurtosis", "relative_costs", "sample_sizes", "tail_inflation"]
+__all__ = ["TAIL_LIMIT", "Pilot", "kurtosis", "relative_costs", "sample_sizes", "tail_inflation", "whole_blocks"]
 
 Array = NDArray[np.float64]
 
@@ -63,6 +65,8 @@ def sample_sizes(
 ) -> tuple[NDArray[np.int64], float]:
     """Replicas per strength for a planned half width at the least cost, and that cost in replicas of the pilot.
 
+    They are whole blocks of `LANES` replicas, since a part of a block takes as long as all of it.
+
     Parameters
     ----------
     pilot : Pilot
@@ -91,8 +95,35 @@ def sample_sizes(
     fewest = max(_FEWEST, 2 * len(pilot.covariance), pilot.kurtosis / planned)
     tails = pilot.kurtosis / max(fewest, float(np.min(factor * shares)))
     factor *= tail_inflation(tails, level / 2) ** 2
-    sizes = np.minimum(np.maximum(np.ceil(factor * shares), fewest), 1e9).astype(np.int64)
+    wanted = np.clip(factor * shares, 1e-9, 1e9) / LANES
+    sizes = LANES * whole_blocks(wanted, np.ceil(fewest / LANES), weights**2 * variances, costs).astype(np.int64)
     return sizes, float(costs @ sizes)
+
+
+def whole_blocks(wanted: Array, fewest: float, variances: Array, costs: Array) -> Array:
+    """Whole numbers of blocks that are as precise together as `wanted`, at about the least cost.
+
+    Each is rounded up or down, and where blocks cost least as many are added as that leaves to do.
+
+    Parameters
+    ----------
+    wanted : ndarray, shape (J,)
+        Numbers at each strength.
+    fewest : float
+        Whole, and for all.
+    variances : ndarray, shape (J,)
+        What one block at each strength adds to the variance of the limit; with b of them a part 1/b of it.
+    costs : ndarray, shape (J,)
+        Of a block.
+    """
+    allowed, cheapest, plans = float(np.sum(variances / wanted)), int(np.argmin(costs)), []
+    for up in product((0, 1), repeat=len(wanted)):
+        blocks = np.maximum(np.floor(wanted) + up, fewest)
+        others = np.delete(variances / blocks, cheapest)
+        if (left := allowed - float(others.sum())) > 0:
+            blocks[cheapest] = max(np.ceil(variances[cheapest] / left), fewest)
+            plans.append(blocks)
+    return min(plans, key=lambda blocks: float(costs @ blocks))
 
 
 def tail_inflation(tails: float, level: float) -> float:

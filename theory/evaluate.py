@@ -7,7 +7,7 @@ no symbolic work. For the list form (one expression per sample) every expression
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from functools import cached_property
+from functools import cache, cached_property
 from itertools import combinations_with_replacement, permutations
 
 import numpy as np
@@ -126,16 +126,18 @@ class SampleFunctions:
         return out.reshape(*points, self.n, width)
 
     def _symmetric(self, compiled: Callable[..., list[object]], theta: Array, order: int) -> Array:
-        indices = list(combinations_with_replacement(range(self.d), order))
-        packed = self._stacked(compiled, theta, len(indices))
-        out = np.empty((*packed.shape[:-1], *(self.d,) * order))
-        # Derivative indices first, so that a tuple of them picks an array over points and samples.
-        front = packed.ndim - 1
-        axes = (*range(front, front + order), *range(front))
-        for k, index in enumerate(indices):
-            for permuted in set(permutations(index)):
-                out.transpose(axes)[permuted] = packed[..., k]
-        return out
+        places = _places(self.d, order)
+        return self._stacked(compiled, theta, int(places.max()) + 1)[..., places]
+
+
+@cache
+def _places(d: int, order: int) -> NDArray[np.int64]:
+    """Where each derivative stands among those with increasing indices, shape (d,) * order."""
+    out = np.empty((d,) * order, dtype=np.int64)
+    for k, index in enumerate(combinations_with_replacement(range(d), order)):
+        for permuted in permutations(index):
+            out[permuted] = k
+    return out
 
 
 def _without_deltas(derivative: sp.Expr) -> sp.Expr:

@@ -1,0 +1,72 @@
+"""Blocks of replicas on threads: who runs when."""
+
+from __future__ import annotations
+
+import time
+
+import pytest
+from flatmin.sims.blocks import Blocks, SimulationStopped
+from flatmin.sims.kernel_random import LANES
+
+
+def _run(tasks, threads, calls=20):
+    """The task that made each call, in the order of the calls."""
+    made = []
+
+    def work(first, last):
+        assert last == first + 1
+        for _ in range(calls):
+            made.append(first)
+            time.sleep(1e-4)  # others get the interpreter
+            yield
+
+    Blocks(tasks * LANES, None, None).run(work, threads)
+    return made
+
+
+@pytest.mark.parametrize("tasks", [1, 2, 3, 7, 40, 200])
+@pytest.mark.parametrize("threads", [1, 2, 3])
+def test_every_block_makes_all_its_calls(tasks, threads):
+    made = _run(tasks, threads)
+    assert sorted(made) == sorted(list(range(tasks)) * 20)
+
+
+def test_the_last_blocks_take_turns_where_they_are_fewer_than_the_threads_need():
+    made = _run(3, 2)
+    # The third begins before one of the others has made its last call.
+    begun = made.index(2)
+    assert made[:begun].count(0) < 20
+    assert made[:begun].count(1) < 20
+
+
+def test_blocks_do_not_all_begin_at_once():
+    """Each that has begun keeps its state in memory."""
+    made = _run(40, 2)
+    open_, most = set(), 0
+    for k, task in enumerate(made):
+        open_.add(task)
+        most = max(most, len(open_))
+        if made[k + 1 :].count(task) == 0:
+            open_.discard(task)
+    assert most <= 4
+
+
+def test_an_error_ends_all_and_is_told():
+    def work(first, last):
+        yield
+        if first == 1:
+            raise ZeroDivisionError
+        while True:
+            yield
+
+    with pytest.raises(ZeroDivisionError):
+        Blocks(3 * LANES, None, None).run(work, 2)
+
+
+def test_stopping_ends_blocks_that_would_go_on():
+    def work(first, last):
+        while True:
+            yield
+
+    with pytest.raises(SimulationStopped):
+        Blocks(3 * LANES, None, lambda: True).run(work, 2)
