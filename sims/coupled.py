@@ -62,7 +62,7 @@ class CoupledBlocks:
 
     def before(self, stack: Stack) -> tuple[Any, Any]:
         """The state of the draws, to be taken before the replicas move."""
-        return aligned(stack.words), stack.order.copy()
+        return aligned(stack.words), aligned(stack.order)
 
     def compile(self, stack: Stack) -> None:
         """Take no step, so that the process is compiled."""

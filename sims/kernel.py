@@ -59,7 +59,7 @@ class Block(_State):
         """The block with replicas first..first+count-1 again and again, where all have the same theta still."""
         lanes = first + np.arange(LANES) % count
         words, order = (array.reshape(-1, LANES)[:, lanes].ravel() for array in (self.words, self.order))
-        return Block(aligned(self.theta), aligned(words), order, self.status.copy())
+        return Block(aligned(self.theta), aligned(words), aligned(order), self.status.copy())
 
 
 class Stack(_State):
@@ -150,7 +150,7 @@ class Kernel:
         return Stack(
             theta=aligned(np.tile(np.repeat(start, width), (count, 1))),
             words=aligned(every.reshape(count, -1)),
-            order=np.tile(np.repeat(np.arange(self.model.n, dtype=np.uint64), LANES), (count, 1)),
+            order=aligned(np.tile(np.repeat(np.arange(self.model.n, dtype=np.uint64), LANES), (count, 1))),
             status=np.full((count, LANES), -1, dtype=np.int64),
         )
 

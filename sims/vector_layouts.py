@@ -53,27 +53,36 @@ def run(theta, words, order, status, scratch<SUMS>, step, stop, x, y, sigma, rat
     total, noise, index, drawn, pairs, _ = scratch
     n = y.size
     width, period = np.uint64(2 * n if n > 8 else 16), 64 // n if n < 64 else 1
-    in_words = law == RADEMACHER and sampling == FULL and n <= 64
-    in_draws = law == RADEMACHER and sampling == WITH_REPLACEMENT
-    if in_words or in_draws:
-        set_targets(pairs, y, sigma, width)
+    in_words = n <= 64
+    if law == RADEMACHER:
+        if sampling != FULL or in_words:
+            set_targets(pairs, y, sigma, width)
 <HELD>
     while step < stop:
-        phase, taken = step % period, 1
-        if in_words:
-            if phase == 0:
-                next_words(words)
-            taken = stop - step if stop - step < period - phase else period - phase
-            full_pass(theta, words, pairs, n, width, rate, phase, taken, <RAW>)
-        elif in_draws:
-            taken = stop - step if stop - step < period - phase else period - phase
-            drawn_pass(theta, words, pairs, n, width, rate, batch, step, taken, <RAW>)
-        elif sampling == FULL:
-            for i in range(n):
-                full_noise(words, noise, np.uint64(0), sigma[i], law, phase * n + i)
-                same_pass(theta, total, noise, pairs, width, i)
-            update_pass(theta, total, rate, <RAW>)
+        # Branches on the sampling and the law alone, so that what another way takes is not compiled.
+        phase, taken = step % period, 0
+        left = stop - step if stop - step < period - phase else period - phase
+        if sampling == FULL:
+            if law == RADEMACHER:
+                if in_words:
+                    taken = left
+                    if phase == 0:
+                        next_words(words)
+                    full_pass(theta, words, pairs, n, width, rate, phase, taken, <RAW>)
+            if taken == 0:
+                taken = 1
+                for i in range(n):
+                    full_noise(words, noise, np.uint64(0), sigma[i], law, phase * n + i)
+                    same_pass(theta, total, noise, pairs, width, i)
+                update_pass(theta, total, rate, <RAW>)
+        elif law == RADEMACHER:
+            taken = left
+            if sampling == WITH_REPLACEMENT:
+                drawn_pass(theta, words, None, pairs, n, width, rate, batch, step, taken, <RAW>)
+            else:
+                drawn_pass(theta, words, order, pairs, n, width, rate, batch, step, taken, <RAW>)
         else:
+            taken = 1
             for b in range(batch):
                 draw(words, order, index, noise, sigma, b, turn_of(b, batch, step), sampling, law)
                 gather(drawn, index, pairs, width)

@@ -38,12 +38,9 @@ def permuted(v, table, word):
     return v.call("llvm.x86.avx512.permvar.df.512", table, word)
 
 
-def looked_up(v, pairs, n, width, half):
-    """Inputs and y + noise of the samples that halves of words draw: rows of `pairs`, at twice the index plus sign."""
+def looked_up(v, pairs, n, width, at):
+    """Inputs and y + noise of the samples that were drawn: rows of `pairs`, at twice the index plus the sign's bit."""
     builder = v.builder
-    # Products of halves of words are one instruction where both are seen to be halves.
-    twice = spread(v, builder.shl(builder.and_(n, INDEX(0x7FFFFFFF)), INDEX(1)))
-    at = v.right(v.each(builder.mul, v.each(builder.and_, half, 0xFFFFFFFF), twice), 32)
     rows = [place(v, pairs, builder.mul(width, INDEX(c))) for c in range(INPUTS + 1)]
 
     def gathered():

@@ -16,6 +16,7 @@ from numba.extending import intrinsic
 
 from .kernel_random import LANES
 from .kernel_vector import shuffled
+from .vector_draws import drawn_codes
 from .vector_list import (
     GROUPS,
     INDEX,
@@ -25,7 +26,6 @@ from .vector_list import (
     each_group,
     evaluate,
     load_rows,
-    next_word,
     place,
     spread,
     store_rows,
@@ -111,8 +111,8 @@ def full_pass(v, theta, words, pairs, n, width, rate, phase, steps, raw):
 
 
 @vector_pass
-def drawn_pass(v, theta, words, pairs, n, width, rate, batch, step, steps, raw):
-    """Batches with replacement, with random signs, from number `step` on."""
+def drawn_pass(v, theta, words, order, pairs, n, width, rate, batch, step, steps, raw):
+    """Batches of drawn samples, with random signs, from number `step` on."""
     builder, rate = v.builder, spread(v, rate)
 
     def group(base):
@@ -120,14 +120,8 @@ def drawn_pass(v, theta, words, pairs, n, width, rate, batch, step, steps, raw):
         total = Cells(v, [[v.number(0.0)] * GROUPS] * D)
         taken = cgutils.alloca_once_value(builder, step)
 
-        def draw(turn):
-            upper = builder.icmp_unsigned("==", builder.and_(turn, INDEX(1)), INDEX(0))
-            with builder.if_then(upper):
-                word, after = next_word(v, load_rows(v, words, base, 4, kind=WORDS))
-                store_rows(v, words, base, [*after, word])
-            shift = spread(v, builder.select(upper, INDEX(32), INDEX(0)))
-            (word,) = load_rows(v, place(v, words, 4 * LANES), base, 1, kind=WORDS)
-            *inputs, label = looked_up(v, pairs, n, width, v.right(word, shift))
+        def draw(number, turn):
+            *inputs, label = looked_up(v, pairs, n, width, drawn_codes(v, words, order, base, n, number, turn))
             return inputs, label
 
         def some(count, keep):
@@ -136,12 +130,12 @@ def drawn_pass(v, theta, words, pairs, n, width, rate, batch, step, steps, raw):
             builder.store(builder.add(turn, INDEX(1)), taken)
             with builder.if_else(builder.icmp_unsigned("==", batch, INDEX(1))) as (one, more):
                 with one:
-                    inputs, label = draw(turn)
+                    inputs, label = draw(INDEX(0), turn)
                     state.put(evaluate(v, STEP, [*now, *inputs, label, rate]))
                 with more:
                     total.put([[v.number(0.0)] * GROUPS] * D)
                     with cgutils.for_range(builder, batch) as loop:
-                        inputs, label = draw(loop.index)
+                        inputs, label = draw(loop.index, loop.index)
                         add_sample(v, now, total, inputs, label)
                     state.put(evaluate(v, UPDATE, [*now, *total.get(), rate]))
 

@@ -12,7 +12,7 @@ from flatmin.sims import kernel_random as kr
 from flatmin.sims.control import LinearControl
 from flatmin.sims.engine import SimulationStopped, simulate
 from flatmin.sims.kernel import Kernel
-from flatmin.sims.kernel_random import FULL, GAUSSIAN, RADEMACHER, WITH_REPLACEMENT
+from flatmin.sims.kernel_random import FULL, GAUSSIAN, RADEMACHER, WITH_REPLACEMENT, WITHOUT_REPLACEMENT
 from flatmin.sims.random import block_words
 from flatmin.sims.replay import KernelMismatch, check_kernel, draws, replay
 from flatmin.theory import Algorithm, InvalidInput, LabelNoise
@@ -52,16 +52,23 @@ def test_threads_and_cuts_change_no_bit(uv, tanh, monkeypatch, batch, sampling):
             assert equal(one, simulate(kernel, algorithm, sigmas, start, 200, schedule, (1,), 5, threads=2))
 
 
-@pytest.mark.parametrize("n", [3, 9])
-def test_batches_of_one_equal_the_replay_where_words_are_used_up(tanh, n):
-    """Halves of a word go by the number of the step, and passes end after 21 and 7 steps: an odd number."""
+# Batches of one take halves of a word by the number of the step, and passes end after 21, 7 and 3 steps: odd numbers.
+# From nine samples on entries of permutations are exchanged one by one.
+@pytest.mark.parametrize("sampling", [WITH_REPLACEMENT, WITHOUT_REPLACEMENT])
+@pytest.mark.parametrize(("n", "batch"), [(3, 1), (3, 2), (3, 3), (8, 7), (9, 1), (9, 4), (20, 1), (20, 20)])
+def test_drawn_batches_equal_the_replay_where_words_are_used_up(tanh, n, batch, sampling):
     kernel = with_data(tanh, interpolated(n))
     words, schedule, sigmas = block_words(0, (), 0, kr.LANES), np.arange(1, 71), np.linspace(0.1, 0.2, n)
-    arguments = {"lr": 0.05, "batch": 1, "sampling": WITH_REPLACEMENT, "law": RADEMACHER}
+    arguments = {"lr": 0.05, "batch": batch, "sampling": sampling, "law": RADEMACHER}
+    block = kernel.block(np.array(GAMMA), words)
     out = np.empty((len(schedule), 3 * kr.LANES))
-    kernel.advance(kernel.block(np.array(GAMMA), words), 0, schedule, out, sigmas, bound=np.inf, **arguments)
+    kernel.advance(block, 0, schedule, out, sigmas, bound=np.inf, **arguments)
     path = replay(kernel.model, np.array(GAMMA), words, sigmas, steps=70, **arguments)
     np.testing.assert_allclose(out.reshape(path.shape), path, rtol=0, atol=1e-11)
+    # What is left is a permutation for each replica, another than at first.
+    left = block.order.reshape(n, -1)
+    assert np.array_equal(np.sort(left, axis=0), np.broadcast_to(np.arange(n)[:, None], left.shape))
+    assert (sampling == WITHOUT_REPLACEMENT) == (len(np.unique(left, axis=1).T) > 1)
 
 
 def test_blocks_handled_together_are_those_handled_alone(uv, monkeypatch):
@@ -161,9 +168,9 @@ def test_a_kernel_that_shares_signs_is_caught(tanh, monkeypatch):
         "order[k] = words[4 * LANES + k] if b == 0 else order[k]\n            noise[k] = flip(1.0, order[k], index[k])"
     )
     # Draws with their signs in one pass are switched off, so that these are made.
-    at_once = "law == RADEMACHER and sampling == WITH_REPLACEMENT"
+    at_once = "elif law == RADEMACHER"
     assert tanh.source.count(at_once) == 1
-    mutant = Kernel.from_source(twins(), tanh.source.replace(right, wrong).replace(at_once, "False"))
+    mutant = Kernel.from_source(twins(), tanh.source.replace(right, wrong).replace(at_once, "elif False"))
     with pytest.raises(KernelMismatch, match="differs from its replay"):
         check_kernel(mutant, GAMMA, 6, kr.WITH_REPLACEMENT, kr.RADEMACHER)
     monkeypatch.setattr(blocks, "check_kernel", lambda *args: None)

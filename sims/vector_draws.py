@@ -1,0 +1,83 @@
+"""What each replica draws in a generated module whose passes are intrinsics: a sample and the sign of its noise.
+
+`kernel_random` says how numbers are made of words. What stands below `__all__` is copied into every generated module
+that needs it.
+"""
+
+# mypy: disable-error-code="no-untyped-def, no-untyped-call, untyped-decorator"
+
+from __future__ import annotations
+
+from llvmlite import ir
+from numba.core import cgutils
+
+from .kernel_random import LANES
+from .kernel_vector import LENGTH
+from .vector_list import COLUMNS, INDEX, INDEX32, Cells, load_rows, next_word, place, spread, store_rows
+from .vector_math import WORDS
+
+__all__ = ["drawn_codes"]
+
+HALF = 0xFFFFFFFF
+
+
+def drawn_codes(v, words, order, base, n, number, turn):
+    """Twice the index of a sample plus the bit of its sign: draw `number` of a batch.
+
+    Without replacement from the permutations `order`; with, None, by halves of words that take turns.
+    """
+    builder = v.builder
+    if order is None:
+        upper = builder.icmp_unsigned("==", builder.and_(turn, INDEX(1)), INDEX(0))
+        with builder.if_then(upper):
+            word, after = next_word(v, load_rows(v, words, base, 4, kind=WORDS))
+            store_rows(v, words, base, [*after, word])
+        (word,) = load_rows(v, place(v, words, 4 * LANES), base, 1, kind=WORDS)
+        shift = spread(v, builder.select(upper, INDEX(32), INDEX(0)))
+        return multiplied(v, v.each(builder.and_, v.right(word, shift), HALF), builder.shl(n, INDEX(1)))
+    word, after = next_word(v, load_rows(v, words, base, 4, kind=WORDS))
+    store_rows(v, words, base, [*after, word])
+    other = multiplied(v, v.right(word, 32), builder.sub(n, number))
+    taken = exchanged(v, order, base, n, number, v.each(builder.add, other, spread(v, number)))
+    return v.each(builder.or_, v.left(taken, 1), v.each(builder.and_, word, 1))
+
+
+def multiplied(v, half, count):
+    """A whole number below `count` of each half of a word."""
+    # Products of halves of words are one instruction where both are seen to be halves.
+    count = spread(v, v.builder.and_(count, INDEX(HALF)))
+    return v.right(v.each(v.builder.mul, half, count), 32)
+
+
+def exchanged(v, order, base, n, first, other):
+    """Exchange two entries of each replica's permutation, the first the same in all; returns what is first then."""
+    builder = v.builder
+    at_first = place(v, order, builder.mul(first, INDEX(LANES)))
+    (before,) = load_rows(v, at_first, base, 1, kind=WORDS)
+    found = Cells(v, [before])
+    few = builder.icmp_unsigned("<=", n, INDEX(8))
+    with builder.if_else(few) as (all_rows, one_by_one):
+        with all_rows, cgutils.for_range(builder, n, start=builder.add(first, INDEX(1))) as loop:
+            row = place(v, order, builder.mul(loop.index, INDEX(LANES)))
+            (values,) = load_rows(v, row, base, 1, kind=WORDS)
+            here = v.each(lambda a, b: builder.icmp_unsigned("==", a, b), other, spread(v, loop.index))
+            found.put([v.each(builder.select, here, values, found.get()[0])])
+            store_rows(v, row, base, [v.each(builder.select, here, before, values)])
+        with one_by_one:
+            found.put([exchanged_lanes(v, order, base, before, other)])
+    store_rows(v, at_first, base, found.get())
+    return found.get()[0]
+
+
+def exchanged_lanes(v, order, base, before, other):
+    """Put `before` where each replica's other entry is, and return that."""
+    builder, out = v.builder, []
+    for g, (values, places) in enumerate(zip(before, other)):
+        result = ir.Constant(WORDS, ir.Undefined)
+        for k in range(LENGTH):
+            row = builder.mul(builder.extract_element(places, INDEX32(k)), INDEX(LANES))
+            entry = place(v, order, row, base, COLUMNS * g + k)
+            result = builder.insert_element(result, builder.load(entry), INDEX32(k))
+            builder.store(builder.extract_element(values, INDEX32(k)), entry)
+        out.append(result)
+    return out
