@@ -161,7 +161,8 @@ def _problem(location: Sequence[int | str], kind: str, value: Any, message: str)
     if kind == "extra_forbidden":
         table = _TABLES[".".join(part for part in location[:-1] if isinstance(part, str))]
         known = list(table.model_fields)
-        return InvalidInput(field, f" is not a known key{nearest(location[-1], known) or f'; known are {known}'}")
+        hint = _elsewhere(location[-1]) or nearest(location[-1], known) or f"; known are {known}"
+        return InvalidInput(field, f" is not a known key{hint}")
     if kind == "too_short":
         return InvalidInput(field, f"=[] is empty; give at least one {'[[claim]]' if field == 'claim' else 'entry'}")
     words = message.removeprefix("Input should be ")
@@ -174,6 +175,13 @@ def _problem(location: Sequence[int | str], kind: str, value: Any, message: str)
         "literal_error": f"must be one of {words}{hint}",
     }
     return InvalidInput(field, f"={short(repr(value), 60)} {rules.get(kind, message)}")
+
+
+def _elsewhere(key: int | str) -> str:
+    """The end of a message: in which tables there is such a key."""
+    tables = [name for name, table in _TABLES.items() if name and key in table.model_fields]
+    named = " or ".join("[[claim]]" if name == "claim" else f"[{name}]" for name in tables)
+    return f" here; it belongs in {named}" if named else ""
 
 
 def _written(location: Sequence[int | str]) -> str:

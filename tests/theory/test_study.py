@@ -161,6 +161,8 @@ def test_table_without_inputs(tmp_path: Path) -> None:
         ("sigma = 0.1", "", 'algorithm.noise.sigma is missing; kind="label" needs it'),
         ("a*tanh(w*x) + b*x", "a*tanh(w*z)", 'model.prediction="a*tanh(w*z)": "z" is unknown'),
         ("[run]", "[runs]", 'runs is not a known key; did you mean "run"?'),
+        ('theory = "derived"', "margin = 0.1", "claim[0].margin is not a known key here; it belongs in [run]"),
+        ("[run]", "[run]\nlr = 0.1\ntheory = 1", "run.lr is not a known key here; it belongs in [algorithm]"),
     ],
 )
 def test_messages(old: str, new: str, message: str, tmp_path: Path) -> None:
