@@ -15,6 +15,7 @@ from .ensemble import Ensemble
 from .extrapolate import Estimate, Rung, extrapolate, paired_covariance
 from .gauge import LARGEST_TRUNCATION, ExtrapolatedGauge
 from .kernel import Kernel
+from .kernel_random import LANES
 from .measured import Measured
 from .measurement import Measurement
 from .plan import TAIL_LIMIT, Pilot, kurtosis, relative_costs, sample_sizes, tail_inflation
@@ -109,7 +110,8 @@ class Ladder(ExtrapolatedGauge):
             left = 0.9 * self._goal.budget - self._goal.spent
         needed = (self._goal.spent + seconds) / 0.9
         if seconds > left:
-            sizes = np.floor(sizes * max(left, 0.0) / seconds).astype(np.int64)
+            # A part of a block takes as long as all of it.
+            sizes = LANES * np.floor(sizes * max(left, 0.0) / seconds / LANES).astype(np.int64)
             # With fewer the tails could not be judged, and the time would be lost.
             if sizes.min() < max(2 * pilot.kurtosis / TAIL_LIMIT, 16):
                 return self._nothing(f"the budget of {self._goal.budget:g} s is too small", needed)
@@ -223,8 +225,6 @@ class Ladder(ExtrapolatedGauge):
         """Draw the data that decide."""
         rungs, tables, tails, seconds = [], [], 0.0, 0.0
         paired = self.measurement.paired
-        if paired:
-            sizes = np.full_like(sizes, sizes.max())
         for j, (strength, size) in enumerate(zip(strengths, sizes)):
             steps = int(self.measurement.schedule(strength)[-1])
             self.progress.phase(f"lambda={strength:.2e} ({j + 1}/{len(strengths)})", float(steps) * int(size))

@@ -92,18 +92,25 @@ def sample_sizes(
     factor = float(np.sum(weights**2 * variances / shares)) * (radius / half_width) ** 2
     # More replicas than components, so that the covariance of a row can be estimated.
     planned = _PLANNED_TAILS_PAIRED if measurement.paired else _PLANNED_TAILS
-    fewest = max(_FEWEST, 2 * len(pilot.covariance), pilot.kurtosis / planned)
-    tails = pilot.kurtosis / max(fewest, float(np.min(factor * shares)))
+    fewest = min(max(_FEWEST, 2 * len(pilot.covariance), pilot.kurtosis / planned), 1e9)
+    # Whole blocks are up to one block less.
+    tails = pilot.kurtosis / max(fewest, float(np.min(factor * shares)) - LANES)
     factor *= tail_inflation(tails, level / 2) ** 2
-    wanted = np.clip(factor * shares, 1e-9, 1e9) / LANES
-    sizes = LANES * whole_blocks(wanted, np.ceil(fewest / LANES), weights**2 * variances, costs).astype(np.int64)
+    wanted, least = np.clip(factor * shares, 1e-9, 1e9) / LANES, float(np.ceil(fewest / LANES))
+    if measurement.paired:
+        # Pairs are of the same replicas at all strengths.
+        blocks = np.full(len(strengths), max(np.ceil(wanted.max()), least))
+    else:
+        blocks = whole_blocks(wanted, least, weights**2 * variances, costs)
+    sizes = LANES * blocks.astype(np.int64)
     return sizes, float(costs @ sizes)
 
 
 def whole_blocks(wanted: Array, fewest: float, variances: Array, costs: Array) -> Array:
     """Whole numbers of blocks that are as precise together as `wanted`, at about the least cost.
 
-    Each is rounded up or down, and where blocks cost least as many are added as that leaves to do.
+    Each is rounded up or down; then the strength whose blocks cost least has the smallest number with which the
+    variance of the limit is not above that for `wanted`.
 
     Parameters
     ----------
@@ -116,11 +123,13 @@ def whole_blocks(wanted: Array, fewest: float, variances: Array, costs: Array) -
     costs : ndarray, shape (J,)
         Of a block.
     """
-    allowed, cheapest, plans = float(np.sum(variances / wanted)), int(np.argmin(costs)), []
-    for up in product((0, 1), repeat=len(wanted)):
-        blocks = np.maximum(np.floor(wanted) + up, fewest)
-        others = np.delete(variances / blocks, cheapest)
-        if (left := allowed - float(others.sum())) > 0:
+    allowed, cheapest = float(np.sum(variances / wanted)), int(np.argmin(costs))
+    others = [j for j in range(len(wanted)) if j != cheapest]
+    plans = [np.maximum(np.ceil(wanted), fewest)]
+    for up in product((0, 1), repeat=len(others)):
+        blocks = plans[0].copy()
+        blocks[others] = np.maximum(np.floor(wanted[others]) + up, fewest)
+        if (left := allowed - float(np.sum(variances[others] / blocks[others]))) > 0:
             blocks[cheapest] = max(np.ceil(variances[cheapest] / left), fewest)
             plans.append(blocks)
     return min(plans, key=lambda blocks: float(costs @ blocks))

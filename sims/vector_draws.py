@@ -19,12 +19,15 @@ from .vector_math import WORDS
 __all__ = ["drawn_codes"]
 
 HALF = 0xFFFFFFFF
+# Rows of a permutation that are gone through in registers; each costs five instructions, an entry of its own eight.
+FEW_ROWS = 8
 
 
 def drawn_codes(v, words, order, base, n, number, turn):
     """Twice the index of a sample plus the bit of its sign: draw `number` of a batch.
 
-    Without replacement from the permutations `order`; with, None, by halves of words that take turns.
+    Without replacement it is from the permutations `order`. With replacement `order` is None, and halves of words take
+    turns.
     """
     builder = v.builder
     if order is None:
@@ -55,7 +58,7 @@ def exchanged(v, order, base, n, first, other):
     at_first = place(v, order, builder.mul(first, INDEX(LANES)))
     (before,) = load_rows(v, at_first, base, 1, kind=WORDS)
     found = Cells(v, [before])
-    few = builder.icmp_unsigned("<=", n, INDEX(8))
+    few = builder.icmp_unsigned("<=", n, INDEX(FEW_ROWS))
     with builder.if_else(few) as (all_rows, one_by_one):
         with all_rows, cgutils.for_range(builder, n, start=builder.add(first, INDEX(1))) as loop:
             row = place(v, order, builder.mul(loop.index, INDEX(LANES)))

@@ -127,7 +127,7 @@ class SampleFunctions:
 
     def _symmetric(self, compiled: Callable[..., list[object]], theta: Array, order: int) -> Array:
         places = _places(self.d, order)
-        return self._stacked(compiled, theta, int(places.max()) + 1)[..., places]
+        return np.take(self._stacked(compiled, theta, int(places.max()) + 1), places, axis=-1)
 
 
 @cache

@@ -89,9 +89,10 @@ class LocalGeometry:
 
     def third(self, s: Array) -> Array:
         """D3L[S] at a zero-loss point, where the third derivatives of f drop out; S symmetric, shape (d,)."""
-        # Products of matrices: to plan an einsum takes longer than to do it.
-        twice = 2 * np.matmul(self.second, (self.jacobian @ s)[..., None])[..., 0].sum(axis=0)
-        return np.asarray((twice + (self.second.reshape(self.n, -1) @ s.ravel()) @ self.jacobian) / self.n)
+        n, d = self.jacobian.shape
+        # Products of matrices: for small models it takes longer to plan an einsum than to do it.
+        twice = 2 * (self.jacobian @ s).ravel() @ self.second.reshape(n * d, d)
+        return np.asarray((twice + (self.second.reshape(n, -1) @ s.ravel()) @ self.jacobian) / n)
 
 
 def retract(model: Model, theta: Array, steps: int = 30) -> Array:

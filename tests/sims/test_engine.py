@@ -7,7 +7,7 @@ import time
 
 import numpy as np
 import pytest
-from flatmin.sims import blocks, engine
+from flatmin.sims import blocks, engine, moments
 from flatmin.sims import kernel_random as kr
 from flatmin.sims.control import LinearControl
 from flatmin.sims.engine import SimulationStopped, simulate
@@ -69,6 +69,34 @@ def test_drawn_batches_equal_the_replay_where_words_are_used_up(tanh, n, batch, 
     left = block.order.reshape(n, -1)
     assert np.array_equal(np.sort(left, axis=0), np.broadcast_to(np.arange(n)[:, None], left.shape))
     assert (sampling == WITHOUT_REPLACEMENT) == (len(np.unique(left, axis=1).T) > 1)
+
+
+@pytest.mark.parametrize("n", [3, 9])
+@pytest.mark.parametrize("sampling", ["with-replacement", "without-replacement"])
+def test_the_linear_process_makes_the_draws_of_the_replicas(tanh, n, sampling):
+    """It is compared with their generators at the end, and its permutations with theirs by what it explains."""
+    kernel, algorithm = with_data(tanh, interpolated(n)), sgd(lr=0.01, batch=2, sampling=sampling, sigma=0.01)
+    control = LinearControl(kernel.model, algorithm, np.array([GAMMA]), [0], [100])
+    run = simulate(kernel, algorithm, np.full(n, 0.01), GAMMA, 256, [100], control=control)
+    left = run.points[0] - np.array(GAMMA)[:, None] - run.linear[0]
+    assert left.std() < 0.05 * run.linear[0].std()
+
+
+@pytest.mark.parametrize("average", [False, True])
+def test_a_long_run_lets_others_go_on_after_each_call(uv, monkeypatch, average):
+    calls = []
+
+    def alone(self, function, threads, most=1):
+        calls.extend(1 for first in range(self.count) for _ in function(first, first + 1))
+
+    monkeypatch.setattr(blocks.Blocks, "run", alone)
+    for module in (engine, moments):
+        monkeypatch.setattr(module, "next_size", lambda steps, seconds: 1000)
+    if average:
+        moments.average(uv, sgd(), [0.1], [2.0, 0.5], 64, 10_000)
+    else:
+        simulate(uv, sgd(), [0.1], [2.0, 0.5], 64, [10_000])
+    assert len(calls) >= 8
 
 
 def test_blocks_handled_together_are_those_handled_alone(uv, monkeypatch):
@@ -167,10 +195,13 @@ def test_a_kernel_that_shares_signs_is_caught(tanh, monkeypatch):
     wrong = (
         "order[k] = words[4 * LANES + k] if b == 0 else order[k]\n            noise[k] = flip(1.0, order[k], index[k])"
     )
-    # Draws with their signs in one pass are switched off, so that these are made.
-    at_once = "elif law == RADEMACHER"
-    assert tanh.source.count(at_once) == 1
-    mutant = Kernel.from_source(twins(), tanh.source.replace(right, wrong).replace(at_once, "elif False"))
+    # Draws with their signs in one pass, and targets with noise for it, are switched off, so that these are made.
+    apart = tanh.source
+    for at_once in ("elif law == RADEMACHER", "if sampling != FULL or in_words"):
+        assert apart.count(at_once) == 1
+        apart = apart.replace(at_once, at_once[: at_once.index("if") + 2] + " False")
+    check_kernel(Kernel.from_source(twins(), apart), GAMMA, 6, kr.WITH_REPLACEMENT, kr.RADEMACHER)
+    mutant = Kernel.from_source(twins(), apart.replace(right, wrong))
     with pytest.raises(KernelMismatch, match="differs from its replay"):
         check_kernel(mutant, GAMMA, 6, kr.WITH_REPLACEMENT, kr.RADEMACHER)
     monkeypatch.setattr(blocks, "check_kernel", lambda *args: None)

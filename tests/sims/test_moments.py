@@ -15,19 +15,21 @@ from flatmin.sims.random import block_words
 from flatmin.theory import Algorithm, InvalidInput, LabelNoise, Model
 
 
-def sgd(batch, law="rademacher", lr=0.1):
-    return Algorithm(lr=lr, batch_size=batch, noise=LabelNoise(0.1, law))
+def sgd(batch, law="rademacher", lr=0.1, sampling="with-replacement"):
+    return Algorithm(lr=lr, batch_size=batch, sampling=sampling, noise=LabelNoise(0.1, law))
 
 
 CASES = [("uv", [2.0, 0.5], "full"), ("pair", [2.0, 0.5, -0.25], 1), ("tanh", [2.0, 1.3, -0.27], 1)]
 CASES += [("tanh", [2.0, 1.3, -0.27], "full"), ("tanh", [2.0, 1.3, -0.27], 3), ("pair", [2.0, 0.5, -0.25], "full")]
+CASES = [(*case, "with-replacement") for case in CASES]
+CASES += [("tanh", [2.0, 1.3, -0.27], 1, "without-replacement"), ("pair", [2.0, 0.5, -0.25], 2, "without-replacement")]
 
 
 @pytest.mark.parametrize("law", ["rademacher", "gaussian"])
-@pytest.mark.parametrize(("name", "start", "batch"), CASES)
-def test_moments_are_those_of_the_path(request, name, start, batch, law):
+@pytest.mark.parametrize(("name", "start", "batch", "sampling"), CASES)
+def test_moments_are_those_of_the_path(request, name, start, batch, law, sampling):
     kernel = request.getfixturevalue(name)
-    algorithm, sigmas = sgd(batch, law), np.linspace(0.1, 0.2, kernel.model.n)
+    algorithm, sigmas = sgd(batch, law, sampling=sampling), np.linspace(0.1, 0.2, kernel.model.n)
     got = average(kernel, algorithm, sigmas, start, 70, 200, burn_in=30, seed=3)
     points = simulate(kernel, algorithm, sigmas, start, 70, range(30, 200), seed=3).points
     rows = np.moveaxis(points, 1, -1).reshape(-1, kernel.model.d)
@@ -35,6 +37,15 @@ def test_moments_are_those_of_the_path(request, name, start, batch, law):
     # Sums of 12,000 numbers of order 1 that are held for 64 steps before the shift: some hundred ulp.
     np.testing.assert_allclose(got.mean, rows.mean(axis=0), rtol=1e-12)
     np.testing.assert_allclose(got.covariance, np.cov(rows.T, bias=True), rtol=0, atol=1e-12)
+
+
+@pytest.mark.parametrize("lr", [0.1, 0.5])
+def test_progress_counts_each_step_of_a_replica_once(uv, lr):
+    """With the larger rate replicas leave their bounds, and full blocks run again."""
+    seen = []
+    got = average(uv, sgd("full", "gaussian", lr), [0.6], [2.0, 0.5], 140, 500, seed=2, on_progress=seen.append)
+    assert (got.count < 140 * 500) == (lr == 0.5)
+    assert sum(seen) == got.replica_steps == 140 * 500
 
 
 def test_a_small_variance_is_not_lost_in_a_large_mean(uv):

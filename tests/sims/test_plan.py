@@ -6,28 +6,30 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from flatmin.sims import plan
 from flatmin.sims.confidence import noise_radius
 from flatmin.sims.extrapolate import polynomial_weights
 from flatmin.sims.kernel_random import LANES
-from flatmin.sims.plan import Pilot, sample_sizes, whole_blocks
+from flatmin.sims.plan import Pilot, sample_sizes, tail_inflation, whole_blocks
 from hypothesis import given
 from hypothesis import strategies as st
 
 _STRENGTHS = np.geomspace(0.1, 1.0, 4)
 
 
-def _measurement(degree, power):
+def _measurement(degree, power, paired=False):
     """Runs that are as long as lambda^-power."""
     return SimpleNamespace(
-        degree=degree, residual_columns=0, paired=False, schedule=lambda s: np.array([round(1000 * s**-power)])
+        degree=degree, residual_columns=0, paired=paired, schedule=lambda s: np.array([round(1000 * s**-power)])
     )
 
 
-def _planned(pilot, sizes, variances, shares, degree, level):
-    """Half width over the wanted one by the fit with the weights of these shares."""
-    weights = polynomial_weights(_STRENGTHS, variances / shares, degree)[0]
+def _half_width(pilot, sizes, variances, degree, level):
+    """What is planned, with the sizes themselves as weights of the fit: the best there is, and with room for tails."""
+    weights = polynomial_weights(_STRENGTHS, variances / sizes, degree)[0]
     error = float(np.sqrt(np.sum(weights**2 * variances / sizes)))
-    return error * noise_radius(pilot.covariance, level / 2, pilot.replicas)
+    tails = tail_inflation(pilot.kurtosis / sizes.min(), level / 2)
+    return error * noise_radius(pilot.covariance, level / 2, pilot.replicas) * tails
 
 
 @given(
@@ -45,17 +47,39 @@ def test_sizes_are_whole_blocks_that_reach_the_planned_error(degree, power, fall
     assert np.all(sizes >= max(128, curved / 0.05))
     costs = np.round(1000 * _STRENGTHS**-power) / 1000
     assert cost == pytest.approx(float(costs @ sizes))
-    # With the sizes themselves as weights the fit is the best there is: its error cannot be above the planned one,
-    # without the room for tails.
-    assert _planned(pilot, sizes, variances, sizes, degree, level) <= half * (1 + 1e-9)
+    assert _half_width(pilot, sizes, variances, degree, level) <= half * (1 + 1e-9)
+
+
+def test_what_is_dear_is_what_runs_are_long_for(monkeypatch):
+    seen = []
+    monkeypatch.setattr(plan, "whole_blocks", lambda *given: seen.append(given) or whole_blocks(*given))
+    pilot = Pilot(1.0, np.eye(2), 3.0, 256, 1e-3)
+    sample_sizes(pilot, _measurement(1, 1.0), _STRENGTHS, 0.1, 1e-3, np.ones(4))
+    ((_, fewest, _, costs),) = seen
+    assert fewest == 2
+    np.testing.assert_allclose(costs, 1 / _STRENGTHS, rtol=1e-3)
+
+
+def test_pairs_have_one_size_and_cost_what_it_costs():
+    pilot = Pilot(1.0, np.eye(2), 3.0, 256, 1e-3)
+    sizes, cost = sample_sizes(pilot, _measurement(1, 0.0, paired=True), _STRENGTHS, 0.05, 1e-3, np.ones(4))
+    apart, _ = sample_sizes(pilot, _measurement(1, 0.0), _STRENGTHS, 0.05, 1e-3, np.ones(4))
+    assert len(set(sizes)) == 1
+    assert cost == 4 * sizes[0]
+    # As many as the strength that needs most, and not what rounding loads onto one.
+    assert apart.max() - 2 * LANES <= sizes[0] <= apart.max() + LANES
 
 
 def test_no_spread_asks_for_the_fewest_and_a_huge_one_ends():
     measured = _measurement(1, 1.0)
-    none = Pilot(1.0, np.zeros((2, 2)), 3.0, 256, 1e-3)
-    assert list(sample_sizes(none, measured, _STRENGTHS, 0.1, 1e-3, np.ones(4))[0]) == [128] * 4
-    huge = Pilot(1.0, 1e30 * np.eye(2), 3.0, 256, 1e-3)
-    assert sample_sizes(huge, measured, _STRENGTHS, 0.1, 1e-3, np.ones(4))[0].max() <= 1e9 + LANES
+
+    def sizes(covariance, tails):
+        return sample_sizes(Pilot(1.0, covariance, tails, 256, 1e-3), measured, _STRENGTHS, 0.1, 1e-3, np.ones(4))[0]
+
+    assert list(sizes(np.zeros((2, 2)), 3.0)) == [128] * 4
+    for huge in (sizes(1e30 * np.eye(2), 3.0), sizes(np.eye(2), np.inf)):
+        assert huge.min() >= 128
+        assert huge.max() <= 1e9 + LANES
 
 
 @given(
@@ -70,7 +94,7 @@ def test_whole_blocks_are_as_precise_as_wanted_and_cost_no_more_than_rounding_up
     assert np.all(blocks >= 2)
     # Rounding of sums of four numbers.
     assert np.sum(variances / blocks) <= np.sum(variances / wanted) * (1 + 1e-12)
-    assert costs @ blocks <= costs @ np.maximum(np.floor(wanted) + 1, 2)
+    assert costs @ blocks <= costs @ np.maximum(np.ceil(wanted), 2)
     cheapest = np.argmin(costs)
     if blocks[cheapest] > 2:
         blocks[cheapest] -= 1
