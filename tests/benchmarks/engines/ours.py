@@ -110,67 +110,6 @@ class _Coupled:
         self.mean, self.seconds = float(rows.mean()), time.perf_counter() - began
         return float(rows.std(ddof=1) / np.sqrt(replicas))
 
-    def _run(self, block, first: int, last: int) -> Array:
-        setting, used = self.setting, block.theta.size // self.work.d
-        sums = aligned(np.zeros(self.rows * used))
-        if self.work.statistics:
-            shift = setting.start
-            bound = setting.bound
-            self.kernel.accumulate(block, first, last, sums, shift, setting.sigmas, bound=bound, **setting.arguments)
-        else:
-            out, ends = np.empty((1, block.theta.size)), np.array([last])
-            self.kernel.advance(block, first, ends, out, setting.sigmas, bound=setting.bound, **setting.arguments)
-        return sums.reshape(self.rows, used)
-
-
-def measure_drift(work: Work, seconds: float, seed: int) -> Measured | None:
-    """Measure what the plain estimator of `drift` measures, less what the linear process on the same draws explains.
-
-    A first run, which decides nothing, gives the coefficients of the control and says whether antithetic pairs pay.
-    Then as many replicas run as take about `seconds`.
-    """
-    coupled = _Coupled(work, seed)
-    pairs = min((False, True), key=coupled.first)
-    replicas = 64
-    while replicas == 64 or (coupled.seconds < 0.5 * seconds and replicas < 2**18):
-        replicas *= 2
-        error = coupled.error(replicas, pairs)
-    return Measured(coupled.mean, error, coupled.seconds)
-
-
-class _Coupled:
-    """The component of the drift and its error, for growing numbers of replicas."""
-
-    def __init__(self, work: Work, seed: int) -> None:
-        self.work, self.seed = work, seed
-        fitting, sgd = model(work), algorithm(work)
-        self.marks = np.cumsum(PLANS[work.name])
-        self.how = (Kernel.for_model(fitting), sgd, sgd.sigmas(fitting), work.theta0)
-        self.control = LinearControl(fitting, sgd, work.theta0[None], [0], self.marks)
-        self.gradient, self.curvature = expansion(work)
-        covariance, increments, _ = self.control.moments(sgd.sigmas(fitting))
-        spread = np.einsum("ab,qab->q", self.curvature, covariance)
-        self.expected = self._columns(np.zeros((2, work.d, 1)), increments[..., None], spread[:, None])[0]
-        self.coefficients = np.zeros((len(self.expected), 1))
-        self.mean = self.seconds = 0.0
-
-    def cost(self, pairs: bool) -> float:
-        """Variance times seconds of a first run, with coefficients that were fitted to it."""
-        self.fit(pairs)
-        return self.error(_FIRST, pairs, key=0) ** 2 * self.seconds
-
-    def fit(self, pairs: bool) -> None:
-        """Take the coefficients from a first run."""
-        self.coefficients = regress(*self._run(_FIRST, pairs, key=0)).coefficients
-
-    def error(self, replicas: int, pairs: bool, key: int = 1) -> float:
-        """Measure with so many replicas; returns the standard error, and notes mean and seconds."""
-        began = time.perf_counter()
-        excess, plain = self._run(replicas, pairs, key)
-        rows = plain - excess @ self.coefficients
-        self.mean, self.seconds = float(rows.mean()), time.perf_counter() - began
-        return float(rows.std(ddof=1) / np.sqrt(replicas))
-
     def _run(self, replicas: int, pairs: bool, key: int) -> tuple[Array, Array]:
         """Columns of the control less their exact means, and what is measured: a row for each replica."""
         how = (*self.how, replicas, self.marks, (key, replicas), self.seed, 1)
