@@ -33,16 +33,21 @@ def drawn_codes(v, words, order, base, n, number, turn):
     if order is None:
         upper = builder.icmp_unsigned("==", builder.and_(turn, INDEX(1)), INDEX(0))
         with builder.if_then(upper):
-            word, after = next_word(v, load_rows(v, words, base, 4, kind=WORDS))
-            store_rows(v, words, base, [*after, word])
+            fresh_word(v, words, base)
         (word,) = load_rows(v, place(v, words, 4 * LANES), base, 1, kind=WORDS)
         shift = spread(v, builder.select(upper, INDEX(32), INDEX(0)))
         return multiplied(v, v.each(builder.and_, v.right(word, shift), HALF), builder.shl(n, INDEX(1)))
-    word, after = next_word(v, load_rows(v, words, base, 4, kind=WORDS))
-    store_rows(v, words, base, [*after, word])
+    word = fresh_word(v, words, base)
     other = multiplied(v, v.right(word, 32), builder.sub(n, number))
     taken = exchanged(v, order, base, n, number, v.each(builder.add, other, spread(v, number)))
     return v.each(builder.or_, v.left(taken, 1), v.each(builder.and_, word, 1))
+
+
+def fresh_word(v, words, base):
+    """The next words, which are kept as the last ones."""
+    word, after = next_word(v, load_rows(v, words, base, 4, kind=WORDS))
+    store_rows(v, words, base, [*after, word])
+    return word
 
 
 def multiplied(v, half, count):

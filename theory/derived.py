@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from functools import cache, cached_property
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,7 +12,7 @@ from .averaging import Averaged, UpdateMap, average
 from .errors import NotApplicable
 from .geometry import LocalGeometry
 from .linear import LinearRule, linear_rule
-from .linearization import linearized
+from .linearization import linearized, packed_places
 from .model import Model
 from .rules import SGD, HeavyBall
 from .slow import Paper, SlowTheory, gradient_covariance, require_stable
@@ -140,7 +140,7 @@ class Derived(SlowTheory):
             slack = 1 - self.averaged(local).radius
             return np.minimum(local.curvatures, slack / (2 * self.rate))
         operator, _ = self._second_moment(local)
-        rows, columns, _ = _upper(local.rank)
+        rows, columns, _ = packed_places(local.rank)
         factors = np.diag(operator)[rows == columns]
         return np.asarray((1 - factors) / (2 * self.lr), dtype=np.float64)
 
@@ -148,7 +148,7 @@ class Derived(SlowTheory):
         """The operator and the inhomogeneity of the equation for S, in packed symmetric coordinates of range(H)."""
         h, eta = local.curvatures, self.lr
         batch, c = self.algorithm.batch(self.model), self.algorithm.minibatch_factor(self.model)
-        rows, columns, _ = _upper(local.rank)
+        rows, columns, _ = packed_places(local.rank)
         a = 1 - eta * h
         packed = _pack(local.jacobian @ local.normal)
         operator = np.diag(a[rows] * a[columns])
@@ -163,21 +163,14 @@ def _spectral_radius(symmetric: Array) -> float:
     return float(np.max(np.abs(np.linalg.eigvalsh(symmetric)), initial=0.0))
 
 
-@cache
-def _upper(rank: int) -> tuple[NDArray[np.int64], NDArray[np.int64], Array]:
-    """Rows and columns of the packed coordinates of symmetric matrices, and the scale that makes them orthonormal."""
-    rows, columns = np.triu_indices(rank)
-    return rows, columns, np.where(rows == columns, 1.0, np.sqrt(2))
-
-
 def _pack(vectors: Array) -> Array:
     """Rows v v^T in packed coordinates, shape (n, r (r+1)/2)."""
-    rows, columns, scale = _upper(vectors.shape[1])
+    rows, columns, scale = packed_places(vectors.shape[1])
     return np.asarray(vectors[:, rows] * vectors[:, columns] * scale)
 
 
 def _unpack(packed: Array, rank: int) -> Array:
-    rows, columns, scale = _upper(rank)
+    rows, columns, scale = packed_places(rank)
     out = np.zeros((rank, rank))
     out[rows, columns] = out[columns, rows] = packed / scale
     return out

@@ -10,6 +10,8 @@ on the stable subspace of A, c as in `Algorithm.minibatch_factor`; noise of cova
 
 from __future__ import annotations
 
+from functools import cache
+
 import numpy as np
 from numpy.typing import NDArray
 from scipy.linalg import solve_discrete_lyapunov
@@ -21,7 +23,7 @@ from .geometry import LocalGeometry
 from .linear import LinearRule, slow_projector
 from .model import Model
 
-__all__ = ["linearized"]
+__all__ = ["linearized", "packed_places"]
 
 Array = NDArray[np.float64]
 
@@ -79,14 +81,20 @@ def linearized(
     return Averaged(covariance[:d, :d], drift, offset[:d], radius, contraction, along[:d, :d], ito[:d])
 
 
+@cache
+def packed_places(rank: int) -> tuple[NDArray[np.int64], NDArray[np.int64], Array]:
+    """Rows and columns of the packed coordinates of symmetric matrices, and the scale that makes them orthonormal."""
+    rows, columns = np.triu_indices(rank)
+    return rows, columns, np.where(rows == columns, 1.0, np.sqrt(2))
+
+
 def _with_minibatch(mean: Array, moved: Array, seen: Array, fresh: Array, weight: float) -> tuple[Array, float]:
     """S and the spectral radius of its operator, with the part of the noise that grows with the fluctuation.
 
     moved and seen hold rows W G g_i and V^T g_i, shape (n, s).
     """
     n, s = moved.shape
-    rows, columns = np.triu_indices(s)
-    scale = np.where(rows == columns, 1.0, np.sqrt(2))
+    rows, columns, scale = packed_places(s)
     coupling = moved.T @ seen / n
     # Columns of the operator: what it makes of each symmetric unit matrix, in orthonormal coordinates.
     units = np.zeros((len(rows), s, s))

@@ -5,8 +5,11 @@ from __future__ import annotations
 import time
 
 import pytest
+from flatmin.sims import engine, moments
 from flatmin.sims.blocks import Blocks, SimulationStopped
+from flatmin.sims.engine import simulate
 from flatmin.sims.kernel_random import LANES
+from flatmin.theory import Algorithm, LabelNoise
 
 
 def _run(tasks, threads, calls=20):
@@ -81,3 +84,20 @@ def test_stopping_ends_blocks_that_would_go_on(blocks):
     with pytest.raises(SimulationStopped):
         Blocks(blocks * LANES, None, lambda: True).run(lambda first, last: endless(ended), 2)
     assert not ended
+
+
+@pytest.mark.parametrize("average", [False, True])
+def test_a_long_run_lets_others_go_on_after_each_call(uv, monkeypatch, average):
+    calls, algorithm = [], Algorithm(lr=0.1, batch_size="full", noise=LabelNoise(0.1))
+
+    def alone(self, function, threads, most=1):
+        calls.extend(1 for first in range(self.count) for _ in function(first, first + 1))
+
+    monkeypatch.setattr(Blocks, "run", alone)
+    for module in (engine, moments):
+        monkeypatch.setattr(module, "next_size", lambda steps, seconds: 1000)
+    if average:
+        moments.average(uv, algorithm, [0.1], [2.0, 0.5], 64, 10_000)
+    else:
+        simulate(uv, algorithm, [0.1], [2.0, 0.5], 64, [10_000])
+    assert len(calls) >= 8

@@ -7,7 +7,7 @@ import time
 
 import numpy as np
 import pytest
-from flatmin.sims import blocks, engine, moments
+from flatmin.sims import blocks, engine
 from flatmin.sims import kernel_random as kr
 from flatmin.sims.control import LinearControl
 from flatmin.sims.engine import SimulationStopped, simulate
@@ -80,23 +80,6 @@ def test_the_linear_process_makes_the_draws_of_the_replicas(tanh, n, sampling):
     run = simulate(kernel, algorithm, np.full(n, 0.01), GAMMA, 256, [100], control=control)
     left = run.points[0] - np.array(GAMMA)[:, None] - run.linear[0]
     assert left.std() < 0.05 * run.linear[0].std()
-
-
-@pytest.mark.parametrize("average", [False, True])
-def test_a_long_run_lets_others_go_on_after_each_call(uv, monkeypatch, average):
-    calls = []
-
-    def alone(self, function, threads, most=1):
-        calls.extend(1 for first in range(self.count) for _ in function(first, first + 1))
-
-    monkeypatch.setattr(blocks.Blocks, "run", alone)
-    for module in (engine, moments):
-        monkeypatch.setattr(module, "next_size", lambda steps, seconds: 1000)
-    if average:
-        moments.average(uv, sgd(), [0.1], [2.0, 0.5], 64, 10_000)
-    else:
-        simulate(uv, sgd(), [0.1], [2.0, 0.5], 64, [10_000])
-    assert len(calls) >= 8
 
 
 def test_blocks_handled_together_are_those_handled_alone(uv, monkeypatch):

@@ -26,7 +26,7 @@ def test_what_does_not_vary_and_what_repeats_another_column_adds_nothing():
     found = regress(columns, target)
     assert found.columns == 1
     assert found.coefficients[1] == 0.0
-    np.testing.assert_allclose(columns @ found.coefficients, target + 0 * column[:, None], rtol=0, atol=1e-12)
+    np.testing.assert_allclose(columns @ found.coefficients, target, rtol=0, atol=1e-12)
 
 
 # The correction is (N + p)/(N - p), 2 and 1.105 here; other replicas show 2.25 and 1.11. The

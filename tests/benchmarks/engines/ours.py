@@ -98,7 +98,7 @@ class _Coupled:
         self.mean = self.seconds = 0.0
 
     def first(self, pairs: bool) -> float:
-        """Take the coefficients from a first run; returns its variance times its seconds."""
+        """Take the coefficients from a first run; returns its variance times its seconds, once all is compiled."""
         self.coefficients[pairs] = regress(*self._run(_FIRST, pairs, key=0)).coefficients
         return self.error(_FIRST, pairs, key=0) ** 2 * self.seconds
 
