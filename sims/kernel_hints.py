@@ -9,7 +9,7 @@ import inspect
 from numba import types
 from numba.extending import intrinsic
 
-__all__ = ["SOURCE", "hot"]
+__all__ = ["SOURCE", "heat", "hot"]
 
 
 @intrinsic
@@ -21,16 +21,20 @@ def hot(typing_context):
     """
 
     def codegen(context, builder, signature, args):
-        function = builder.function
-        set.add(function.attributes, "noinline")
-        set.add(function.attributes, '"prefer-vector-width"="512"')  # llvmlite knows no attributes with values
-        function.attributes.alignstack = 64
-        for argument in function.args:
-            if argument.name.startswith("arg.") and str(argument.type) in ("double*", "i64*"):
-                argument.add_attribute("noalias")
+        heat(builder.function, [argument for argument in builder.function.args if argument.name.startswith("arg.")])
         return context.get_dummy_value()
 
     return types.none(), codegen
 
 
-SOURCE = inspect.getsource(hot._defn)
+def heat(function, arguments):
+    """What `hot` tells about a function of LLVM and its arguments."""
+    set.add(function.attributes, "noinline")
+    set.add(function.attributes, '"prefer-vector-width"="512"')  # llvmlite knows no attributes with values
+    function.attributes.alignstack = 64
+    for argument in arguments:
+        if str(argument.type) in ("double*", "i64*"):
+            argument.add_attribute("noalias")
+
+
+SOURCE = inspect.getsource(hot._defn) + "\n\n" + inspect.getsource(heat)

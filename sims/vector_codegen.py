@@ -9,7 +9,16 @@ from typing import Protocol
 
 import sympy as sp
 
-from . import kernel_vector, templates, vector_draws, vector_list, vector_lookup, vector_math, vector_steps
+from . import (
+    kernel_vector,
+    templates,
+    vector_draws,
+    vector_list,
+    vector_lookup,
+    vector_math,
+    vector_moments,
+    vector_steps,
+)
 from .kernel_text import below_all
 from .program import Line, Program, three_address
 
@@ -104,6 +113,17 @@ def vector_module(lists: Mapping[str, Program], layout: str, constants: str, oth
 
 
 EMITTERS = (
-    "\n\n\n".join(map(below_all, (kernel_vector, vector_math, vector_list, vector_draws, vector_lookup, vector_steps)))
+    "\n\n\n".join(
+        below_all(module)
+        for module in (
+            kernel_vector,
+            vector_math,
+            vector_list,
+            vector_moments,
+            vector_draws,
+            vector_lookup,
+            vector_steps,
+        )
+    )
     + "\n"
 )

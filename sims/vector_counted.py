@@ -15,7 +15,6 @@ from .vector_list import (
     INDEX,
     Cells,
     D,
-    add_moments,
     each_group,
     evaluate,
     load_rows,
@@ -23,6 +22,7 @@ from .vector_list import (
     spread,
     store_rows,
 )
+from .vector_moments import add_moments
 from .vector_steps import vector_pass
 
 # Each module has its own.

@@ -1,4 +1,4 @@
-"""A three-address list, and loops over steps and replicas around it, as LLVM code on vectors of replicas.
+"""A three-address list, and loops over replicas around it, as LLVM code on vectors of replicas.
 
 Numba has no vectors in its language; so a pass of a generated module over its replicas is one intrinsic, which walks
 the printed list when it is compiled. `GROUPS` vectors stand side by side. What stands below `__all__` is copied into
@@ -9,6 +9,8 @@ every generated module that needs it.
 
 from __future__ import annotations
 
+import itertools
+
 from llvmlite import ir
 from numba.core import cgutils
 
@@ -16,13 +18,15 @@ from .kernel_random import LANES
 from .kernel_vector import LENGTH, VECTOR
 from .vector_math import FUNCTIONS, signs
 
-D, PARAMETERS, MONOMIALS = 1, 1, ((0,), (0, 0))  # each module has its own
+D = 1  # each module has its own
 
-__all__ = ["Cells", "add_moments", "each_group", "evaluate", "take_steps"]
+__all__ = ["Cells", "each_group", "evaluate", "load_rows", "store_rows"]
 
 GROUPS = min(4, LANES // LENGTH)
 # Replicas whose vectors stand side by side are so far apart, whatever the length of a vector, and share their sums.
 COLUMNS = LANES // GROUPS
+# Vectors that a list is evaluated for side by side: more of them leave sixteen registers no room.
+TOGETHER = GROUPS if LENGTH == 8 else 2
 INDEX, INDEX32 = ir.IntType(64), ir.IntType(32)
 
 
@@ -31,6 +35,8 @@ def evaluate(v, listing, inputs):
 
     Functions that can be evaluated together stand side by side as the vectors do.
     """
+    if len(inputs[0]) > TOGETHER:
+        return joined(evaluate(v, listing, part) for part in parts_of(inputs))
     lines = [line.split() for line in listing.splitlines()]
     values = dict(zip(lines[0][1:], inputs))
     waiting = [(line[0], line[2], line[3:]) for line in lines[1:] if line[0] != "out"]
@@ -59,6 +65,16 @@ def evaluate(v, listing, inputs):
             later = [line for line in later if line not in together]
         waiting = later
     return [known(line[3]) for line in lines if line[0] == "out"]
+
+
+def parts_of(rows):
+    """The rows, few of their vectors at a time."""
+    return [[row[g : g + TOGETHER] for row in rows] for g in range(0, len(rows[0]), TOGETHER)]
+
+
+def joined(parts):
+    """Rows of which there were few vectors at a time."""
+    return [list(itertools.chain(*rows)) for rows in zip(*parts)]
 
 
 class Cells:
@@ -143,121 +159,3 @@ def next_word(v, state):
 def turned(v, word, by):
     """Words, rotated to the left."""
     return v.each(v.builder.or_, v.left(word, by), v.right(word, 64 - by))
-
-
-def monomials(v, which, theta):
-    """Parameters, and products of two of them."""
-    rows = [[theta[j] for j in pair] for pair in which]
-    return [v.mul(*factors) if len(factors) == 2 else factors[0] for factors in rows]
-
-
-def add_monomials(v, sums, values):
-    """The sums, each one vector, with values whose vectors stand side by side.
-
-    These are added up first: a sum is then ready for the next step after one addition.
-    """
-    found = []
-    for total, (part, *others) in zip(sums, values):
-        for value in others:
-            (part,) = v.add([part], [value])
-        found += v.add([total], [part])
-    return found
-
-
-def add_moments(v, raw, base, theta):
-    """Add the moments of rows of replicas to the sums that they share."""
-    for m, pair in enumerate(MONOMIALS):
-        (total,) = add_monomials(v, [load(v, raw, base, m * LANES)], monomials(v, [pair], theta))
-        store(v, total, raw, base, m * LANES)
-
-
-def registers(v):
-    """Vectors that registers hold while one or two are left for results."""
-    return 30 if v.wide else 15
-
-
-def in_registers(v):
-    """The monomials in blocks whose sums and parameters have a register each."""
-    blocks = [[]]
-    for pair in MONOMIALS:
-        block = [*blocks[-1], pair]
-        if len(block) + len({j for pair in block for j in pair}) > registers(v):
-            block = [pair]
-            blocks.append(block)
-        blocks[-1] = block
-    return blocks
-
-
-def add_kept(v, raw, base, buffer, count):
-    """Add the moments of `count` vectors of each parameter, which stand together in a buffer."""
-    first = 0
-    for block in in_registers(v):
-        used = sorted({j for pair in block for j in pair})
-        # Few sums wait for themselves: two of each then take turns.
-        turns = 2 if 2 * (len(block) + len(used)) <= registers(v) else 1
-        begin = [load(v, raw, base, (first + m) * LANES) for m in range(len(block))]
-        sums = Cells(v, [begin, *[[v.number(0.0)] * len(block)] * (turns - 1)])
-        with cgutils.for_range(v.builder, v.builder.udiv(count, INDEX(turns))) as loop:
-            at, now = v.builder.mul(loop.index, INDEX(turns * D * LENGTH)), []
-            for turn, row in enumerate(sums.get()):
-                theta = {j: [load(v, buffer, at, (turn * D + j) * LENGTH)] for j in used}
-                now.append(add_monomials(v, row, monomials(v, block, theta)))
-            sums.put(now)
-        for m, totals in enumerate(zip(*sums.get())):
-            total = totals[0] if turns == 1 else v.builder.fadd(*totals)
-            store(v, total, raw, base, (first + m) * LANES)
-        first += len(block)
-
-
-def take_steps(v, theta, steps, unit, some, raw, base):
-    """`steps` steps, `unit` at a time: some(count, keep) takes `count`, and calls keep(products) before each.
-
-    `products` are the monomials of second degree, where they are at hand.
-    """
-    builder = v.builder
-
-    def loops(number, keep):
-        with cgutils.for_range(builder, builder.udiv(number, INDEX(unit))):
-            some(unit, keep)
-        if unit > 1:
-            with cgutils.for_range(builder, builder.urem(number, INDEX(unit))):
-                some(1, keep)
-
-    if raw is None:
-        loops(steps, lambda products=None: None)
-        return
-    if len(MONOMIALS) <= (9 if v.wide else 5):
-        # The sums fill the time in which a step waits for its results, if there are registers for them.
-        sums = Cells(v, [[load(v, raw, base, m * LANES) for m in range(len(MONOMIALS))]])
-
-        def add(products=None):
-            now = theta.get()
-            values = now[:PARAMETERS] + products if products else monomials(v, MONOMIALS, now)
-            sums.put([add_monomials(v, *sums.get(), values)])
-
-        loops(steps, add)
-        for m, total in enumerate(*sums.get()):
-            store(v, total, raw, base, m * LANES)
-        return
-    # theta goes to a small buffer, so that the sums need registers only now and then.
-    size = LENGTH * GROUPS * D
-    most = max(1, min(64, (2048 if v.wide else 1024) // size))
-    buffer = cgutils.alloca_once(builder, ir.DoubleType(), size=INDEX(most * size))
-    buffer.align = 64  # a vector that crosses a cache line is stored and loaded twice
-    left, filled = (cgutils.alloca_once_value(builder, start) for start in (steps, INDEX(0)))
-
-    def keep(products=None):
-        at = builder.load(filled)
-        for j, row in enumerate(theta.get()):
-            for g, value in enumerate(row):
-                store(v, value, buffer, at, (g * D + j) * LENGTH)
-        builder.store(builder.add(at, INDEX(size)), filled)
-
-    chunks = builder.udiv(builder.add(steps, INDEX(most - 1)), INDEX(most))
-    with cgutils.for_range(builder, chunks):
-        many = builder.icmp_unsigned("<", builder.load(left), INDEX(most))
-        count = builder.select(many, builder.load(left), INDEX(most))
-        builder.store(builder.sub(builder.load(left), count), left)
-        builder.store(INDEX(0), filled)
-        loops(count, keep)
-        add_kept(v, raw, base, buffer, builder.mul(count, INDEX(GROUPS)))

@@ -63,6 +63,7 @@ class Lanes:
         self.builder = builder
         # The permutations by a variable and the scaling by powers of two.
         self.wide = LENGTH == 8
+        self.permutes = LENGTH == 4 and cpu_has("avx")
         self.fused = cpu_has("fma")
 
     def each(self, make, *operands, **options):

@@ -22,17 +22,18 @@ from .vector_list import (
     INDEX,
     Cells,
     D,
-    add_moments,
     each_group,
     evaluate,
+    joined,
     load_rows,
+    parts_of,
     place,
     spread,
     store_rows,
-    take_steps,
 )
 from .vector_lookup import chosen, looked_up, permuted, signed_labels
 from .vector_math import WORDS, Lanes
+from .vector_moments import add_moments, take_steps
 
 # Each module has its own.
 INPUTS, N = 1, 1
@@ -90,8 +91,8 @@ def full_pass(v, theta, words, pairs, n, width, rate, phase, steps, raw):
         total = Cells(v, [[v.number(0.0)] * GROUPS] * D)
 
         def some(count, keep):
-            keep()
             now = state.get()
+            keep(now)
             total.put([[v.number(0.0)] * GROUPS] * D)
             with cgutils.for_range(builder, n) as loop:
                 twice = builder.mul(loop.index, INDEX(2))
@@ -125,8 +126,8 @@ def drawn_pass(v, theta, words, order, pairs, n, width, rate, batch, step, steps
             return inputs, label
 
         def some(count, keep):
-            keep()
             now, turn = state.get(), builder.load(taken)
+            keep(now)
             builder.store(builder.add(turn, INDEX(1)), taken)
             with builder.if_else(builder.icmp_unsigned("==", batch, INDEX(1))) as (one, more):
                 with one:
@@ -202,7 +203,7 @@ def signs_pass(v, theta, words, noisy, rate, phase, steps, raw):
     def label(word, i, bit):
         if v.wide:
             return permuted(v, tables[i, bit], word)
-        return chosen(v, v.right(word, bit), above[i], below[i])
+        return chosen(v, word, above[i], below[i], bit)
 
     if v.wide:
         for i, bit in itertools.product(range(N), range(bits)):
@@ -224,9 +225,12 @@ def signs_pass(v, theta, words, noisy, rate, phase, steps, raw):
                     used += 1
                     if used == bits:
                         now, used = v.right(now, bits), 0
-                found = evaluate(v, SIGNS, [*state.get(), *entries, rate])
-                keep(found[D:])
-                state.put(found[:D])
+                after = []
+                for part in parts_of([*state.get(), *entries, rate]):
+                    found = evaluate(v, SIGNS, part)
+                    keep(part[:D], found[D:])
+                    after.append(found[:D])
+                state.put(joined(after))
             word.put([v.right(now, used) if used else now])
 
         take_steps(v, state, steps, unit, some, raw, base)

@@ -37,7 +37,7 @@ def unoptimized(text):
     """What a lost attribute or an unlucky index does to a loop: LLVM leaves it as it is."""
     wanted = 'set.add(function.attributes, "noinline")'
     assert text.count(wanted) == 1
-    return text.replace(wanted, f'{wanted}\n        set.add(function.attributes, "optnone")')
+    return text.replace(wanted, f'{wanted}; set.add(function.attributes, "optnone")')
 
 
 def test_scalar_instructions_are_seen(tmp_path):

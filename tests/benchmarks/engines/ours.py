@@ -23,7 +23,8 @@ _FIRST = 512  # replicas of the run that gives the coefficients
 
 class Engine:
     def __init__(self, work: Work, cores: int) -> None:
-        self.work, self.pool = work, ThreadPoolExecutor(cores)
+        self.work = work
+        self.map = ThreadPoolExecutor(cores).map if cores > 1 else map
         self.kernel = Kernel.for_model(model(work) if work.model in ("uv", "tanh") else indexed(work))
         self.rows = work.d + len(work.pairs[0])
         self.kernel.prepare(FULL if work.full else WITH_REPLACEMENT, RADEMACHER, work.statistics)
@@ -41,7 +42,7 @@ class Engine:
 
     def run(self, steps: int) -> Sums:
         ends = (self.done, self.done + steps)
-        sums = np.concatenate(list(self.pool.map(lambda block: self._run(block, *ends), self.blocks)), axis=1)
+        sums = np.concatenate(list(self.map(lambda block: self._run(block, *ends), self.blocks)), axis=1)
         self.done += steps
         # The kernel's sums are shifted by theta0.
         theta0, (rows, columns) = self.work.theta0, self.work.pairs

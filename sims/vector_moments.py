@@ -1,0 +1,165 @@
+"""Sums of the moments of all steps, and the loop over steps that takes them.
+
+What stands below `__all__` is copied into every generated module that needs it.
+"""
+
+# mypy: disable-error-code="no-untyped-def, no-untyped-call, untyped-decorator"
+
+from __future__ import annotations
+
+from llvmlite import ir
+from numba.core import cgutils
+
+from .kernel_hints import heat
+from .kernel_random import LANES
+from .kernel_vector import LENGTH
+from .vector_list import GROUPS, INDEX, Cells, D, load, place, store
+from .vector_math import Lanes
+
+PARAMETERS, MONOMIALS = 1, ((0,), (0, 0))  # each module has its own
+
+__all__ = ["add_moments", "take_steps"]
+
+
+def monomials(v, which, theta):
+    """Parameters, and products of two of them."""
+    rows = [[theta[j] for j in pair] for pair in which]
+    return [v.mul(*factors) if len(factors) == 2 else factors[0] for factors in rows]
+
+
+def added(v, sums, values):
+    """The sums, each one vector, and values whose vectors stand side by side; nothing is a sum yet at first."""
+    sums = list(sums) or [None] * len(values)
+    for m, row in enumerate(values):
+        for value in row:
+            sums[m] = value if sums[m] is None else v.add([sums[m]], [value])[0]
+    return sums
+
+
+def add_monomials(v, sums, values):
+    """The sums, each one vector, with values whose vectors stand side by side.
+
+    These are added up first: a sum is then ready for the next step after one addition.
+    """
+    return v.add(sums, added(v, [], values))
+
+
+def add_moments(v, raw, base, theta):
+    """Add the moments of rows of replicas to the sums that they share."""
+    for m, pair in enumerate(MONOMIALS):
+        (total,) = add_monomials(v, [load(v, raw, base, m * LANES)], monomials(v, [pair], theta))
+        store(v, total, raw, base, m * LANES)
+
+
+def registers(v):
+    """Vectors that registers hold while one or two are left for results."""
+    return 30 if v.wide else 15
+
+
+def in_registers(v):
+    """The monomials in blocks whose sums and parameters have a register each."""
+    blocks = [[]]
+    for pair in MONOMIALS:
+        block = [*blocks[-1], pair]
+        if len(block) + len({j for pair in block for j in pair}) > registers(v):
+            block = [pair]
+            blocks.append(block)
+        blocks[-1] = block
+    return blocks
+
+
+def add_kept(v, raw, buffer, count):
+    """Add the moments of `count` vectors of each parameter, which stand together in a buffer.
+
+    In a function of its own: beside the vectors of a step LLVM has no registers for all sums.
+    """
+    module, name = v.builder.module, "add_kept"
+    if name not in module.globals:
+        numbers = ir.DoubleType().as_pointer()
+        function = ir.Function(module, ir.FunctionType(ir.VoidType(), [numbers, numbers, INDEX]), name)
+        function.linkage = "internal"
+        heat(function, function.args)
+        builder = ir.IRBuilder(function.append_basic_block())
+        add_blocks(Lanes(builder), *function.args)
+        builder.ret_void()
+    v.builder.call(module.globals[name], [raw, buffer, count])
+
+
+def add_blocks(v, raw, buffer, count):
+    """What `add_kept` does, for few monomials at a time."""
+    first = 0
+    for block in in_registers(v):
+        used = sorted({j for pair in block for j in pair})
+        # Few sums wait for themselves: two of each then take turns.
+        turns = 2 if 2 * (len(block) + len(used)) <= registers(v) else 1
+        begin = [load(v, raw, (first + m) * LANES) for m in range(len(block))]
+        sums = Cells(v, [begin, *[[v.number(0.0)] * len(block)] * (turns - 1)])
+        with cgutils.for_range(v.builder, v.builder.udiv(count, INDEX(turns))) as loop:
+            at, now = v.builder.mul(loop.index, INDEX(turns * D * LENGTH)), []
+            for turn, row in enumerate(sums.get()):
+                theta = {j: [load(v, buffer, at, (turn * D + j) * LENGTH)] for j in used}
+                now.append(add_monomials(v, row, monomials(v, block, theta)))
+            sums.put(now)
+        for m, totals in enumerate(zip(*sums.get())):
+            total = totals[0] if turns == 1 else v.builder.fadd(*totals)
+            store(v, total, raw, (first + m) * LANES)
+        first += len(block)
+
+
+def take_steps(v, theta, steps, unit, some, raw, base):
+    """`steps` steps, `unit` at a time: some(count, keep) takes `count`, and keeps the state before each.
+
+    keep(rows, products) takes vectors of the state, and their monomials of second degree where they are at hand.
+    """
+    builder = v.builder
+
+    def loops(number, keep):
+        with cgutils.for_range(builder, builder.udiv(number, INDEX(unit))):
+            some(unit, keep)
+        if unit > 1:
+            with cgutils.for_range(builder, builder.urem(number, INDEX(unit))):
+                some(1, keep)
+
+    if raw is None:
+        loops(steps, lambda rows, products=(): None)
+        return
+    if len(MONOMIALS) <= (9 if v.wide else 5):
+        # The sums fill the time in which a step waits for its results, if there are registers for them.
+        sums = Cells(v, [[load(v, raw, base, m * LANES) for m in range(len(MONOMIALS))]])
+        parts, missing = [], GROUPS
+
+        def add(rows, products=()):
+            # The parts of a step are added up first: its sum is then ready for the next one after one addition.
+            nonlocal parts, missing
+            values = [*rows[:PARAMETERS], *products] if products else monomials(v, MONOMIALS, rows)
+            parts, missing = added(v, parts, values), missing - len(rows[0])
+            if not missing:
+                sums.put([v.add(sums.get()[0], parts)])
+                parts, missing = [], GROUPS
+
+        loops(steps, add)
+        for m, total in enumerate(*sums.get()):
+            store(v, total, raw, base, m * LANES)
+        return
+    # theta goes to a small buffer, so that the sums need registers only now and then.
+    size = LENGTH * GROUPS * D
+    most = max(1, min(64, (2048 if v.wide else 1024) // size))
+    buffer = cgutils.alloca_once(builder, ir.DoubleType(), size=INDEX(most * size))
+    buffer.align = 64  # a vector that crosses a cache line is stored and loaded twice
+    left, filled = (cgutils.alloca_once_value(builder, start) for start in (steps, INDEX(0)))
+
+    def keep(rows, products=()):
+        at = builder.load(filled)
+        for j, row in enumerate(rows):
+            for g, value in enumerate(row):
+                store(v, value, buffer, at, (g * D + j) * LENGTH)
+        builder.store(builder.add(at, INDEX(len(rows[0]) * D * LENGTH)), filled)
+
+    chunks = builder.udiv(builder.add(steps, INDEX(most - 1)), INDEX(most))
+    with cgutils.for_range(builder, chunks):
+        many = builder.icmp_unsigned("<", builder.load(left), INDEX(most))
+        count = builder.select(many, builder.load(left), INDEX(most))
+        builder.store(builder.sub(builder.load(left), count), left)
+        builder.store(INDEX(0), filled)
+        loops(count, keep)
+        add_kept(v, place(v, raw, base), buffer, builder.mul(count, INDEX(GROUPS)))
