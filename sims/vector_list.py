@@ -25,8 +25,6 @@ __all__ = ["Cells", "each_group", "evaluate", "load_rows", "store_rows"]
 GROUPS = min(4, LANES // LENGTH)
 # Replicas whose vectors stand side by side are so far apart, whatever the length of a vector, and share their sums.
 COLUMNS = LANES // GROUPS
-# Vectors that a list is evaluated for side by side: more of them leave sixteen registers no room.
-TOGETHER = GROUPS if LENGTH == 8 else 2
 INDEX, INDEX32 = ir.IntType(64), ir.IntType(32)
 
 
@@ -35,9 +33,13 @@ def evaluate(v, listing, inputs):
 
     Functions that can be evaluated together stand side by side as the vectors do.
     """
-    if len(inputs[0]) > TOGETHER:
-        return joined(evaluate(v, listing, part) for part in parts_of(inputs))
     lines = [line.split() for line in listing.splitlines()]
+    # Sixteen registers are too few for eight of them at once; four fill the time in which each waits for itself.
+    pairs = v.wide or sum(line[2] in FUNCTIONS for line in lines[1:] if line[0] != "out") % 2 == 0
+    vectors, functions = (GROUPS if v.wide else 2, 2) if pairs else (GROUPS, 1)
+    if len(inputs[0]) > vectors:
+        parts = ([row[g : g + vectors] for row in inputs] for g in range(0, len(inputs[0]), vectors))
+        return joined([evaluate(v, listing, part) for part in parts])
     values = dict(zip(lines[0][1:], inputs))
     waiting = [(line[0], line[2], line[3:]) for line in lines[1:] if line[0] != "out"]
     simple = {"add": v.add, "sub": v.sub, "mul": v.mul, "div": v.div, "neg": v.neg, "sqrt": v.sqrt, "abs": v.abs}
@@ -57,7 +59,7 @@ def evaluate(v, listing, inputs):
         names = {line[0] for line in later}
         ready = [line for line in later if not names & set(line[2])]
         if ready:
-            together = [line for line in ready if line[1] == ready[0][1]][:2]
+            together = [line for line in ready if line[1] == ready[0][1]][:functions]
             size = len(inputs[0])
             results = FUNCTIONS[ready[0][1]](v, [a for line in together for a in known(line[2][0])])
             for k, line in enumerate(together):
@@ -67,14 +69,18 @@ def evaluate(v, listing, inputs):
     return [known(line[3]) for line in lines if line[0] == "out"]
 
 
-def parts_of(rows):
-    """The rows, few of their vectors at a time."""
-    return [[row[g : g + TOGETHER] for row in rows] for g in range(0, len(rows[0]), TOGETHER)]
-
-
 def joined(parts):
     """Rows of which there were few vectors at a time."""
     return [list(itertools.chain(*rows)) for rows in zip(*parts)]
+
+
+def apart(v, listing):
+    """Whether to evaluate a list for one vector after the other: side by side they need too many registers.
+
+    What takes long needs others beside it that fill the time.
+    """
+    operations = {line.split()[2] for line in listing.splitlines()[1:] if not line.startswith("out ")}
+    return v.pairs and operations <= {"add", "sub", "mul", "neg"}
 
 
 class Cells:

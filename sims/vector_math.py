@@ -61,9 +61,9 @@ class Lanes:
 
     def __init__(self, builder):
         self.builder = builder
-        # The permutations by a variable and the scaling by powers of two.
+        # The permutations by a variable and the scaling by powers of two; without it, one of a pair by a bit.
         self.wide = LENGTH == 8
-        self.permutes = LENGTH == 4 and cpu_has("avx")
+        self.pairs = LENGTH == 4 and cpu_has("avx")
         self.fused = cpu_has("fma")
 
     def each(self, make, *operands, **options):
@@ -105,6 +105,11 @@ class Lanes:
             return self.add(self.mul(a, b), c)
         rows = self.each(lambda *row: row, *(a, b, c))
         return self.call(f"llvm.fma.v{LENGTH}f64", *map(list, zip(*rows)))
+
+    def in_order(self, rows):
+        """The same vectors, which LLVM makes before those that stand behind: else it begins with too many at once."""
+        kind = ir.FunctionType(VECTOR, [VECTOR])
+        return [[self.builder.asm(kind, "", "=x,0", [a], True) for a in row] for row in rows]
 
     def sqrt(self, a):
         """The square root."""

@@ -22,11 +22,11 @@ from .vector_list import (
     INDEX,
     Cells,
     D,
+    apart,
     each_group,
     evaluate,
     joined,
     load_rows,
-    parts_of,
     place,
     spread,
     store_rows,
@@ -198,7 +198,7 @@ def signs_pass(v, theta, words, noisy, rate, phase, steps, raw):
     above, below = ([v.mul(rate, label) for label in labels] for labels in rows)
     # A shift is due only every third sign: one table of eight numbers for each of three bits.
     bits, unit = 3, 3 if N <= 4 else 1
-    tables = {}
+    tables, alone = {}, apart(v, SIGNS)
 
     def label(word, i, bit):
         if v.wide:
@@ -225,11 +225,11 @@ def signs_pass(v, theta, words, noisy, rate, phase, steps, raw):
                     used += 1
                     if used == bits:
                         now, used = v.right(now, bits), 0
-                after = []
-                for part in parts_of([*state.get(), *entries, rate]):
+                rows, after = [*state.get(), *entries, rate], []
+                for part in [[[a] for a in vectors] for vectors in zip(*rows)] if alone else [rows]:
                     found = evaluate(v, SIGNS, part)
                     keep(part[:D], found[D:])
-                    after.append(found[:D])
+                    after.append(v.in_order(found[:D]) if alone else found[:D])
                 state.put(joined(after))
             word.put([v.right(now, used) if used else now])
 
