@@ -2,7 +2,7 @@
 
 In a clone, with flatmin installed there (`python -m pip install -e ".[bench]"`):
 
-    python -m tests.benchmarks --rounds 25 --seconds 0.12 --markdown tables.md --json raw.json
+    python -m tests.benchmarks --rounds 25 --seconds 0.1 --markdown tables.md --json raw.json
 
 Each engine runs in a process of its own, on the same processors, one at a time. First it is checked that all of them
 compute the same statistic (exit status 1 otherwise), then they are timed in rounds, in another order each round, so
@@ -34,7 +34,7 @@ def _options(arguments: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--works", default="", help=f"comma-separated; all of {','.join(WORKS)} by default")
     parser.add_argument("--engines", default="", help=f"comma-separated; all of {','.join(ENGINES)} by default")
     parser.add_argument("--rounds", type=int, default=25, help="rounds of timing; at least 7 for a median to quote")
-    parser.add_argument("--seconds", type=float, default=0.12, help="length of one engine's turn in a round")
+    parser.add_argument("--seconds", type=float, default=0.1, help="length of one engine's turn in a round")
     parser.add_argument("--cores", type=int, choices=(1, 2), default=1, help="processors that an engine may use")
     parser.add_argument("--reference", default="ours", help="engine whose speed is divided by the others'")
     parser.add_argument("--no-drift", action="store_true", help="leave out the times to a precision of the drift")

@@ -17,7 +17,7 @@ import time
 from dataclasses import asdict
 from typing import Any, TextIO
 
-CALL_SECONDS = 0.06  # a call while the speed is measured: so long that no engine pays for being called
+CALL_SECONDS = 0.1  # a call while the speed is measured: so long that no engine pays for being called
 MAX_STEPS = 2**19
 
 # Processors are chosen before a library counts them.
