@@ -109,12 +109,12 @@ def _counted(
 def _vectors(model: Model, lists: Mapping[str, Program], pairs: Sequence[tuple[int, int]] | None) -> list[str]:
     """The parts of a module that walks its lists."""
     unrolled = "UPDATE" not in lists
-    raw = {"RAW": "None", "HOLD": ""} if pairs is None else {"RAW": "raw", "HOLD": _hold("period")}
+    raw = "None" if pairs is None else "raw"
     text = vector_layouts.UNROLLED if unrolled else vector_layouts.INDEXED
     constants = f"N = {model.n}\n" if unrolled else f"INPUTS = {len(model.inputs)}\n"
     if pairs is not None:
         constants += f"MONOMIALS = {(*((j,) for j in range(model.d)), *pairs)}\n"
-    return vector_module(lists, fill(text, **{**_moment_parts(pairs), **raw}), constants)
+    return vector_module(lists, fill(text, **{**_moment_parts(pairs), "RAW": raw}), constants)
 
 
 def _indexed_lists(model: Model, names: Names) -> dict[str, Program]:
@@ -277,14 +277,14 @@ def _moment_parts(pairs: Sequence[tuple[int, int]] | None) -> dict[str, str]:
     """What a run with sums has more than one without."""
     if pairs is None:
         return {"RAW": "", "SUMS": "", "HELD": "", "HOLD": ""}
-    return {"RAW": ", raw", "SUMS": ", raw, sums, shift", "HELD": "    flushed = step", "HOLD": _hold("1")}
-
-
-def _hold(ahead: str) -> str:
-    """The raw sums are held until `ahead` steps more would be over 64."""
-    lines = (
-        f"if step - flushed + {ahead} > 64 or step >= stop:",
+    # Where raw sums are flushed depends on the number of the step alone, and not on where a run began.
+    held = (
+        "flushed, window = step, 64 // y.size if y.size < 64 else 1",
+        "window = 64 // window * window",
+    )
+    hold = (
+        "if step % window == 0 or step >= stop:",
         "    flush(raw, np.int64(COLUMNS), step - flushed, sums, shift)",
         "    flushed = step",
     )
-    return indented(2, lines)
+    return {"RAW": ", raw", "SUMS": ", raw, sums, shift", "HELD": indented(1, held), "HOLD": indented(2, hold)}

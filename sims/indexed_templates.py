@@ -248,12 +248,12 @@ def accumulate(theta, words, order, status, first, last, sums, shift, x, y, sigm
     """
     center, space = workspace(shift, y[:0], 1)[0][:SPACE], workspace(theta, y, batch)
     arguments = (x, y, sigma, lr / batch, batch, sampling, law, bound, draw_stride(batch), *space, center)
+    moments = [*entries(sums[: theta.size], space[0], SUMS), *entries(sums[theta.size :], space[0], SUMS + SPACE)]
+    for outside, inside in moments:  # they go on as they are, wherever a run was cut
+        inside[:] = outside
     if last > first:
         run(words, order, status, first, last, *arguments)
-    for outside, inside in entries(theta, space[0], 0):
+    for outside, inside in (*entries(theta, space[0], 0), *moments):
         outside[:] = inside
     check(theta, status, bound, last)
-    for part, first in ((sums[: theta.size], SUMS), (sums[theta.size :], SUMS + SPACE)):
-        for outside, inside in entries(part, space[0], first):
-            outside += inside
 '''

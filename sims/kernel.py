@@ -207,6 +207,11 @@ class Kernel:
         checked = re.search(r"^CHECKED = (\d+)$", self.source, re.MULTILINE)
         return max(1, 64 // self.model.n) * int(checked[1] if checked else 1)
 
+    @property
+    def window(self) -> int:
+        """A run with sums may be cut where the step is a multiple of this: whole periods, at most 64 steps."""
+        return self.period if self.one_by_one else 64 // self.period * self.period
+
     @cached_property
     def _moments(self) -> str:
         """The text of the module with `accumulate`."""

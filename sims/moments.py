@@ -98,8 +98,8 @@ def average(
         columns = block.theta.size // len(setting.state)
         found, step, size = aligned(np.zeros(totals.shape[1] * columns)), 0, 1024
         while step < steps and not blocks.stop.is_set():
-            end = steps if step >= burn_in else burn_in
-            cut = min((step // setting.period + max(1, size // setting.period)) * setting.period, end)
+            end, unit = (steps, kernel.window) if step >= burn_in else (burn_in, setting.period)
+            cut = min((step // unit + max(1, size // unit)) * unit, end)
             called = time.perf_counter()
             if step < burn_in:
                 _advance(setting, block, step, cut)

@@ -13,6 +13,8 @@ from flatmin.sims.kernel import Kernel
 from flatmin.sims.moments import average
 from flatmin.sims.random import block_words
 from flatmin.theory import Algorithm, InvalidInput, LabelNoise, Model
+from indexed_models import tanh_model as indexed_tanh
+from kernel_models import interpolated, uv_model
 
 
 def sgd(batch, law="rademacher", lr=0.1, sampling="with-replacement"):
@@ -58,16 +60,22 @@ def test_a_small_variance_is_not_lost_in_a_large_mean(uv):
     np.testing.assert_allclose(np.diag(got.covariance), np.diag(exact), rtol=2e-5)
 
 
-def test_threads_and_cuts_change_no_bit(tanh, monkeypatch):
-    def run(threads):
-        return average(tanh, sgd(1), [0.1, 0.1], [2.0, 1.3, -0.27], 300, 700, burn_in=5, threads=threads)
+@pytest.mark.parametrize("model", [uv_model(), interpolated(3), interpolated(70), indexed_tanh(size=5, n=3)], ids=str)
+@pytest.mark.parametrize("batch", ["full", 1])
+def test_threads_and_cuts_change_no_bit(model, batch, monkeypatch):
+    """Cuts follow the clock; from one sample on to more than one word has signs for, and replicas one by one."""
+    kernel = Kernel.for_model(model)
+    start = np.linspace(0.3, 0.6, model.d)
 
-    one, two = run(1), run(2)
-    assert np.array_equal(one.mean, two.mean)
-    assert np.array_equal(one.covariance, two.covariance)
-    monkeypatch.setattr(moments, "next_size", lambda steps, seconds: 64)
-    # Other cuts hold the raw sums for other stretches: an ulp of theta^2, which is up to 4.
-    np.testing.assert_allclose(run(2).covariance, one.covariance, rtol=0, atol=9e-16)
+    def run(threads, size):
+        monkeypatch.setattr(moments, "next_size", lambda steps, seconds: size)
+        got = average(kernel, sgd(batch, lr=0.01), None, start, 100, 2500, burn_in=5, threads=threads)
+        return got.mean, got.covariance
+
+    expected = run(1, 2500)
+    for threads, size in ((2, 2500), (1, 1), (2, 333)):
+        for got, wanted in zip(run(threads, size), expected, strict=True):
+            assert np.array_equal(got, wanted)
 
 
 def test_replicas_out_of_bounds_do_not_count(uv):
