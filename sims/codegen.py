@@ -240,7 +240,7 @@ def _unrolled(model: Model, names: Names, pairs: Sequence[tuple[int, int]] | Non
         "THETA": listed(names.rows),
         "THETA_K": rows_at("theta", len(names.rows)),
         "STATISTICS": "".join(f", {s}" for s in statistics),
-        **_moment_parts(pairs),
+        **_moment_parts(pairs, "PERIOD"),
     }
     sums = [f"raw[{row_at(m)}] += {s}" for m, s in enumerate(statistics)]
     loops = fill(
@@ -273,18 +273,18 @@ def _unrolled(model: Model, names: Names, pairs: Sequence[tuple[int, int]] | Non
     return [constants, function, *signs, loops]
 
 
-def _moment_parts(pairs: Sequence[tuple[int, int]] | None) -> dict[str, str]:
+def _moment_parts(pairs: Sequence[tuple[int, int]] | None, period: str = "period") -> dict[str, str]:
     """What a run with sums has more than one without."""
     if pairs is None:
         return {"RAW": "", "SUMS": "", "HELD": "", "HOLD": ""}
     # Where raw sums are flushed depends on the number of the step alone, and not on where a run began.
     held = (
-        "flushed, window = step, 64 // y.size if y.size < 64 else 1",
-        "window = 64 // window * window",
+        f"flushed, window = step, 64 // {period} * {period}",
+        "full = step // window * window + window",
     )
     hold = (
-        "if step % window == 0 or step >= stop:",
+        "if step >= full or step >= stop:",
         "    flush(raw, np.int64(COLUMNS), step - flushed, sums, shift)",
-        "    flushed = step",
+        "    flushed, full = step, full + window",
     )
     return {"RAW": ", raw", "SUMS": ", raw, sums, shift", "HELD": indented(1, held), "HOLD": indented(2, hold)}

@@ -14,9 +14,14 @@ __all__ = ["LENGTH", "VECTOR", "cpu_has", "shuffled"]
 
 
 def cpu_has(*features):
-    """Whether code is made for this processor, and it has all of that."""
+    """Whether code is made for this processor, and it has all of that.
+
+    Numba leaves AVX out on some old processors.
+    """
     named = config.CPU_NAME is not None or config.CPU_FEATURES is not None
-    return not named and all(binding.get_host_cpu_features().get(feature, False) for feature in features)
+    if named or (not config.ENABLE_AVX and any(feature.startswith("avx") for feature in features)):
+        return False
+    return all(binding.get_host_cpu_features().get(feature, False) for feature in features)
 
 
 # Of a longer vector each half takes a register and an instruction, and sixteen registers are soon full.

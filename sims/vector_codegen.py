@@ -45,7 +45,9 @@ class Names(Protocol):
 
 OPERATIONS = frozenset({"add", "sub", "mul", "div", "neg", "sqrt", "abs", "sign", *vector_math.FUNCTIONS})
 
-IMPORTS = templates.IMPORTS.replace("import math\n", "import inspect\nimport itertools\nimport math\n").replace(
+IMPORTS = templates.IMPORTS.replace(
+    "import math\n", "import collections\nimport inspect\nimport itertools\nimport math\n"
+).replace(
     "from numba import njit, types\n",
     "from llvmlite import binding, ir\nfrom numba import njit, types\nfrom numba.core import cgutils, config\n",
 )

@@ -9,6 +9,7 @@ every generated module that needs it.
 
 from __future__ import annotations
 
+import collections
 import itertools
 
 from llvmlite import ir
@@ -31,12 +32,13 @@ INDEX, INDEX32 = ir.IntType(64), ir.IntType(32)
 def evaluate(v, listing, inputs):
     """The results of a printed list for these values of its inputs, in order.
 
-    Functions that can be evaluated together stand side by side as the vectors do.
+    Functions that can be evaluated together stand side by side as the vectors do. Sixteen registers are too few for
+    eight of them at once, and four fill the time in which each waits for itself: where all functions come in twos, two
+    of them for two vectors, elsewhere one for four.
     """
     lines = [line.split() for line in listing.splitlines()]
-    # Sixteen registers are too few for eight of them at once; four fill the time in which each waits for itself.
-    pairs = v.wide or sum(line[2] in FUNCTIONS for line in lines[1:] if line[0] != "out") % 2 == 0
-    vectors, functions = (GROUPS if v.wide else 2, 2) if pairs else (GROUPS, 1)
+    twos = v.wide or in_twos(lines[1:])
+    vectors, functions = (GROUPS if v.wide else 2, 2) if twos else (GROUPS, 1)
     if len(inputs[0]) > vectors:
         parts = ([row[g : g + vectors] for row in inputs] for g in range(0, len(inputs[0]), vectors))
         return joined([evaluate(v, listing, part) for part in parts])
@@ -69,6 +71,17 @@ def evaluate(v, listing, inputs):
     return [known(line[3]) for line in lines if line[0] == "out"]
 
 
+def in_twos(lines):
+    """Whether each function of a list has another of its kind that can be evaluated together with it."""
+    depth, together = {}, collections.Counter()
+    for target, _, operation, *arguments in lines:
+        if target != "out":
+            depth[target] = max(depth.get(argument, 0) for argument in arguments) + (operation in FUNCTIONS)
+            if operation in FUNCTIONS:
+                together[operation, depth[target]] += 1
+    return all(count % 2 == 0 for count in together.values())
+
+
 def joined(parts):
     """Rows of which there were few vectors at a time."""
     return [list(itertools.chain(*rows)) for rows in zip(*parts)]
@@ -80,7 +93,7 @@ def apart(v, listing):
     What takes long needs others beside it that fill the time.
     """
     operations = {line.split()[2] for line in listing.splitlines()[1:] if not line.startswith("out ")}
-    return v.pairs and operations <= {"add", "sub", "mul", "neg"}
+    return v.picks and operations <= {"add", "sub", "mul", "neg"}
 
 
 class Cells:

@@ -23,15 +23,15 @@ def signed_labels(v, word, pairs, offset):
     pair = v.builder.load(v.builder.bitcast(place(v, pairs, offset), two.as_pointer()), align=8)
     if v.wide:
         return permuted(v, spread(v, pair), word)
-    if v.pairs:
+    if v.picks:
         return of_pairs(v, spread(v, pair), v.left(word, 1))
     above, below = (spread(v, v.builder.extract_element(pair, INDEX32(k))) for k in (0, 1))
     return chosen(v, word, above, below)
 
 
 def chosen(v, word, clear, set_, bit=0):
-    """One of two by a bit of a word."""
-    if v.pairs:
+    """One of two by a bit of a word; each of the two is the same in all replicas."""
+    if v.picks:
         table = v.each(lambda a, b: shuffled(v.builder, a, b, [0, 5, 2, 7]), clear, set_)
         return of_pairs(v, table, v.left(word, 1) if bit == 0 else v.right(word, bit - 1))
     odd = v.each(lambda w: v.builder.trunc(w, ir.VectorType(ir.IntType(1), LENGTH)), v.right(word, bit))

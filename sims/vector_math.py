@@ -61,9 +61,10 @@ class Lanes:
 
     def __init__(self, builder):
         self.builder = builder
-        # The permutations by a variable and the scaling by powers of two; without it, one of a pair by a bit.
+        # Permutations by a variable, scaling by powers of two, and 32 registers.
         self.wide = LENGTH == 8
-        self.pairs = LENGTH == 4 and cpu_has("avx")
+        # One of each two numbers by a bit, and sixteen registers.
+        self.picks = LENGTH == 4 and cpu_has("avx")
         self.fused = cpu_has("fma")
 
     def each(self, make, *operands, **options):
@@ -106,8 +107,11 @@ class Lanes:
         rows = self.each(lambda *row: row, *(a, b, c))
         return self.call(f"llvm.fma.v{LENGTH}f64", *map(list, zip(*rows)))
 
-    def in_order(self, rows):
-        """The same vectors, which LLVM makes before those that stand behind: else it begins with too many at once."""
+    def finished(self, rows):
+        """The same rows of vectors, which LLVM makes before what stands behind: else it begins with too many at once.
+
+        Where `picks` holds.
+        """
         kind = ir.FunctionType(VECTOR, [VECTOR])
         return [[self.builder.asm(kind, "", "=x,0", [a], True) for a in row] for row in rows]
 

@@ -28,7 +28,7 @@ def monomials(v, which, theta):
 
 
 def added(v, sums, values):
-    """The sums, each one vector, and values whose vectors stand side by side; nothing is a sum yet at first."""
+    """The sums, each one vector, with values whose vectors stand side by side; their own sums where there are none."""
     sums = list(sums) or [None] * len(values)
     for m, row in enumerate(values):
         for value in row:
@@ -106,7 +106,7 @@ def add_blocks(v, raw, buffer, count):
         first += len(block)
 
 
-def take_steps(v, theta, steps, unit, some, raw, base):
+def take_steps(v, steps, unit, some, raw, base):
     """`steps` steps, `unit` at a time: some(count, keep) takes `count`, and keeps the state before each.
 
     keep(rows, products) takes vectors of the state, and their monomials of second degree where they are at hand.

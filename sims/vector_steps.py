@@ -105,7 +105,7 @@ def full_pass(v, theta, words, pairs, n, width, rate, phase, steps, raw):
                 add_sample(v, now, total, inputs, label)
             state.put(evaluate(v, UPDATE, [*now, *total.get(), rate]))
 
-        take_steps(v, state, steps, 1, some, raw, base)
+        take_steps(v, steps, 1, some, raw, base)
         store_rows(v, theta, base, state.get())
 
     each_group(v, group)
@@ -140,7 +140,7 @@ def drawn_pass(v, theta, words, order, pairs, n, width, rate, batch, step, steps
                         add_sample(v, now, total, inputs, label)
                     state.put(evaluate(v, UPDATE, [*now, *total.get(), rate]))
 
-        take_steps(v, state, steps, 1, some, raw, base)
+        take_steps(v, steps, 1, some, raw, base)
         store_rows(v, theta, base, state.get())
 
     each_group(v, group)
@@ -196,7 +196,7 @@ def signs_pass(v, theta, words, noisy, rate, phase, steps, raw):
     builder, rate = v.builder, spread(v, rate)
     rows = [[spread(v, builder.load(place(v, noisy, first + i))) for i in range(N)] for first in (0, N)]
     above, below = ([v.mul(rate, label) for label in labels] for labels in rows)
-    # A shift is due only every third sign: one table of eight numbers for each of three bits.
+    # Three signs for a shift of the word: with wide vectors each of three bits has a table of eight numbers.
     bits, unit = 3, 3 if N <= 4 else 1
     tables, alone = {}, apart(v, SIGNS)
 
@@ -229,11 +229,11 @@ def signs_pass(v, theta, words, noisy, rate, phase, steps, raw):
                 for part in [[[a] for a in vectors] for vectors in zip(*rows)] if alone else [rows]:
                     found = evaluate(v, SIGNS, part)
                     keep(part[:D], found[D:])
-                    after.append(v.in_order(found[:D]) if alone else found[:D])
+                    after.append(v.finished(found[:D]) if alone else found[:D])
                 state.put(joined(after))
             word.put([v.right(now, used) if used else now])
 
-        take_steps(v, state, steps, unit, some, raw, base)
+        take_steps(v, steps, unit, some, raw, base)
         store_rows(v, theta, base, state.get())
 
     each_group(v, group)

@@ -8,7 +8,7 @@ import re
 import mpmath
 import numpy as np
 import pytest
-from flatmin.sims import kernel_math, vector_math
+from flatmin.sims import kernel_math, kernel_vector, vector_list, vector_math
 from flatmin.sims.vector_math import signs
 from llvmlite import ir
 from numba import njit, types
@@ -196,3 +196,27 @@ def test_a_loop_over_replicas_becomes_vector_code(function):
     (code,) = [c for signature, c in apply.inspect_asm().items() if str(function.__name__) in str(signature)]
     packed = len(re.findall(r"\bv?(?:fn?m(?:add|sub)\d+|mul)pd\b", code))
     assert packed >= 10, "the polynomial is not evaluated for several replicas at a time"
+
+
+@pytest.mark.parametrize("enabled", [True, False])
+def test_avx_is_not_used_where_numba_leaves_it_out(monkeypatch, enabled):
+    """Numba's default for some old processors; instructions of it would end the process there."""
+    monkeypatch.setattr(kernel_vector.binding, "get_host_cpu_features", lambda: {"avx": True, "fma": True})
+    monkeypatch.setattr(kernel_vector.config, "ENABLE_AVX", enabled)
+    assert kernel_vector.cpu_has("avx", "fma") == enabled
+    assert kernel_vector.cpu_has("fma")
+
+
+@pytest.mark.parametrize(
+    ("formulas", "expected"),
+    [
+        (["t = tanh a", "s = tanh b"], True),
+        (["t = tanh a", "s = exp b"], False),
+        (["t = tanh a", "s = tanh t"], False),
+        (["t = tanh a", "s = tanh b", "p = mul t s", "q = exp p", "r = exp a", "v = exp q"], False),
+        (["t = mul a b"], True),
+    ],
+)
+def test_functions_that_come_in_twos(formulas, expected):
+    lines = [*formulas, "out f = t"]
+    assert vector_list.in_twos([line.split() for line in lines]) == expected

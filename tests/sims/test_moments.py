@@ -21,8 +21,16 @@ def sgd(batch, law="rademacher", lr=0.1, sampling="with-replacement"):
     return Algorithm(lr=lr, batch_size=batch, sampling=sampling, noise=LabelNoise(0.1, law))
 
 
+# More sums than registers, of pairs of parameters: in parts, the last of which takes two vectors in turn.
+@pytest.fixture(scope="module")
+def four():
+    a, b, c, d = sp.symbols("a b c d", real=True)
+    return Kernel.for_model(Model((a, b, c, d), [a * b + c * d], y=[0.5]))
+
+
 CASES = [("uv", [2.0, 0.5], "full"), ("pair", [2.0, 0.5, -0.25], 1), ("tanh", [2.0, 1.3, -0.27], 1)]
 CASES += [("tanh", [2.0, 1.3, -0.27], "full"), ("tanh", [2.0, 1.3, -0.27], 3), ("pair", [2.0, 0.5, -0.25], "full")]
+CASES += [("four", [0.5, 0.6, 0.7, 0.8], "full")]
 CASES = [(*case, "with-replacement") for case in CASES]
 CASES += [("tanh", [2.0, 1.3, -0.27], 1, "without-replacement"), ("pair", [2.0, 0.5, -0.25], 2, "without-replacement")]
 
