@@ -9,7 +9,7 @@ import inspect
 from numba import types
 from numba.extending import intrinsic
 
-__all__ = ["SOURCE", "heat", "hot"]
+__all__ = ["SOURCE", "heat", "hot", "widen"]
 
 
 @intrinsic
@@ -21,20 +21,25 @@ def hot(typing_context):
     """
 
     def codegen(context, builder, signature, args):
-        heat(builder.function, [argument for argument in builder.function.args if argument.name.startswith("arg.")])
+        heat(builder.function)
         return context.get_dummy_value()
 
     return types.none(), codegen
 
 
-def heat(function, arguments):
-    """What `hot` tells about a function of LLVM and its arguments."""
+def heat(function):
+    """What `hot` tells about a function of LLVM."""
     set.add(function.attributes, "noinline")
-    set.add(function.attributes, '"prefer-vector-width"="512"')  # llvmlite knows no attributes with values
     function.attributes.alignstack = 64
-    for argument in arguments:
+    widen(function)
+
+
+def widen(function):
+    """Tell that vectors have the full width, and that arrays do not overlap (Numba says so of where results go)."""
+    set.add(function.attributes, '"prefer-vector-width"="512"')  # llvmlite knows no attributes with values
+    for argument in function.args:
         if str(argument.type) in ("double*", "i64*"):
             argument.add_attribute("noalias")
 
 
-SOURCE = inspect.getsource(hot._defn) + "\n\n" + inspect.getsource(heat)
+SOURCE = "\n\n".join(map(inspect.getsource, (hot._defn, heat, widen)))

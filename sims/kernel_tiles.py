@@ -18,6 +18,7 @@ from numba.core import cgutils
 from numba.extending import intrinsic
 
 from . import kernel_vector
+from .kernel_hints import widen
 from .kernel_text import below_all
 from .kernel_vector import LENGTH, VECTOR, shuffled
 
@@ -105,11 +106,7 @@ def wide(typing_context):
     """As `hot`, for a function that is to become part of its caller: its loops are made before that."""
 
     def codegen(context, builder, signature, args):
-        function = builder.function
-        set.add(function.attributes, '"prefer-vector-width"="512"')  # llvmlite knows no attributes with values
-        for argument in function.args:
-            if argument.name.startswith("arg.") and str(argument.type) in ("double*", "i64*"):
-                argument.add_attribute("noalias")
+        widen(builder.function)
         return context.get_dummy_value()
 
     return types.none(), codegen

@@ -78,7 +78,7 @@ def add_kept(v, raw, buffer, count):
         numbers = ir.DoubleType().as_pointer()
         function = ir.Function(module, ir.FunctionType(ir.VoidType(), [numbers, numbers, INDEX]), name)
         function.linkage = "internal"
-        heat(function, function.args)
+        heat(function)
         builder = ir.IRBuilder(function.append_basic_block())
         add_blocks(Lanes(builder), *function.args)
         builder.ret_void()
