@@ -9,18 +9,28 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from itertools import chain
-from types import ModuleType
 
 import sympy as sp
 from flatmin.theory import Model
 
-from . import kernel_hints, kernel_math, kernel_random, layouts, templates, vector_layouts
+from . import kernel_hints, kernel_math, kernel_memory, kernel_random, layouts, templates, vector_guard, vector_layouts
 from .counted_codegen import VECTOR_PASSES, CountedText
 from .form import Form
+from .kernel_frame import Layout, framed
 from .kernel_names import Names
-from .kernel_text import fill, function_sources, function_text, indented, kernel_constants, listed, row_at, rows_at
+from .kernel_text import (
+    below_all,
+    fill,
+    function_sources,
+    function_text,
+    indented,
+    kernel_constants,
+    listed,
+    row_at,
+    rows_at,
+)
 from .program import Program, three_address
-from .vector_codegen import IMPORTS, OPERATIONS, indexed_lists, vector_module
+from .vector_codegen import OPERATIONS, indexed_lists, pass_sources, vector_module
 
 __all__ = ["MOST_PAIRED", "generate", "generate_moments", "moment_pairs"]
 
@@ -64,25 +74,23 @@ def _module(model: Model, form: Form, moments: bool) -> str:
     if moments:
         constants += [f"STATISTICS = {model.d + len(pairs)}\n", f"ALL_PAIRS = {model.d <= MOST_PAIRED}\n"]
     if form.counted(model):
-        vectors, body, noiseless = _counted(model, form, names, pairs if moments else None)
+        vectors, body, layout = _counted(model, form, names, pairs if moments else None)
     else:
         lists = _unrolled_lists(model, form, pairs if moments else []) if unrolled else _indexed_lists(model, names)
         vectors = _all_vectors(lists)
         if vectors:
-            body = _vectors(model, lists, pairs if moments else None)
+            body, layout = _vectors(model, lists, pairs if moments else None)
         else:
             # Functions that only a library has: statements for one replica, which the compiler makes vectors of.
-            body = (_unrolled if unrolled else _indexed)(model, Names(model, form), pairs if moments else None)
-        chosen: ModuleType = vector_layouts if vectors else layouts
-        noiseless = chosen.UNROLLED_NOISELESS if unrolled else chosen.INDEXED_NOISELESS
-    if moments and not vectors:
-        constants += ["COLUMNS = LANES\n"]
-    tail = [templates.ACCUMULATE] if moments else [noiseless, templates.ADVANCE, templates.DESCEND]
+            body, layout = (_unrolled if unrolled else _indexed)(model, Names(model, form), pairs if moments else None)
+    if moments:
+        body = [f"SUMMED = {'COLUMNS' if vectors else 'LANES'}\n", *body]
+    frame = framed(layout, "N" if unrolled and not form.counted(model) else "y.size", moments)
     # What the functions call stands before them: Numba looks names up when it compiles the first exported function.
-    parts = (*function_sources(kernel_math), *function_sources(kernel_random), templates.ROWS, templates.CHECK, *body)
+    functions = (*function_sources(kernel_math), *function_sources(kernel_random))
+    common = (below_all(kernel_memory) + "\n", *pass_sources(), below_all(vector_guard) + "\n")
     hints = (kernel_hints.SOURCE, "".join(constants))
-    imports = IMPORTS if vectors else templates.IMPORTS
-    return header + "\n" + imports + "\n\n" + "\n\n".join((*hints, *parts, *tail))
+    return header + "\n" + templates.IMPORTS + "\n\n" + "\n\n".join((*hints, *functions, *common, *body, *frame))
 
 
 def _all_vectors(lists: Mapping[str, Program]) -> bool:
@@ -91,30 +99,31 @@ def _all_vectors(lists: Mapping[str, Program]) -> bool:
 
 def _counted(
     model: Model, form: Form, names: Names, pairs: Sequence[tuple[int, int]] | None
-) -> tuple[bool, list[str], str]:
-    """Whether a module with counts walks lists, its parts, and its step without noise."""
+) -> tuple[bool, list[str], Layout]:
+    """Whether a module with counts walks lists, its parts, and its layout."""
     text = CountedText(model, form, names)
     constants, vectors = text.constants, _all_vectors(text.lists)
-    if pairs is not None:
-        constants += f"MONOMIALS = {(*((j,) for j in range(model.d)), *pairs)}\n"
-    layout = text.layout("None" if pairs is None else "raw", _moment_parts(pairs))
     if vectors:
-        return True, vector_module(text.lists, layout, constants, [*text.functions(), VECTOR_PASSES]), text.noiseless
+        parts = vector_module(text.lists, constants + _monomials(model, pairs), [*text.functions(), VECTOR_PASSES])
+        return True, parts, text.layout
     theta = [f"theta[{row_at(j)}]" for j in range(model.d)]
     monomials = [*theta, *(f"{theta[j]} * {theta[i]}" for j, i in pairs or ())] if pairs is not None else []
     passes = text.scalar([f"raw[{row_at(m)}] += {e}" for m, e in enumerate(monomials)])
-    return False, [constants, *text.functions(), *passes, layout], text.noiseless
+    return False, [constants, *text.functions(), *passes], text.layout
 
 
-def _vectors(model: Model, lists: Mapping[str, Program], pairs: Sequence[tuple[int, int]] | None) -> list[str]:
-    """The parts of a module that walks its lists."""
+def _vectors(
+    model: Model, lists: Mapping[str, Program], pairs: Sequence[tuple[int, int]] | None
+) -> tuple[list[str], Layout]:
+    """The parts of a module that walks its lists, and its layout."""
     unrolled = "UPDATE" not in lists
-    raw = "None" if pairs is None else "raw"
-    text = vector_layouts.UNROLLED if unrolled else vector_layouts.INDEXED
     constants = f"N = {model.n}\n" if unrolled else f"INPUTS = {len(model.inputs)}\n"
-    if pairs is not None:
-        constants += f"MONOMIALS = {(*((j,) for j in range(model.d)), *pairs)}\n"
-    return vector_module(lists, fill(text, **{**_moment_parts(pairs), "RAW": raw}), constants)
+    layout = vector_layouts.UNROLLED if unrolled else vector_layouts.INDEXED
+    return vector_module(lists, constants + _monomials(model, pairs)), layout
+
+
+def _monomials(model: Model, pairs: Sequence[tuple[int, int]] | None) -> str:
+    return "" if pairs is None else f"MONOMIALS = {(*((j,) for j in range(model.d)), *pairs)}\n"
 
 
 def _indexed_lists(model: Model, names: Names) -> dict[str, Program]:
@@ -157,7 +166,7 @@ def _update(names: Names) -> str:
     return function_text("update", "One step of one replica.", program)
 
 
-def _indexed(model: Model, names: Names, pairs: Sequence[tuple[int, int]] | None) -> list[str]:
+def _indexed(model: Model, names: Names, pairs: Sequence[tuple[int, int]] | None) -> tuple[list[str], Layout]:
     f = names.rename(model.prediction[0])
     d = model.d
     gradient = [str(names.new(f"g{j}")) for j in range(d)]
@@ -168,7 +177,7 @@ def _indexed(model: Model, names: Names, pairs: Sequence[tuple[int, int]] | None
     theta = [f"theta[{row_at(j)}]" for j in range(d)]
     monomials = [*theta, *(f"{theta[j]} * {theta[i]}" for j, i in pairs or ())]
     loops = fill(
-        layouts.INDEXED,
+        layouts.INDEXED.functions,
         GRADIENT=listed(gradient),
         THETA_K=rows_at("theta", len(names.rows)),
         TIMES_RESIDUAL=listed(f"residual * {g}" for g in gradient),
@@ -179,9 +188,8 @@ def _indexed(model: Model, names: Names, pairs: Sequence[tuple[int, int]] | None
         ADD_TOTALS=indented(2, (f"total[{row_at(j)}] += residual * {g}" for j, g in enumerate(gradient))),
         CLEAR_TOTALS=indented(2, (f"total[{row_at(j)}] = 0.0" for j in range(d))),
         ADD_RAW=indented(2, (f"raw[{row_at(m)}] += {e}" for m, e in enumerate(monomials))) if pairs else "",
-        **_moment_parts(pairs),
     )
-    return [f"INPUTS = {len(model.inputs)}\n", _update(names), sample, loops]
+    return [f"INPUTS = {len(model.inputs)}\n", _update(names), sample], replace(layouts.INDEXED, functions=loops)
 
 
 def _unrolled_outputs(model: Model, names: Names, scaled: bool = False) -> dict[str, sp.Expr]:
@@ -214,7 +222,7 @@ def _unrolled_inputs(names: Names) -> list[sp.Symbol]:
     return [*names.rows, *entries, names.rate]
 
 
-def _unrolled(model: Model, names: Names, pairs: Sequence[tuple[int, int]] | None) -> list[str]:
+def _unrolled(model: Model, names: Names, pairs: Sequence[tuple[int, int]] | None) -> tuple[list[str], Layout]:
     n = model.n
     entries = (names.counts, names.noises, names.targets)
     outputs = _unrolled_outputs(model, names)
@@ -240,15 +248,13 @@ def _unrolled(model: Model, names: Names, pairs: Sequence[tuple[int, int]] | Non
         "THETA": listed(names.rows),
         "THETA_K": rows_at("theta", len(names.rows)),
         "STATISTICS": "".join(f", {s}" for s in statistics),
-        **_moment_parts(pairs, "PERIOD"),
     }
     sums = [f"raw[{row_at(m)}] += {s}" for m, s in enumerate(statistics)]
-    loops = fill(
-        layouts.UNROLLED,
+    rows = fill(
+        layouts.STEP_ROWS,
         COUNT_K=rows_at("count", n) + ",",
         NOISE_K=rows_at("noise", n) + ",",
         Y=listed(f"y[{i}]" for i in range(n)) + ",",
-        STRIDE=str(stride),
         ADD_RAW=indented(2, sums),
         **common,
     )
@@ -269,22 +275,5 @@ def _unrolled(model: Model, names: Names, pairs: Sequence[tuple[int, int]] | Non
         )
         for steps in sorted({1, stride})
     ]
-    constants = f"N = {n}\nPERIOD = {max(1, 64 // n)}\nSTRIDE = {stride}\n"
-    return [constants, function, *signs, loops]
-
-
-def _moment_parts(pairs: Sequence[tuple[int, int]] | None, period: str = "period") -> dict[str, str]:
-    """What a run with sums has more than one without."""
-    if pairs is None:
-        return {"RAW": "", "SUMS": "", "HELD": "", "HOLD": ""}
-    # Where raw sums are flushed depends on the number of the step alone, and not on where a run began.
-    held = (
-        f"flushed, window = step, 64 // {period} * {period}",
-        "full = step // window * window + window",
-    )
-    hold = (
-        "if step >= full or step >= stop:",
-        "    flush(raw, np.int64(COLUMNS), step - flushed, sums, shift)",
-        "    flushed, full = step, full + window",
-    )
-    return {"RAW": ", raw", "SUMS": ", raw, sums, shift", "HELD": indented(1, held), "HOLD": indented(2, hold)}
+    layout = replace(layouts.UNROLLED, steps=fill(layouts.UNROLLED.steps, STRIDE=str(stride)))
+    return [f"N = {n}\nSTRIDE = {stride}\n", function, *signs, rows], layout

@@ -19,6 +19,7 @@ from flatmin.theory.losses import Loss
 from . import counted_layouts as layouts
 from . import kernel_binomial, vector_counted
 from .form import Form
+from .kernel_frame import Layout
 from .kernel_names import Names
 from .kernel_text import below_all, fill, function_sources, function_text, indented, listed, row_at, rows_at
 from .program import Program, three_address
@@ -183,29 +184,24 @@ class CountedText:
         """The texts of functions for draws."""
         return [] if self.form.noise == "label" else function_sources(kernel_binomial)
 
-    def layout(self, raw: str, moments: Mapping[str, str]) -> str:
-        """The loop over steps."""
-        draw = layouts.DRAW["class" if self.model.outputs > 1 else self.form.noise]
-        return fill(layouts.RUN, DRAW=draw, STEP=self._step(raw, 2), **moments)
-
     @property
-    def noiseless(self) -> str:
-        """The full-batch step without noise."""
-        flips = ""
-        if self.form.noise == "flip":
-            mean = layouts.MEAN_CLASSES if self.model.outputs > 1 else layouts.MEAN_FLIPS
-            flips = fill(mean, FLIP=row_at(len(self.names.rows) - 1))
-        return fill(layouts.NOISELESS, FLIPS=flips, STEP=self._step("None", 1))
-
-    def _step(self, raw: str, depth: int) -> str:
+    def layout(self) -> Layout:
+        """What goes into the frame."""
+        classes, draw = self.model.outputs > 1, layouts.DRAW["class" if self.model.outputs > 1 else self.form.noise]
+        mean = "" if self.form.noise != "flip" else layouts.MEAN_CLASSES if classes else layouts.MEAN_FLIPS
         if self.together:
-            return indented(depth, [f"batch_pass(theta, count, noise, kick, x, y, amplitude, rate, {raw})"])
-        return indented(
-            depth,
-            (
-                "samples_pass(theta, total, count, noise, x, y, y.size)",
-                f"kicked_pass(theta, total, kick, amplitude, rate, {raw})",
-            ),
+            step = "batch_pass(theta, count, noise, kick, x, y, amplitude, rate, <RAW>)"
+        else:
+            step = (
+                "samples_pass(theta, total, count, noise, x, y, n)\n"
+                "kicked_pass(theta, total, kick, amplitude, rate, <RAW>)"
+            )
+        return Layout(
+            functions=layouts.COUNTS,
+            arrays=layouts.ARRAYS,
+            begin=layouts.BEGIN,
+            steps=f"{draw}\n{step}",
+            noiseless=fill(mean, FLIP=row_at(len(self.names.rows) - 1)) + step,
         )
 
     def scalar(self, sums: Sequence[str]) -> list[str]:

@@ -74,7 +74,7 @@ def diagnose() -> Iterator[Finding]:
         )
         module = kernel.prepare(FULL, RADEMACHER)
         yield Finding("compiling f = uv", f"{time.perf_counter() - began:.1f} s")
-        (assembly,) = module.advance.inspect_asm().values()
+        (assembly,) = module.run.inspect_asm().values()
         yield instructions(assembly)
         yield _right(kernel)
         yield speed(kernel)

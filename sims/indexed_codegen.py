@@ -7,6 +7,7 @@ formula of one term. Sizes of arrays are in the text; learning rate, label noise
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import chain
 
@@ -79,15 +80,14 @@ def _module(model: IndexedModel, moments: bool) -> str:
         PREDICTION=str(model.prediction),
         LAYOUT="replicas one at a time, vectors over the index; rows of theta have theta.size // D replicas",
     )
-    imports = templates.IMPORTS.replace("from numba import", "from llvmlite import binding, ir\nfrom numba import")
-    imports = imports.replace("\nfrom numba.ext", "\nfrom numba.core import cgutils, config\nfrom numba.ext")
     constants = "".join(f"{k} = {v}\n" for k, v in _constants(model, moments, len(found) if found else 0).items())
     step = _linear(symbols, found, moments) if found else _pointwise(model, symbols, moments)
     run = _run(linear=bool(found), moments=moments)
     tail = texts.ACCUMULATE if moments else texts.DRIVERS
-    functions = (*function_sources(kernel_math), *function_sources(kernel_random), _update())
+    words = inspect.getsource(kernel_random.next_words.py_func)
+    functions = (*function_sources(kernel_math), words, *function_sources(kernel_random), _update())
     hints = (kernel_hints.SOURCE, kernel_tiles.SOURCE, kernel_constants() + constants)
-    return header + imports + "\n\n" + "\n\n".join((*hints, *functions, texts.COMMON, *step, run, tail))
+    return header + templates.IMPORTS + "\n\n" + "\n\n".join((*hints, *functions, texts.COMMON, *step, run, tail))
 
 
 def _run(linear: bool, moments: bool) -> str:

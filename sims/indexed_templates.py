@@ -98,7 +98,7 @@ def put_drawn(words, labels, n, turn, index, places, target, number, stride, rep
 
 @called
 def put_row(words, bit, labels, sample, count, places, target, number, stride, replicas):
-    """`full_noise` and `put` of samples from `sample` on, each with its own bit of the last word, from `bit` on."""
+    """`put` of samples from `sample` on, each with the sign of its own bit of the last word, from `bit` on."""
     hot()
     for r in range(replicas):
         begin, word = np.uint64(r) * stride + number, words[np.uint64(4 * LANES) + np.uint64(r)] >> bit
@@ -132,7 +132,7 @@ def draws(
                 put_drawn(words, labels, n, turn, index, places, target, number, apart, used)
                 continue
             if sampling == FULL:
-                full_noise(words, noise, np.uint64(0), sigma[np.uint64(b)], law, phase * n + b)
+                gaussian_noise(words, noise, np.uint64(0), sigma[np.uint64(b)])
                 for k in range(LANES):
                     index[k] = np.uint64(b)
             else:

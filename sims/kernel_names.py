@@ -30,8 +30,8 @@ def _reserved() -> frozenset[str]:
     """
     functions: tuple[Any, ...] = (*kernel_math.FUNCTIONS, *kernel_random.FUNCTIONS)
     fixed = {f.__name__ for f in functions} | set(kernel_random.CONSTANTS) | _words(templates.IMPORTS)
-    texts = (layouts.INDEXED, layouts.UNROLLED, layouts.SIGNS, layouts.INDEXED_NOISELESS, layouts.UNROLLED_NOISELESS)
-    for text in (*texts, templates.ROWS, templates.CHECK, templates.ADVANCE, templates.DESCEND, templates.ACCUMULATE):
+    texts = (layouts.INDEXED.functions, layouts.STEP_ROWS, layouts.SIGNS, layouts.SCATTER)
+    for text in texts:
         for function in text.split("\n\n\n"):
             # Only what fills <THETA> and <TOTAL> are names from the model.
             filled = "<THETA>" in function or "<TOTAL>" in function

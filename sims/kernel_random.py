@@ -41,6 +41,7 @@ __all__ = [
     "RADEMACHER",
     "WITHOUT_REPLACEMENT",
     "WITH_REPLACEMENT",
+    "next_words",
 ]
 
 called = njit(nogil=True, error_model="numpy", fastmath={"contract"}, _nrt=False)
@@ -88,19 +89,12 @@ def normals(words, noise, row):
 
 
 @called
-def full_noise(words, noise, row, sigma, law, position):
-    """Fill a row with the label noise of one sample of a full batch, `position` as in the module's docstring."""
+def gaussian_noise(words, noise, row, sigma):
+    """Fill a row with the Gaussian label noise of one sample of a full batch."""
     hot()
-    if law == GAUSSIAN:
-        normals(words, noise, row)
-        for k in range(LANES):
-            noise[row + np.uint64(k)] *= sigma
-    else:
-        if position % 64 == 0:
-            next_words(words)
-        bit = position % 64
-        for k in range(LANES):
-            noise[row + np.uint64(k)] = flip(sigma, words[4 * LANES + k], bit)
+    normals(words, noise, row)
+    for k in range(LANES):
+        noise[row + np.uint64(k)] *= sigma
 
 
 @called
@@ -162,4 +156,5 @@ def draw(words, order, index, noise, sigma, b, turn, sampling, law):
             noise[k] *= sigma[index[k]]
 
 
-FUNCTIONS = (next_words, flip, normals, full_noise, turn_of, code_of, draw)
+# Where passes over replicas are intrinsics, `next_words` is one too.
+FUNCTIONS = (flip, normals, gaussian_noise, turn_of, code_of, draw)

@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 from flatmin.theory import Algorithm, Model
 
-from . import templates
+from .kernel_frame import SECTION, WITH_NOISE, WITHOUT_NOISE
 from .kernel_random import FULL, GAUSSIAN, RADEMACHER, WITH_REPLACEMENT, WITHOUT_REPLACEMENT
 
 __all__ = ["Way", "way_of", "way_text"]
@@ -38,8 +38,10 @@ def way_text(text: str, way: Way | None, **constants: object) -> str:
 
     `constants` are further names in it.
     """
-    # Layouts that have others compile neither when the module is loaded.
-    text = text.replace(templates.DESCEND if way else templates.ADVANCE, "")
+    # Layouts that have no sections compile both in one.
+    unused = WITHOUT_NOISE if way else WITH_NOISE
+    sections = re.split(f"^(?={SECTION})", text, flags=re.MULTILINE)
+    text = "".join(section for section in sections if not section.startswith(unused))
     sampling, law = way or (FULL, RADEMACHER)
     values = {"SAMPLING": sampling, "LAW": law} | constants
     for name in ("sampling", "law"):

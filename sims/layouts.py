@@ -1,15 +1,19 @@
-"""The text of a generated module around the model's formulas: loops over replicas, steps and samples.
+"""The layouts of a generated module whose formulas are statements for one replica: loops over replicas and samples.
 
 Upper-case words in angle brackets are filled in by `codegen`; a line that holds nothing else and is filled with nothing
-disappears. With <RAW> a step also adds the moments of theta before it to rows of sums.
+disappears. With sums, `raw`, a step also adds the moments of theta before it to their rows.
 """
 
 from __future__ import annotations
 
-__all__ = ["INDEXED", "INDEXED_NOISELESS", "SCATTER", "SIGNS", "UNROLLED", "UNROLLED_NOISELESS", "UNROLLED_SCRATCH"]
+from .kernel_frame import Layout
+from .kernel_text import indented
+
+__all__ = ["FULL_NOISE", "INDEXED", "NOISE_ROWS", "SCATTER", "SIGNS", "STEP_ROWS", "UNROLLED", "UNROLLED_ARRAYS"]
+__all__ += ["UNROLLED_BEGIN"]
 
 # One sample's formulas, evaluated for the sample that each replica drew.
-INDEXED = '''\
+_INDEXED_LOOPS = '''\
 @called
 def gather(drawn, index, table, n):
     """Copy the inputs and the target of the sample that each replica drew into rows."""
@@ -33,7 +37,7 @@ def gather(drawn, index, table, n):
 
 
 @called
-def step_drawn(theta, drawn, noise, rate<RAW>):
+def step_drawn(theta, drawn, noise, rate, raw):
     """One step with the one sample that each replica drew."""
     hot()
     for k in range(LANES):
@@ -69,7 +73,7 @@ def add_sample(theta, total, noise, i, x, y):
 
 
 @called
-def apply(theta, total, rate<RAW>):
+def apply(theta, total, rate, raw):
     """Update every replica by its total, and clear the total."""
     hot()
     for k in range(LANES):
@@ -80,49 +84,52 @@ def apply(theta, total, rate<RAW>):
             rate,
         )
 <CLEAR_TOTALS>
-
-
-@allocating
-def make_scratch(x, y):
-    """Total gradient, label noise, index, the data of the drawn sample, and all data column by column."""
-    n = y.size
-    table = np.empty((INPUTS + 1) * n)
-    for i in range(n):
-        for c in range(INPUTS):
-            table[c * n + i] = x[i, c]
-        table[INPUTS * n + i] = y[i]
-    index = np.empty(LANES, dtype=np.uint64)
-    return rows(np.int64(D)), rows(np.int64(1)), index, rows(np.int64(INPUTS + 1)), table
-
-
-@called
-def run(theta, words, order, status, scratch<SUMS>, step, stop, x, y, sigma, rate, batch, sampling, law, bound):
-    """Take steps from number `step` to `stop`."""
-    total, noise, index, drawn, table = scratch
-    n = y.size
-    period = 64 // n if n < 64 else 1
-<HELD>
-    while step < stop:
-        if sampling == FULL:
-            for i in range(n):
-                full_noise(words, noise, np.uint64(0), sigma[i], law, step % period * n + i)
-                add_sample(theta, total, noise, np.uint64(i), x, y)
-            apply(theta, total, rate<RAW>)
-        else:
-            for b in range(batch):
-                draw(words, order, index, noise, sigma, b, turn_of(b, batch, step), sampling, law)
-                gather(drawn, index, table, np.uint64(n))
-                if batch > 1:
-                    add_drawn(theta, total, drawn, noise)
-            if batch > 1:
-                apply(theta, total, rate<RAW>)
-            else:
-                step_drawn(theta, drawn, noise, rate<RAW>)
-        step += 1
-<HOLD>
-        if step % period == 0:
-            check(theta, status, bound, step)
 '''
+
+# The label noise of sample i of a full batch in a row.
+FULL_NOISE = """\
+if law == GAUSSIAN:
+    gaussian_noise(words, noise, np.uint64({row}), sigma[i])
+else:
+    sign_noise(words, noise, {row}, sigma[i], phase * n + i)"""
+
+INDEXED = Layout(
+    functions=_INDEXED_LOOPS,
+    arrays={
+        "total": "D * LANES",
+        "noise": "LANES",
+        "drawn": "(INPUTS + 1) * LANES",
+        "table": "(INPUTS + 1) * n",
+        "index": "LANES",
+    },
+    # All data column by column.
+    begin="""\
+for i in range(n):
+    for c in range(INPUTS):
+        table[c * n + i] = x[i, c]
+    table[INPUTS * n + i] = y[i]""",
+    steps=f"""\
+if sampling == FULL:
+    for i in range(n):
+{indented(2, FULL_NOISE.format(row="0").splitlines())}
+        add_sample(theta, total, noise, np.uint64(i), x, y)
+    apply(theta, total, rate, <RAW>)
+else:
+    for b in range(batch):
+        draw(words, order, index, noise, sigma, b, turn_of(b, batch, step), sampling, law)
+        gather(drawn, index, table, np.uint64(n))
+        if batch > 1:
+            add_drawn(theta, total, drawn, noise)
+    if batch > 1:
+        apply(theta, total, rate, <RAW>)
+    else:
+        step_drawn(theta, drawn, noise, rate, <RAW>)""",
+    # The row of label noise holds zeros.
+    noiseless="""\
+for i in range(n):
+    add_sample(theta, total, noise, np.uint64(i), x, y)
+apply(theta, total, rate, <RAW>)""",
+)
 
 # A batch as counts and sums of noise, whatever takes the step with them.
 SCATTER = '''\
@@ -133,30 +140,32 @@ def scatter(count, noise, index, eps):
         row = index[k] * np.uint64(LANES) + np.uint64(k)
         count[row] += 1.0
         noise[row] += eps[k]
-
-
 '''
 
-UNROLLED_SCRATCH = (
-    SCATTER
-    + '''\
-@allocating
-def make_scratch(x, y):
-    """Count and label noise, one row per sample, index and noise of one draw, and targets with their noise."""
-    count = rows(np.int64(N))
-    fill(count, 1.0)
-    index, noisy = np.empty(LANES, dtype=np.uint64), rows(np.int64(2 * N // LANES + 1))
-    return count, rows(np.int64(N)), index, rows(np.int64(1)), noisy
+NOISE_ROWS = f"""\
+if sampling == FULL:
+    for i in range(n):
+{indented(2, FULL_NOISE.format(row="i * LANES").splitlines())}
+else:
+    clear(count)
+    clear(noise)
+    for b in range(batch):
+        draw(words, order, index, eps, sigma, b, turn_of(b, batch, step), sampling, law)
+        scatter(count, noise, index, eps)"""
 
+UNROLLED_ARRAYS = {"count": "N * LANES", "noise": "N * LANES", "eps": "LANES", "noisy": "2 * N", "index": "LANES"}
 
-'''
-)
+UNROLLED_BEGIN = """\
+in_words = sampling == FULL and law == RADEMACHER and N <= 64
+for k in range(N * LANES):
+    count[k] = 1.0
+for i in range(N):
+    noisy[i], noisy[N + i] = y[i] + sigma[i], y[i] - sigma[i]"""
 
 # All samples' formulas in one expression; a batch is a count and a sum of label noise for each sample.
-UNROLLED = (
-    '''\
+STEP_ROWS = '''\
 @called
-def step_rows(theta, count, noise, y, rate<RAW>):
+def step_rows(theta, count, noise, y, rate, raw):
     """One step, with row i of `count` and `noise`: how often sample i was drawn, and the sum of its label noise."""
     hot()
     target = (<Y>)
@@ -169,52 +178,11 @@ def step_rows(theta, count, noise, y, rate<RAW>):
             rate,
         )
 <ADD_RAW>
-
-
 '''
-    + UNROLLED_SCRATCH
-    + '''\
-@called
-def run(theta, words, order, status, scratch<SUMS>, step, stop, x, y, sigma, rate, batch, sampling, law, bound):
-    """Take steps from number `step` to `stop`, several at once where one word holds their signs."""
-    count, noise, index, eps, noisy = scratch
-    in_words = sampling == FULL and law == RADEMACHER and N <= 64
-    for i in range(N):
-        noisy[i], noisy[N + i] = y[i] + sigma[i], y[i] - sigma[i]
-<HELD>
-    while step < stop:
-        phase = step % PERIOD
-        if in_words:
-            if phase == 0:
-                next_words(words)
-            passes = min(PERIOD - phase, stop - step) // STRIDE
-            if passes > 0:
-                step_signs_<STRIDE>(theta, words, phase, passes, noisy, rate<RAW>)
-                step += passes * STRIDE
-            else:
-                step_signs_1(theta, words, phase, 1, noisy, rate<RAW>)
-                step += 1
-        else:
-            if sampling == FULL:
-                for i in range(N):
-                    full_noise(words, noise, np.uint64(i * LANES), sigma[i], law, phase * N + i)
-            else:
-                fill(count, 0.0)
-                fill(noise, 0.0)
-                for b in range(batch):
-                    draw(words, order, index, eps, sigma, b, turn_of(b, batch, step), sampling, law)
-                    scatter(count, noise, index, eps)
-            step_rows(theta, count, noise, y, rate<RAW>)
-            step += 1
-<HOLD>
-        if step % PERIOD == 0:
-            check(theta, status, bound, step)
-'''
-)
 
 SIGNS = '''\
 @called
-def step_signs_<STRIDE>(theta, words, phase, passes, noisy, rate<RAW>):
+def step_signs_<STRIDE>(theta, words, phase, passes, noisy, rate, raw):
     """So many passes of <STRIDE> full-batch steps, with the signs in the last word from step `phase` on.
 
     `noisy` holds all y_i + sigma_i, then all y_i - sigma_i.
@@ -240,19 +208,24 @@ def step_signs_<STRIDE>(theta, words, phase, passes, noisy, rate<RAW>):
 <STORE_RAW>
 '''
 
-INDEXED_NOISELESS = '''\
-@called
-def noiseless_step(theta, scratch, x, y, rate):
-    """One full-batch step without label noise."""
-    total, zeros = scratch[0], scratch[1]
-    for i in range(y.size):
-        add_sample(theta, total, zeros, np.uint64(i), x, y)
-    apply(theta, total, rate)
-'''
-
-UNROLLED_NOISELESS = '''\
-@called
-def noiseless_step(theta, scratch, x, y, rate):
-    """One full-batch step without label noise."""
-    step_rows(theta, scratch[0], scratch[1], y, rate)
-'''
+UNROLLED = Layout(
+    functions=SCATTER,
+    arrays=UNROLLED_ARRAYS,
+    begin=UNROLLED_BEGIN,
+    # Several steps at once where one word holds their signs.
+    steps=f"""\
+if in_words:
+    if phase == 0:
+        next_words(words)
+    left = stop - step if stop - step < period - phase else period - phase
+    passes = left // STRIDE
+    if passes > 0:
+        step_signs_<STRIDE>(theta, words, phase, passes, noisy, rate, <RAW>)
+        taken = passes * STRIDE
+    else:
+        step_signs_1(theta, words, phase, 1, noisy, rate, <RAW>)
+else:
+{indented(1, NOISE_ROWS.splitlines())}
+    step_rows(theta, count, noise, y, rate, <RAW>)""",
+    noiseless="step_rows(theta, count, noise, y, rate, <RAW>)",
+)

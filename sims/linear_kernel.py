@@ -11,10 +11,11 @@ from __future__ import annotations
 from functools import cache
 from types import ModuleType
 
-from . import counted_layouts, kernel_binomial, kernel_hints, kernel_math, kernel_random, templates
+from . import counted_layouts, kernel_binomial, kernel_hints, kernel_math, kernel_memory, kernel_random, templates
 from .cache import load_module
-from .kernel_text import function_sources, kernel_constants
+from .kernel_text import below_all, function_sources, kernel_constants
 from .kernel_ways import Way, way_text
+from .vector_codegen import pass_sources
 
 __all__ = ["linear_module", "linear_text"]
 
@@ -141,35 +142,35 @@ def apply(z, change, rate):
         change[at] = 0.0
 
 
-@njit(
+@exported(
     "void(f8[::1], f8[::1], u8[::1], u8[::1], i8, i8[::1], f8[:, ::1], f8[:, ::1],"
     " f8[::1], f8[::1], f8[::1], f8, i8, i8, i8, f8[::1], f8[::1], f8[::1], f8[::1], f8[::1], f8[::1], f8[::1], i8,"
-    " f8[::1])",
-    nogil=True,
-    error_model="numpy",
-    cache=True,
+    " f8[::1], f8[::1])"
 )
-def advance(
-    z, t, words, order, first, schedule, out_z, out_t, g, second, sigma, rate, batch, sampling, law,
-    carried, gain, seen, kick, bent, forces, labels, per, flip,
+def run(
+    z, t, words, order, step, schedule, out_z, out_t, g, second, sigma, rate, batch, sampling, law,
+    carried, gain, seen, kick, bent, forces, labels, per, flip, space,
 ):
-    """Run one block of replicas from step `first` through the increasing step counts of `schedule`.
-
-    z and t after schedule[q] steps go to out_z[q] and out_t[q]. The draws are those of every other kernel. If
-    PLAIN the rule is plain SGD; if COUNTED samples have counts and numbers of flips, and `sigma` holds tables. A sample
-    has `per` rows of g, and with K classes numbers of draws of each.
-    """
+    """`advance`, in given memory."""
     s, m, n = z.size // LANES, t.size // LANES, labels.size
     r, d, classes = g.size // (n * per), kick.size // s, forces.size // (n * per)
-    change, residual, noise, index = rows(r), rows(np.int64(1)), rows(np.int64(1)), np.empty(LANES, dtype=np.uint64)
-    period, step = 64 // n if n < 64 else 1, first
-    y, before = z if PLAIN else rows(r), rows(s)
-    count, flips, normal, none = rows(n), rows(n * classes), rows(d), rows(n // LANES + 1)[:n]
-    fill(count, np.float64(batch // n))
+    period, end = 64 // n if n < 64 else 1, 0
+    change, end = numbers_at(space, end, r * LANES), end + r * LANES
+    residual, end = numbers_at(space, end, LANES), end + LANES
+    noise, end = numbers_at(space, end, LANES), end + LANES
+    index, end = words_at(space, end, LANES), end + LANES
+    y, end = z if PLAIN else numbers_at(space, end, r * LANES), end + r * LANES
+    before, end = numbers_at(space, end, s * LANES), end + s * LANES
+    count, end = numbers_at(space, end, n * LANES), end + n * LANES
+    flips, end = numbers_at(space, end, n * classes * LANES), end + n * classes * LANES
+    normal, end = numbers_at(space, end, d * LANES), end + d * LANES
+    none = numbers_at(space, end, n)
+    for k in range(n * LANES):
+        count[k] = batch // n
     for q in range(schedule.size):
         while step < schedule[q]:
             if not PLAIN:
-                fill(y, 0.0)
+                clear(y)
                 add_product(y, seen, z, r, s, 1.0)
             if COUNTED:
                 if sampling == WITH_REPLACEMENT:
@@ -190,7 +191,10 @@ def advance(
                         )
             elif sampling == FULL:
                 for i in range(n):
-                    full_noise(words, noise, np.uint64(0), sigma[i], law, step % period * n + i)
+                    if law == GAUSSIAN:
+                        gaussian_noise(words, noise, np.uint64(0), sigma[i])
+                    else:
+                        sign_noise(words, noise, 0, sigma[i], step % period * n + i)
                     add_same(y, t, change, residual, noise, i, g, second, r, m)
             else:
                 for b in range(batch):
@@ -199,15 +203,32 @@ def advance(
             if PLAIN:
                 apply(z, change, rate)
             else:
-                copy(z, before)
-                fill(z, 0.0)
+                copy(z, before, 0)
+                clear(z)
                 add_product(z, carried, before, s, s, 1.0)
                 add_product(z, gain, change, s, r, -rate)
                 add_product(z, kick, normal, s, d, 1.0)
-                fill(change, 0.0)
+                clear(change)
             step += 1
-        copy(z, out_z[q])
-        copy(t, out_t[q])
+        copy(z, out_z, q)
+        copy(t, out_t, q)
+
+
+def advance(
+    z, t, words, order, first, schedule, out_z, out_t, g, second, sigma, rate, batch, sampling, law,
+    carried, gain, seen, kick, bent, forces, labels, per, flip,
+):
+    """Run one block of replicas from step `first` through the increasing step counts of `schedule`.
+
+    z and t after schedule[q] steps go to out_z[q] and out_t[q]. The draws are those of every other kernel. If
+    PLAIN the rule is plain SGD; if COUNTED samples have counts and numbers of flips, and `sigma` holds tables. A sample
+    has `per` rows of g, and with K classes numbers of draws of each.
+    """
+    n, s = labels.size, z.size // LANES
+    r, d, classes = g.size // (n * per), kick.size // s, forces.size // (n * per)
+    space = room((3 + 2 * r + s + n + n * classes + d) * LANES + n)
+    given = (sigma, rate, batch, sampling, law, carried, gain, seen, kick, bent, forces, labels, per, flip)
+    run(z, t, words, order, first, schedule, out_z, out_t, g, second, *given, space)
 '''
 
 
@@ -215,7 +236,7 @@ def linear_text(way: Way, plain: bool, counted: bool) -> str:
     """The text of the module for one way; `plain`: the rule is SGD; `counted`: samples are counted."""
     modules = (kernel_math, kernel_random, kernel_binomial)
     functions = [text for module in modules for text in function_sources(module)]
-    parts = (kernel_constants(), *functions, templates.ROWS, counted_layouts.COUNTS)
+    parts = (kernel_constants(), *functions, below_all(kernel_memory) + "\n", *pass_sources(), counted_layouts.COUNTS)
     text = _HEADER + templates.IMPORTS + "\n\n" + "\n\n".join((kernel_hints.SOURCE, *parts, _LINEAR))
     return way_text(text, way, PLAIN=plain, COUNTED=counted)
 

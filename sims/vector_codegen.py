@@ -11,18 +11,18 @@ import sympy as sp
 
 from . import (
     kernel_vector,
-    templates,
     vector_draws,
     vector_list,
     vector_lookup,
     vector_math,
     vector_moments,
+    vector_pass,
     vector_steps,
 )
 from .kernel_text import below_all
 from .program import Line, Program, three_address
 
-__all__ = ["IMPORTS", "OPERATIONS", "indexed_lists", "vector_module"]
+__all__ = ["OPERATIONS", "indexed_lists", "pass_sources", "vector_module"]
 
 # Each row's update without a gradient, and its coefficient for each total gradient.
 NewTheta = Sequence[tuple[sp.Expr, Mapping[int, sp.Expr]]]
@@ -44,13 +44,6 @@ class Names(Protocol):
 
 
 OPERATIONS = frozenset({"add", "sub", "mul", "div", "neg", "sqrt", "abs", "sign", *vector_math.FUNCTIONS})
-
-IMPORTS = templates.IMPORTS.replace(
-    "import math\n", "import collections\nimport inspect\nimport itertools\nimport math\n"
-).replace(
-    "from numba import njit, types\n",
-    "from llvmlite import binding, ir\nfrom numba import njit, types\nfrom numba.core import cgutils, config\n",
-)
 
 
 def fused(program: Program) -> Program:
@@ -108,24 +101,17 @@ def _only(program: Program, outputs: Iterable[str]) -> Program:
     return fused(replace(program, outputs={name: program.outputs[name] for name in outputs}))
 
 
-def vector_module(lists: Mapping[str, Program], layout: str, constants: str, others: Sequence[str] = ()) -> list[str]:
-    """The parts between the functions that all modules have and what they offer; `others` are what a layout adds."""
+def vector_module(lists: Mapping[str, Program], constants: str, others: Sequence[str] = ()) -> list[str]:
+    """The parts between the functions that all modules have and its frame; `others` are what a layout adds."""
     texts = [f'{name} = """\\\n{program}"""\n' for name, program in lists.items()]
-    return [EMITTERS, constants + "".join(texts), *others, layout]
+    return [EMITTERS, constants + "".join(texts), *others]
 
 
-EMITTERS = (
-    "\n\n\n".join(
-        below_all(module)
-        for module in (
-            kernel_vector,
-            vector_math,
-            vector_list,
-            vector_moments,
-            vector_draws,
-            vector_lookup,
-            vector_steps,
-        )
-    )
-    + "\n"
-)
+# What all modules with replicas side by side have: vectors, passes, draws.
+PASSES = (kernel_vector, vector_math, vector_list, vector_pass, vector_draws)
+EMITTERS = "\n\n\n".join(map(below_all, (vector_moments, vector_lookup, vector_steps))) + "\n"
+
+
+def pass_sources() -> list[str]:
+    """The texts that passes are made of, for every layout."""
+    return [below_all(module) + "\n" for module in PASSES]

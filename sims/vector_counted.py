@@ -23,7 +23,7 @@ from .vector_list import (
     store_rows,
 )
 from .vector_moments import add_moments
-from .vector_steps import vector_pass
+from .vector_pass import vector_pass
 
 # Each module has its own.
 INPUTS, N, KICKS, PARAMETERS, OUTPUTS = 1, 1, 0, 1, 1

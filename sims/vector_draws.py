@@ -13,10 +13,22 @@ from numba.core import cgutils
 
 from .kernel_random import LANES
 from .kernel_vector import LENGTH
-from .vector_list import COLUMNS, INDEX, INDEX32, Cells, load_rows, next_word, place, spread, store_rows
+from .vector_list import (
+    COLUMNS,
+    INDEX,
+    INDEX32,
+    Cells,
+    each_group,
+    load_rows,
+    next_word,
+    place,
+    spread,
+    store_rows,
+)
 from .vector_math import WORDS
+from .vector_pass import vector_pass
 
-__all__ = ["drawn_codes"]
+__all__ = ["drawn_codes", "next_words", "sign_noise"]
 
 HALF = 0xFFFFFFFF
 # Rows of a permutation that are gone through in registers; each costs five instructions, an entry of its own eight.
@@ -41,6 +53,33 @@ def drawn_codes(v, words, order, base, n, number, turn):
     other = multiplied(v, v.right(word, 32), builder.sub(n, number))
     taken = exchanged(v, order, base, n, number, v.each(builder.add, other, spread(v, number)))
     return v.each(builder.or_, v.left(taken, 1), v.each(builder.and_, word, 1))
+
+
+@vector_pass
+def next_words(v, words):
+    """The next words of all replicas."""
+    each_group(v, lambda base: fresh_word(v, words, base))
+
+
+@vector_pass
+def sign_noise(v, words, noise, row, sigma, position):
+    """Fill a row with label noise of two values of one sample of a full batch; `kernel_random` says what `position` is.
+
+    A new word where it is a multiple of 64.
+    """
+    builder, sizes = v.builder, v.words(spread(v, sigma))
+    bit = builder.and_(position, INDEX(63))
+    last = spread(v, builder.sub(INDEX(63), bit))
+    with builder.if_then(builder.icmp_unsigned("==", bit, INDEX(0))):
+        each_group(v, lambda base: fresh_word(v, words, base))
+
+    def group(base):
+        (word,) = load_rows(v, place(v, words, 4 * LANES), base, 1, kind=WORDS)
+        # The bit of the word, as the highest one.
+        sign = v.each(builder.and_, v.left(word, last), -(2**63))
+        store_rows(v, place(v, noise, row), base, [v.doubles(v.each(builder.xor, sizes, sign))])
+
+    each_group(v, group)
 
 
 def fresh_word(v, words, base):

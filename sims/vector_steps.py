@@ -7,12 +7,9 @@ What stands below `__all__` is copied into every generated module that needs it.
 
 from __future__ import annotations
 
-import inspect
 import itertools
 
-from numba import types
 from numba.core import cgutils
-from numba.extending import intrinsic
 
 from .kernel_random import LANES
 from .kernel_vector import shuffled
@@ -32,43 +29,33 @@ from .vector_list import (
     store_rows,
 )
 from .vector_lookup import chosen, looked_up, permuted, signed_labels
-from .vector_math import WORDS, Lanes
+from .vector_math import WORDS
 from .vector_moments import add_moments, take_steps
+from .vector_pass import vector_pass
 
 # Each module has its own.
 INPUTS, N = 1, 1
 SAMPLE = UPDATE = STEP = SIGNS = ""
 
-__all__ = ["drawn_pass", "full_pass", "rows_pass", "same_pass", "update_pass"]
+__all__ = ["doubled_pass", "drawn_pass", "full_pass", "rows_pass", "same_pass", "update_pass"]
 
 
-def pointers(context, builder, signature, args):
-    """The arguments, arrays by where they begin."""
-    given = []
-    for kind, value in zip(signature.args, args):
-        if isinstance(kind, types.Array):
-            value = context.make_array(kind)(context, builder, value).data
-        elif isinstance(kind, types.Float):
-            value = context.cast(builder, value, kind, types.float64)
-        elif isinstance(kind, types.Integer):
-            value = context.cast(builder, value, kind, types.int64)
-        given.append(None if isinstance(kind, types.NoneType) else value)
-    return given
-
-
-def vector_pass(emit):
-    """An intrinsic for emit(v, *arguments)."""
-
-    def typing(typing_context, *given):
-        def codegen(context, builder, signature, args):
-            emit(Lanes(builder), *pointers(context, builder, signature, args))
-            return context.get_dummy_value()
-
-        return types.none(*given), codegen
-
-    # Numba gives each argument of the signature; a starred one would be a tuple.
-    typing.__signature__ = inspect.signature(emit)
-    return intrinsic(typing)
+@vector_pass
+def doubled_pass(v, pairs, x, y, sigma, n, width, size):
+    """All data twice, column after column; last the targets y + size sigma and y - size sigma of each sample."""
+    builder = v.builder
+    with cgutils.for_range(builder, n) as loop:
+        first, twice = builder.mul(loop.index, INDEX(INPUTS)), builder.mul(loop.index, INDEX(2))
+        for c in range(INPUTS + 1):
+            at = place(v, pairs, builder.mul(width, INDEX(c)), twice)
+            if c < INPUTS:
+                both = [builder.load(place(v, x, first, c))] * 2
+            else:
+                target = builder.load(place(v, y, loop.index))
+                noise = builder.fmul(size, builder.load(place(v, sigma, loop.index)))
+                both = [builder.fadd(target, noise), builder.fsub(target, noise)]
+            for k, value in enumerate(both):
+                builder.store(value, place(v, at, k))
 
 
 def add_sample(v, theta, total, inputs, label):

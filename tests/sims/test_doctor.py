@@ -14,8 +14,8 @@ from flatmin.sims.linear_kernel import linear_text
 from kernel_models import tanh_model, uv_model
 
 
-def assembly(text, folder, function="advance"):
-    return next(iter(getattr(build_module(text, folder), function).inspect_asm().values()))
+def assembly(text, folder):
+    return next(iter(build_module(text, folder).run.inspect_asm().values()))
 
 
 @pytest.mark.parametrize("make", [uv_model, tanh_model])
@@ -27,7 +27,7 @@ def test_generated_kernels_are_vector_code(make, tmp_path):
 def test_sums_and_the_linear_process_are_vector_code(tmp_path):
     (tmp_path / "a").mkdir()
     (tmp_path / "b").mkdir()
-    assert doctor.instructions(assembly(generate_moments(uv_model()), tmp_path / "a", "accumulate")).good
+    assert doctor.instructions(assembly(generate_moments(uv_model()), tmp_path / "a")).good
     assert doctor.instructions(
         assembly(linear_text(Way(FULL, RADEMACHER), plain=True, counted=False), tmp_path / "b")
     ).good
@@ -37,6 +37,7 @@ def unoptimized(text):
     """What a lost attribute or an unlucky index does to a loop: LLVM leaves it as it is."""
     wanted = 'set.add(function.attributes, "noinline")'
     assert text.count(wanted) == 1
+    text = text.replace("cache=True,", "")  # what is left as it is has addresses in it
     return text.replace(wanted, f'{wanted}; set.add(function.attributes, "optnone")')
 
 

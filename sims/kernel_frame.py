@@ -1,0 +1,210 @@
+"""The frame of a generated module for replicas side by side: its loop over steps, and the functions that Python calls.
+
+Upper-case words in angle brackets are filled in from a `Layout`. A run without sums stands apart from the descent
+without noise, so that a module of one of them can be made from the text (`kernel_ways`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from .kernel_text import fill, indented
+
+__all__ = ["SECTION", "WITHOUT_NOISE", "WITH_NOISE", "Layout", "framed"]
+
+SECTION = "# ---- "
+WITH_NOISE, WITHOUT_NOISE = f"{SECTION}Steps with noise.\n", f"{SECTION}Steps without noise.\n"
+
+
+@dataclass(frozen=True)
+class Layout:
+    """What a layout puts into the frame, as text; in the lines <RAW> is where sums go.
+
+    Attributes
+    ----------
+    functions : str
+        What the lines call.
+    arrays : mapping of str to str
+        The size of each array that they use, zeros at first: numbers, and of the name "index" words.
+    begin, steps, noiseless : str
+        Lines, not indented: before the first step, for `taken` steps (one if they do not say it), and for one step
+        without noise.
+    """
+
+    functions: str
+    arrays: Mapping[str, str]
+    begin: str
+    steps: str
+    noiseless: str
+
+
+_RUN = '''\
+@exported(
+    "void(f8[::1], u8[::1], u8[::1], i8[::1], i8, i8[::1], f8[:, ::1], f8[:, ::1], f8[::1], f8[::1], f8, i8, i8, i8,"
+    " f8, f8[::1]<SUM_TYPES>)"
+)
+def run(
+    theta, words, order, status, step, schedule, out, x, y, sigma, rate, batch, sampling, law, bound, space<SUMS>
+):
+    """`advance`, or `accumulate`, in given memory; where signs come from words all steps until the next check."""
+    hot()
+    n = <SAMPLES>
+    period = 64 // n if n < 64 else 1
+<ARRAYS>
+<BEGIN>
+<HELD>
+    for m in range(schedule.size):
+        stop = schedule[m]
+        while step < stop:
+            phase, taken = step % period, 1
+<STEPS>
+            step += taken
+<HOLD>
+            if step % period == 0:
+                check(theta, status, bound, step)
+        check(theta, status, bound, step)
+        copy(theta, out, m)
+'''
+
+_SPACE = '''\
+def space_for(n):
+    """How many numbers the arrays of a run need room for."""
+    return (
+        <SPACE>
+    )
+'''
+
+_ADVANCE = '''\
+def advance(theta, words, order, status, first, schedule, out, x, y, sigma, lr, batch, sampling, law, bound):
+    """Run one block of replicas from step `first` through the increasing step counts of `schedule`.
+
+    theta after schedule[m] steps goes to out[m]. theta, words, order and status hold the whole state: a run may be
+    cut wherever the step count is a multiple of max(1, 64 // n), or is in its schedule. There, and only there, each
+    replica is checked: status is the step at which some abs(theta_j) < bound was first seen to fail, -1 if never.
+    """
+    space = room(space_for(y.size))
+    run(theta, words, order, status, first, schedule, out, x, y, sigma, lr / batch, batch, sampling, law, bound, space)
+'''
+
+_DESCEND = '''\
+@exported("i8(f8[::1], b1[::1], f8[:, ::1], f8[::1], f8[::1], f8, f8, f8, i8, f8[::1])")
+def rest(theta, settled, x, y, sigma, rate, tolerance, bound, max_steps, space):
+    """`descend`, in given memory."""
+    hot()
+    n = <SAMPLES>
+    batch, sampling, law = n, FULL, RADEMACHER
+<ARRAYS>
+    before, end = numbers_at(space, end, D * LANES), end + D * LANES
+    words = words_at(space, end, 5 * LANES)
+<BEGIN>
+    steps, moving = 0, True
+    while moving and steps < max_steps:
+        for left in range(16, 0, -1):
+            if left == 1:
+                copy(theta, before, 0)
+<NOISELESS>
+        steps += 16
+        moving = False
+        for k in range(LANES):
+            settled[k] = True
+            for j in range(D):
+                now = theta[j * LANES + k]
+                still = abs(now - before[j * LANES + k]) < tolerance
+                settled[k] = settled[k] and still
+                moving = moving or (abs(now) < bound and not still)
+    return steps
+
+
+def descend(theta, settled, x, y, lr, tolerance, bound, max_steps):
+    """Full-batch steps without label noise, until no replica moves by `tolerance` in a step or `max_steps` are taken.
+
+    Every 16th step is looked at, so that the steps taken are a multiple of 16. A replica out of bounds is not waited
+    for. Returns the number of steps; `settled` says which replicas came to rest.
+    """
+    n = y.size
+    space = room(space_for(n) + (D + 5) * LANES)
+    return rest(theta, settled, x, y, np.zeros(n), lr / n, tolerance, bound, max_steps, space)
+'''
+
+# In a module of its own: first and second moments over all steps.
+_FLUSH = '''\
+@called
+def flush(raw, columns, held, sums, shift):
+    """Add the raw sums over `held` steps to the shifted ones, and clear them.
+
+    So few steps are held that a second moment is right to about one ulp of theta^2, however many steps there are.
+    `columns` is SUMMED: loops of a known number of turns, when it is small, are unrolled and not made of vectors.
+    """
+    hot()
+    held *= LANES // columns
+    lanes = np.uint64(LANES)
+    row = np.uint64(PARAMETERS) * lanes
+    for j in range(PARAMETERS):
+        first, mean_j = np.uint64(j) * lanes, shift[j]
+        for k in range(columns):
+            at = first + np.uint64(k)
+            sums[at] += raw[at] - held * mean_j
+        for i in range(j, PARAMETERS if ALL_PAIRS else j + 1):
+            second, mean_i = np.uint64(i) * lanes, shift[i]
+            for k in range(columns):
+                a, b = raw[first + np.uint64(k)], raw[second + np.uint64(k)]
+                product = raw[row + np.uint64(k)] - mean_i * a - mean_j * (b - held * mean_i)
+                sums[row + np.uint64(k)] += product
+            row += lanes
+    clear(raw)
+'''
+
+_ACCUMULATE = '''\
+def accumulate(theta, words, order, status, first, last, sums, shift, x, y, sigma, lr, batch, sampling, law, bound):
+    """Run one block of replicas from step `first` to `last`, and add moments of theta before each step to `sums`.
+
+    Row j < PARAMETERS of `sums` holds the sum of theta_j - shift_j, the rows that follow those of (theta_j - shift_j)
+    (theta_i - shift_i), i >= j, or of the squares alone where there are more than MOST_PAIRED parameters. Replicas k,
+    k + SUMMED, k + 2 SUMMED and so on share entry k of a row. State and cuts as in `advance`.
+    """
+    space, own = room(STATISTICS * LANES + space_for(y.size)), STATISTICS * LANES
+    how, schedule, out = (lr / batch, batch, sampling, law, bound), np.array([last]), np.empty((1, theta.size))
+    moments = (space[:own], sums, shift)
+    run(theta, words, order, status, first, schedule, out, x, y, sigma, *how, space[own:], *moments)
+'''
+
+# Where raw sums are flushed depends on the number of the step alone, and not on where a run began.
+_HELD = ("flushed, window = step, 64 // period * period", "full = step // window * window + window")
+_HOLD = (
+    "if step >= full or step >= stop:",
+    "    flush(raw, np.int64(SUMMED), step - flushed, sums, shift)",
+    "    flushed, full = step, full + window",
+)
+
+
+def framed(layout: Layout, samples: str, moments: bool) -> list[str]:
+    """The parts of a module with `advance` and `descend`, or with `accumulate`; `samples` is their number or y.size."""
+
+    def lines(depth: int, text: str) -> str:
+        return indented(depth, text.splitlines())
+
+    arrays = [
+        f"{name}, end = {_of(name)}(space, end, {s}), end + ({s} + 7) // 8 * 8" for name, s in layout.arrays.items()
+    ]
+    values = {
+        "SAMPLES": samples,
+        "ARRAYS": indented(1, ["end = 0", *arrays]),
+        "BEGIN": lines(1, layout.begin),
+        "STEPS": lines(3, fill(layout.steps, RAW="raw" if moments else "None")),
+        "NOISELESS": lines(3, fill(layout.noiseless, RAW="None")),
+        "HELD": indented(1, _HELD) if moments else "",
+        "HOLD": indented(3, _HOLD) if moments else "",
+        "SUMS": ", raw, sums, shift" if moments else "",
+        "SUM_TYPES": ", f8[::1]" * 3 if moments else "",
+        "SPACE": "\n        + ".join(f"({size} + 7) // 8 * 8" for size in layout.arrays.values()),
+    }
+    before = [layout.functions, fill(_SPACE, **values)]
+    if moments:
+        return [*before, _FLUSH, *(fill(text, **values) for text in (_RUN, _ACCUMULATE))]
+    run, descent = (fill(text, **values) for text in (_RUN + "\n\n" + _ADVANCE, _DESCEND))
+    return [*before, WITH_NOISE + run, WITHOUT_NOISE + descent]
+
+
+def _of(name: str) -> str:
+    return "words_at" if name == "index" else "numbers_at"
