@@ -27,6 +27,8 @@ import llvmlite
 import llvmlite.binding
 import numba
 from numba.core import config as numba_config
+from numba.core.caching import Cache
+from numba.core.runtime import rtsys
 
 __all__ = ["CacheWarning", "build_module", "cache_root", "load_module", "module_key"]
 
@@ -34,6 +36,9 @@ config: Any = numba_config  # its attributes are made at run time
 _LOCK = threading.Lock()
 _MANIFEST = "manifest.json"
 _MODULE = "kernel.py"
+_PREFIX = "flatmin_kernel_"
+# Versions of Numba whose machine code was seen to need no other symbols: where one is missing LLVM ends the process.
+_SEEN = ("0.61.", "0.68.")
 
 
 class CacheWarning(UserWarning):
@@ -58,7 +63,7 @@ def module_key(text: str) -> str:
 def load_module(text: str) -> ModuleType:
     """Import a generated module, compiled now or taken from the cache; once in a process."""
     key = module_key(text)
-    name = f"flatmin_kernel_{key}"
+    name = f"{_PREFIX}{key}"
     with _LOCK:
         if name not in sys.modules:
             _load(name, text, cache_root() / key)
@@ -67,7 +72,7 @@ def load_module(text: str) -> ModuleType:
 
 def build_module(text: str, folder: Path) -> ModuleType:
     """Compile a generated module in an empty folder, whatever the cache holds."""
-    name = f"flatmin_kernel_{module_key(text)}_{folder.name.replace('-', '_')}"
+    name = f"{_PREFIX}{module_key(text)}_{folder.name.replace('-', '_')}"
     try:
         _build(name, text, folder)
         return sys.modules[name]
@@ -80,7 +85,8 @@ def _load(name: str, text: str, folder: Path) -> None:
         if folder.exists():
             if _intact(folder, text):
                 _probe(folder / "__pycache__")
-                _execute(name, text, folder)
+                with _registries_later():
+                    _execute(name, text, folder)
                 return
             _warn(f"{folder} is damaged; the kernel is compiled again")
             _remove(folder)
@@ -146,6 +152,32 @@ def _cached_beside() -> Iterator[None]:
         yield
     finally:
         config.CACHE_DIR = before
+
+
+@contextlib.contextmanager
+def _registries_later() -> Iterator[None]:
+    """Read machine code of generated modules without what Numba loads first, a third of a second, to type functions.
+
+    Where there is none Numba compiles, and then loads it all the same.
+    """
+    if not numba.__version__.startswith(_SEEN):
+        yield
+        return
+    original = Cache.load_overload
+
+    def load_overload(self: Any, sig: Any, target_context: Any) -> Any:
+        if not self._py_func.__module__.startswith(_PREFIX):
+            return original(self, sig, target_context)
+        rtsys.initialize(target_context)  # symbols of what counts references
+        with contextlib.suppress(Exception):  # Numba's own way has all that it may lack
+            return self._load_overload(sig, target_context)
+        return original(self, sig, target_context)
+
+    setattr(Cache, "load_overload", load_overload)  # noqa: B010
+    try:
+        yield
+    finally:
+        setattr(Cache, "load_overload", original)  # noqa: B010
 
 
 def _probe(folder: Path) -> None:

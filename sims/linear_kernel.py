@@ -11,7 +11,17 @@ from __future__ import annotations
 from functools import cache
 from types import ModuleType
 
-from . import counted_layouts, kernel_binomial, kernel_hints, kernel_math, kernel_memory, kernel_random, templates
+from . import (
+    counted_layouts,
+    kernel_binomial,
+    kernel_hints,
+    kernel_math,
+    kernel_memory,
+    kernel_random,
+    templates,
+    vector_linear,
+    vector_lookup,
+)
 from .cache import load_module
 from .kernel_text import below_all, function_sources, kernel_constants
 from .kernel_ways import Way, way_text
@@ -29,119 +39,6 @@ each sample the rows of its F.
 '''
 
 _LINEAR = '''\
-@called
-def add_slope(z, residual, i, g, r):
-    """Add g_i . z to the residual of sample i in every replica."""
-    hot()
-    lanes = np.uint64(LANES)
-    for c in range(r):
-        row, weight = np.uint64(c) * lanes, g[np.uint64(i * r + c)]
-        for k in range(LANES):
-            residual[k] += weight * z[row + np.uint64(k)]
-
-
-@called
-def push(z, t, change, residual, i, g, second, r, m):
-    """Add what the residual of sample i moves: residual g_i, and residual F_i z along Gamma."""
-    hot()
-    lanes = np.uint64(LANES)
-    for c in range(r):
-        row, weight = np.uint64(c) * lanes, g[np.uint64(i * r + c)]
-        for k in range(LANES):
-            change[row + np.uint64(k)] += weight * residual[k]
-        for a in range(m):
-            to, weight = np.uint64(a) * lanes, second[np.uint64((i * m + a) * r + c)]
-            for k in range(LANES):
-                t[to + np.uint64(k)] += weight * residual[k] * z[row + np.uint64(k)]
-
-
-@called
-def add_same(z, t, change, residual, noise, i, g, second, r, m):
-    """Add what the same sample i contributes in every replica."""
-    hot()
-    for k in range(LANES):
-        residual[k] = -noise[k]
-    add_slope(z, residual, i, g, r)
-    push(z, t, change, residual, i, g, second, r, m)
-
-
-@called
-def add_drawn(z, t, change, residual, noise, index, g, second, r, m):
-    """Add what the sample that each replica drew contributes."""
-    hot()
-    lanes = np.uint64(LANES)
-    for k in range(LANES):
-        residual[k] = -noise[k]
-    for c in range(r):
-        row = np.uint64(c) * lanes
-        for k in range(LANES):
-            residual[k] += g[index[k] * np.uint64(r) + np.uint64(c)] * z[row + np.uint64(k)]
-    for c in range(r):
-        row = np.uint64(c) * lanes
-        for k in range(LANES):
-            change[row + np.uint64(k)] += g[index[k] * np.uint64(r) + np.uint64(c)] * residual[k]
-        for a in range(m):
-            to, at, width = np.uint64(a) * lanes, np.uint64(a * r + c), np.uint64(m * r)
-            for k in range(LANES):
-                t[to + np.uint64(k)] += second[index[k] * width + at] * residual[k] * z[row + np.uint64(k)]
-
-
-@called
-def add_counted(y, t, change, residual, count, noise, i, row, g, second, r, m, forces, classes, flip):
-    """Add what a row of sample i contributes with its count and its number of flips, or of draws of each class."""
-    hot()
-    lanes = np.uint64(LANES)
-    at, first = np.uint64(i) * lanes, np.uint64(i * classes) * lanes
-    for k in range(LANES):
-        residual[k] = 0.0
-    add_slope(y, residual, row, g, r)
-    mean, before, more = flip[0], flip[1], flip[2]
-    for k in range(LANES):
-        drawn, flips = count[at + np.uint64(k)], noise[first + np.uint64(k)]
-        residual[k] = (drawn * before + flips * more) * residual[k]
-    for c in range(classes):
-        force, of = forces[np.uint64(row * classes + c)], first + np.uint64(c) * lanes
-        for k in range(LANES):
-            residual[k] += (noise[of + np.uint64(k)] - mean * count[at + np.uint64(k)]) * force
-    push(y, t, change, residual, row, g, second, r, m)
-
-
-@called
-def add_bent(t, y, normal, bent, j, d, r, m):
-    """Add what a normal number of gradient noise moves along Gamma, since its covariance changes with theta."""
-    hot()
-    lanes = np.uint64(LANES)
-    at = np.uint64(j) * lanes
-    for a in range(m):
-        for c in range(r):
-            to, row, weight = np.uint64(a) * lanes, np.uint64(c) * lanes, bent[np.uint64((a * r + c) * d + j)]
-            for k in range(LANES):
-                t[to + np.uint64(k)] += weight * y[row + np.uint64(k)] * normal[at + np.uint64(k)]
-
-
-@called
-def add_product(to, matrix, columns, row_count, column_count, factor):
-    """Add a multiple of matrix times columns to rows."""
-    hot()
-    lanes = np.uint64(LANES)
-    for a in range(row_count):
-        for b in range(column_count):
-            weight = factor * matrix[np.uint64(a * column_count + b)]
-            first, second = np.uint64(a) * lanes, np.uint64(b) * lanes
-            for k in range(LANES):
-                to[first + np.uint64(k)] += weight * columns[second + np.uint64(k)]
-
-
-@called
-def apply(z, change, rate):
-    """Take the step, and clear the change."""
-    hot()
-    for k in range(z.size):
-        at = np.uint64(k)
-        z[at] -= rate * change[at]
-        change[at] = 0.0
-
-
 @exported(
     "void(f8[::1], f8[::1], u8[::1], u8[::1], i8, i8[::1], f8[:, ::1], f8[:, ::1],"
     " f8[::1], f8[::1], f8[::1], f8, i8, i8, i8, f8[::1], f8[::1], f8[::1], f8[::1], f8[::1], f8[::1], f8[::1], i8,"
@@ -152,11 +49,11 @@ def run(
     carried, gain, seen, kick, bent, forces, labels, per, flip, space,
 ):
     """`advance`, in given memory."""
+    hot()
     s, m, n = z.size // LANES, t.size // LANES, labels.size
     r, d, classes = g.size // (n * per), kick.size // s, forces.size // (n * per)
     period, end = 64 // n if n < 64 else 1, 0
     change, end = numbers_at(space, end, r * LANES), end + r * LANES
-    residual, end = numbers_at(space, end, LANES), end + LANES
     noise, end = numbers_at(space, end, LANES), end + LANES
     index, end = words_at(space, end, LANES), end + LANES
     y, end = z if PLAIN else numbers_at(space, end, r * LANES), end + r * LANES
@@ -187,7 +84,7 @@ def run(
                 for i in range(n):
                     for row in range(i * per, (i + 1) * per):
                         add_counted(
-                            y, t, change, residual, count, flips, i, row, g, second, r, m, forces, classes, flip
+                            y, t, change, count, flips, i, row, g, second, r, m, forces, classes, flip
                         )
             elif sampling == FULL:
                 for i in range(n):
@@ -195,13 +92,13 @@ def run(
                         gaussian_noise(words, noise, np.uint64(0), sigma[i])
                     else:
                         sign_noise(words, noise, 0, sigma[i], step % period * n + i)
-                    add_same(y, t, change, residual, noise, i, g, second, r, m)
+                    add_same(y, t, change, noise, i, g, second, r, m)
             else:
                 for b in range(batch):
                     draw(words, order, index, noise, sigma, b, turn_of(b, batch, step), sampling, law)
-                    add_drawn(y, t, change, residual, noise, index, g, second, r, m)
+                    add_drawn(y, t, change, noise, index, g, second, r, m)
             if PLAIN:
-                apply(z, change, rate)
+                apply(z, change, rate, r)
             else:
                 copy(z, before, 0)
                 clear(z)
@@ -226,7 +123,7 @@ def advance(
     """
     n, s = labels.size, z.size // LANES
     r, d, classes = g.size // (n * per), kick.size // s, forces.size // (n * per)
-    space = room((3 + 2 * r + s + n + n * classes + d) * LANES + n)
+    space = room((2 + 2 * r + s + n + n * classes + d) * LANES + n)
     given = (sigma, rate, batch, sampling, law, carried, gain, seen, kick, bent, forces, labels, per, flip)
     run(z, t, words, order, first, schedule, out_z, out_t, g, second, *given, space)
 '''
@@ -236,7 +133,15 @@ def linear_text(way: Way, plain: bool, counted: bool) -> str:
     """The text of the module for one way; `plain`: the rule is SGD; `counted`: samples are counted."""
     modules = (kernel_math, kernel_random, kernel_binomial)
     functions = [text for module in modules for text in function_sources(module)]
-    parts = (kernel_constants(), *functions, below_all(kernel_memory) + "\n", *pass_sources(), counted_layouts.COUNTS)
+    linear_passes = (below_all(vector_lookup) + "\n", below_all(vector_linear) + "\n")
+    parts = (
+        kernel_constants(),
+        *functions,
+        below_all(kernel_memory) + "\n",
+        *pass_sources(),
+        *linear_passes,
+        counted_layouts.COUNTS,
+    )
     text = _HEADER + templates.IMPORTS + "\n\n" + "\n\n".join((kernel_hints.SOURCE, *parts, _LINEAR))
     return way_text(text, way, PLAIN=plain, COUNTED=counted)
 

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from itertools import product
 
 import numpy as np
+import scipy  # its parts are imported where they are used
 from numpy.typing import NDArray
-from scipy.special import ndtri
 
 from .confidence import noise_radius
 from .extrapolate import polynomial_weights
@@ -148,7 +148,7 @@ def tail_inflation(tails: float, level: float) -> float:
     level : float
         Two-sided error rate.
     """
-    z = -float(ndtri(level / 2))
+    z = -float(scipy.special.ndtri(level / 2))
     return 1.0 + np.sqrt(tails) * (z**2 - 1) / (6 * z) + tails * (z**2 - 3) / 24
 
 

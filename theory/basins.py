@@ -6,8 +6,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
+import scipy  # its parts are imported where they are used
 from numpy.typing import NDArray
-from scipy.optimize import brentq
 
 from .errors import NotApplicable
 from .flow import SlowFlow, StationaryPoint
@@ -114,5 +114,5 @@ class _Trace:
         def between(s: float) -> Array:
             return retract(self.flow.model, theta + s * (ahead - theta))
 
-        root = brentq(lambda s: self._speed(between(s), direction), 0.0, 1.0, xtol=1e-14, rtol=1e-13)
+        root = scipy.optimize.brentq(lambda s: self._speed(between(s), direction), 0.0, 1.0, xtol=1e-14, rtol=1e-13)
         return between(float(root))

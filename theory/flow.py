@@ -10,8 +10,8 @@ from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 import numpy as np
+import scipy  # its parts are imported where they are used
 from numpy.typing import NDArray
-from scipy.integrate import solve_ivp
 
 from .errors import NoInterpolation, NotApplicable
 from .geometry import LocalGeometry, retract
@@ -190,7 +190,7 @@ class SlowFlow:
             return self.velocity(theta)
 
         tolerances = {"rtol": 1e-9, "atol": 1e-11 * size}
-        solution = solve_ivp(rhs, (0.0, span), start, method="LSODA", **tolerances, **options)
+        solution = scipy.integrate.solve_ivp(rhs, (0.0, span), start, method="LSODA", **tolerances, **options)
         if not solution.success or not np.all(np.isfinite(solution.y)):
             raise NotApplicable("stationary point", f"the slow flow cannot be followed: {solution.message}")
         return solution

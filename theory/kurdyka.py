@@ -15,8 +15,8 @@ from itertools import pairwise
 from typing import Any
 
 import numpy as np
+import scipy  # its parts are imported where they are used
 from numpy.typing import NDArray
-from scipy.optimize import least_squares
 
 from .assumptions import Assumption, rank_ratio
 from .errors import NotApplicable
@@ -207,7 +207,9 @@ def singular_point(model: Model, theta: Array) -> Array | None:
     left = np.linalg.svd(model.samples.jacobian(theta))[0]
     for w in left.T[::-1]:
         try:
-            found = least_squares(equations, np.concatenate([theta, w]), xtol=1e-15, ftol=1e-15, gtol=1e-15)
+            found = scipy.optimize.least_squares(
+                equations, np.concatenate([theta, w]), xtol=1e-15, ftol=1e-15, gtol=1e-15
+            )
         except ValueError:  # a value that is not finite
             continue
         point = np.where(np.abs(found.x[:d]) < 1e-9 * size, 0.0, found.x[:d])

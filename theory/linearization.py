@@ -13,8 +13,8 @@ from __future__ import annotations
 from functools import cache
 
 import numpy as np
+import scipy  # its parts are imported where they are used
 from numpy.typing import NDArray
-from scipy.linalg import solve_discrete_lyapunov
 
 from .algorithm import Algorithm
 from .averaging import Averaged, motion_along
@@ -71,7 +71,7 @@ def linearized(
         if radius >= 1:
             raise NotApplicable("second-moment limit", f"spectral radius {radius:.6g} must be below 1")
     else:
-        solved = solve_discrete_lyapunov(mean, inside) if len(mean) else inside
+        solved = scipy.linalg.solve_discrete_lyapunov(mean, inside) if len(mean) else inside
     covariance = basis @ solved @ basis.T
     push = -0.5 * gain @ local.third(covariance[:d, :d])
     push = push + strength * rule.forcing(np.concatenate([local.theta, np.zeros(rule.size - d)]))

@@ -14,8 +14,8 @@ from itertools import combinations
 from typing import Any
 
 import numpy as np
+import scipy  # its parts are imported where they are used
 from numpy.typing import NDArray
-from scipy.linalg import solve
 
 from .dense import factorize, invert, scratch
 from .errors import InvalidInput, NoInterpolation, NotApplicable
@@ -267,4 +267,4 @@ def to_optimum(problem: NetworkProblem, theta: Any, tolerance: float = 1e-12, ro
 def _solved(gram: Array, aim: Array) -> Array:
     """gram^-1 aim; a ridge of rounding size keeps samples that are alike apart."""
     gram[np.diag_indices(len(gram))] += 1e-12 * float(np.trace(gram))
-    return np.asarray(solve(gram, aim, assume_a="pos", check_finite=False))
+    return np.asarray(scipy.linalg.solve(gram, aim, assume_a="pos", check_finite=False))

@@ -6,8 +6,8 @@ from collections.abc import Iterator
 from itertools import islice
 
 import numpy as np
+import scipy  # its parts are imported where they are used
 from numpy.typing import NDArray
-from scipy.optimize import brentq, minimize
 
 from .assumptions import fixed_directions
 from .model import Model
@@ -71,7 +71,7 @@ class Shells:
 
         if excess(0.0) <= 0 or excess(-30.0) >= 0:
             return None
-        return float(np.exp(brentq(excess, -30.0, 0.0, xtol=1e-6)))
+        return float(np.exp(scipy.optimize.brentq(excess, -30.0, 0.0, xtol=1e-6)))
 
     def _steepness(self, x: Array) -> tuple[float, Array]:
         """log |grad L| at theta + x, and its derivative."""
@@ -91,7 +91,7 @@ class Shells:
             point = self.theta + scale * z
             return scale * self.model.gradient(point) / max(float(self.model.loss(point)), 1e-300)
 
-        found = minimize(
+        found = scipy.optimize.minimize(
             lambda z: self._steepness(scale * z)[0],
             start / scale,
             jac=lambda z: scale * self._steepness(scale * z)[1],

@@ -4,8 +4,12 @@ import subprocess
 import sys
 import warnings
 
+import numba
 import pytest
 from flatmin.sims import cache
+from numba.core.base import BaseContext
+from numba.core.caching import Cache
+from numba.core.cpu import CPUContext
 
 TEXT = """\
 from numba import njit
@@ -60,6 +64,27 @@ def test_second_load_compiles_nothing(root):
 
 
 @pytest.mark.usefixtures("no_warning")
+@pytest.mark.skipif(not numba.__version__.startswith(cache._SEEN), reason="it is read Numba's own way")
+@pytest.mark.usefixtures("no_warning")
+def test_machine_code_is_read_without_what_numba_types_functions_with(root, monkeypatch):
+    def read(fails):
+        """How often the second of two loads refreshed Numba's tables."""
+        refreshed, read_directly = [], Cache._load_overload
+        load()
+        with monkeypatch.context() as patch:
+            patch.setattr(CPUContext, "refresh", lambda self: refreshed.append(1) or BaseContext.refresh(self))
+            if fails:
+                calls = iter([True])
+                patch.setattr(Cache, "_load_overload", lambda *a: 1 / 0 if next(calls, False) else read_directly(*a))
+            module = load()
+        assert loaded_from_disk(module)
+        assert module.f(1) == 2
+        return len(refreshed)
+
+    assert read(fails=False) == 0
+    assert read(fails=True) == 1, "Numba's own way"
+
+
 def test_numba_settings_do_not_move_the_machine_code(root, tmp_path, monkeypatch):
     monkeypatch.setattr(cache.config, "CACHE_DIR", str(tmp_path / "elsewhere"))
     load()

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import pytest
+import sympy as sp
 from click.testing import CliRunner
 from flatmin.sims import cli, doctor
 from flatmin.sims.cache import build_module
 from flatmin.sims.codegen import generate, generate_moments
 from flatmin.sims.kernel import Kernel
 from flatmin.sims.kernel_random import FULL, RADEMACHER
-from flatmin.sims.kernel_ways import Way
+from flatmin.sims.kernel_ways import Way, way_text
 from flatmin.sims.linear_kernel import linear_text
+from flatmin.theory import Model
 from kernel_models import tanh_model, uv_model
 
 
@@ -42,9 +44,12 @@ def unoptimized(text):
 
 
 def test_scalar_instructions_are_seen(tmp_path):
-    finding = doctor.instructions(
-        assembly(unoptimized(linear_text(Way(FULL, RADEMACHER), plain=True, counted=False)), tmp_path)
-    )
+    """In loops over replicas: what is vectors outright stays vectors."""
+    u, v = sp.symbols("u v", real=True)
+    text = way_text(generate(Model((u, v), [u * v + sp.sin(u) / 10], y=[1.0])), Way(FULL, RADEMACHER))
+    (tmp_path / "right").mkdir()
+    assert doctor.instructions(assembly(text, tmp_path / "right")).good
+    finding = doctor.instructions(assembly(unoptimized(text), tmp_path))
     assert finding.good is False
     assert "report" in finding.advice
 
