@@ -31,6 +31,7 @@ from .kernel_text import (
 )
 from .program import Program, three_address
 from .vector_codegen import OPERATIONS, indexed_lists, pass_sources, vector_module
+from .vector_list import polynomial
 
 __all__ = ["MOST_PAIRED", "generate", "generate_moments", "moment_pairs"]
 
@@ -118,8 +119,10 @@ def _vectors(
     """The parts of a module that walks its lists, and its layout."""
     unrolled = "UPDATE" not in lists
     constants = f"N = {model.n}\n" if unrolled else f"INPUTS = {len(model.inputs)}\n"
-    layout = vector_layouts.UNROLLED if unrolled else vector_layouts.INDEXED
-    return vector_module(lists, constants + _monomials(model, pairs)), layout
+    parts = vector_module(lists, constants + _monomials(model, pairs))
+    if unrolled:
+        return parts, vector_layouts.unrolled(model.n, alone=polynomial(str(lists["STEP"])))
+    return parts, vector_layouts.INDEXED
 
 
 def _monomials(model: Model, pairs: Sequence[tuple[int, int]] | None) -> str:

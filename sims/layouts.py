@@ -156,7 +156,6 @@ else:
 UNROLLED_ARRAYS = {"count": "N * LANES", "noise": "N * LANES", "eps": "LANES", "noisy": "2 * N", "index": "LANES"}
 
 UNROLLED_BEGIN = """\
-in_words = sampling == FULL and law == RADEMACHER and N <= 64
 for k in range(N * LANES):
     count[k] = 1.0
 for i in range(N):
@@ -211,7 +210,7 @@ def step_signs_<STRIDE>(theta, words, phase, passes, noisy, rate, raw):
 UNROLLED = Layout(
     functions=SCATTER,
     arrays=UNROLLED_ARRAYS,
-    begin=UNROLLED_BEGIN,
+    begin=f"in_words = sampling == FULL and law == RADEMACHER and N <= 64\n{UNROLLED_BEGIN}",
     # Several steps at once where one word holds their signs.
     steps=f"""\
 if in_words:

@@ -11,6 +11,7 @@ import sympy as sp
 
 from . import (
     kernel_vector,
+    vector_batches,
     vector_draws,
     vector_list,
     vector_lookup,
@@ -109,7 +110,7 @@ def vector_module(lists: Mapping[str, Program], constants: str, others: Sequence
 
 # What all modules with replicas side by side have: vectors, passes, draws.
 PASSES = (kernel_vector, vector_math, vector_list, vector_pass, vector_draws)
-EMITTERS = "\n\n\n".join(map(below_all, (vector_moments, vector_lookup, vector_steps))) + "\n"
+EMITTERS = "\n\n\n".join(map(below_all, (vector_moments, vector_lookup, vector_steps, vector_batches))) + "\n"
 
 
 def pass_sources() -> list[str]:

@@ -6,7 +6,7 @@ from .kernel_frame import Layout
 from .kernel_text import indented
 from .layouts import FULL_NOISE, NOISE_ROWS, SCATTER, UNROLLED_ARRAYS, UNROLLED_BEGIN
 
-__all__ = ["INDEXED", "UNROLLED"]
+__all__ = ["INDEXED", "unrolled"]
 
 INDEXED = Layout(
     functions='''\
@@ -65,18 +65,48 @@ else:
     noiseless="full_pass(theta, words, pairs, n, width, rate, 0, 1, <RAW>)",
 )
 
-UNROLLED = Layout(
-    functions=SCATTER,
-    arrays=UNROLLED_ARRAYS,
-    begin=UNROLLED_BEGIN,
-    steps=f"""\
-if in_words:
-    if phase == 0:
-        next_words(words)
-    taken = stop - step if stop - step < period - phase else period - phase
-    signs_pass(theta, words, noisy, rate, phase, taken, <RAW>)
+# As many samples as have their counts, noise and permutation in registers; where four vectors are side by side fewer.
+FEW, FEW_TOGETHER = 8, 4
+
+_BY_ROWS = f"""\
+{NOISE_ROWS}
+counts_pass(theta, count, noise, y, rate, <RAW>)"""
+
+_SIGNS = """\
+if phase == 0:
+    next_words(words)
+taken = stop - step if stop - step < period - phase else period - phase
+signs_pass(theta, words, noisy, rate, phase, taken, <RAW>)"""
+
+_BATCHES = """\
+taken = stop - step if stop - step < period - phase else period - phase
+batches_pass(theta, words, {order}, sigma, y, batch, rate, step, taken, <RAW>)"""
+
+
+def unrolled(n: int, alone: bool) -> Layout:
+    """The layout of a list of so many samples; `alone`: `batches_pass` takes one vector after the other."""
+
+    def deeper(depth: int, text: str) -> str:
+        return indented(depth, text.splitlines())
+
+    drawn = [
+        _BATCHES.format(order=order) if n <= (FEW if alone else FEW_TOGETHER) else _BY_ROWS
+        for order in ("None", "order")
+    ]
+    return Layout(
+        functions=SCATTER,
+        arrays=UNROLLED_ARRAYS,
+        begin=UNROLLED_BEGIN,
+        # Branches on the sampling and the law alone, so that what another way takes is not compiled.
+        steps=f"""\
+if law == RADEMACHER:
+    if sampling == FULL:
+{deeper(2, _SIGNS if n <= 64 else _BY_ROWS)}
+    elif sampling == WITH_REPLACEMENT:
+{deeper(2, drawn[0])}
+    else:
+{deeper(2, drawn[1])}
 else:
-{indented(1, NOISE_ROWS.splitlines())}
-    counts_pass(theta, count, noise, y, rate, <RAW>)""",
-    noiseless="counts_pass(theta, count, noise, y, rate, <RAW>)",
-)
+{deeper(1, _BY_ROWS)}""",
+        noiseless="counts_pass(theta, count, noise, y, rate, <RAW>)",
+    )

@@ -92,8 +92,13 @@ def apart(v, listing):
 
     What takes long needs others beside it that fill the time.
     """
+    return v.picks and polynomial(listing)
+
+
+def polynomial(listing):
+    """Whether a list has none but short operations."""
     operations = {line.split()[2] for line in listing.splitlines()[1:] if not line.startswith("out ")}
-    return v.picks and operations <= {"add", "sub", "mul", "neg"}
+    return operations <= {"add", "sub", "mul", "neg"}
 
 
 class Cells:

@@ -106,10 +106,11 @@ def add_blocks(v, raw, buffer, count):
         first += len(block)
 
 
-def take_steps(v, steps, unit, some, raw, base):
+def take_steps(v, steps, unit, some, raw, base, width=GROUPS):
     """`steps` steps, `unit` at a time: some(count, keep) takes `count`, and keeps the state before each.
 
-    keep(rows, products) takes vectors of the state, and their monomials of second degree where they are at hand.
+    keep(rows, products) takes vectors of the state, and their monomials of second degree where they are at hand: of
+    `width` vectors in each step, in one call or in several.
     """
     builder = v.builder
 
@@ -126,7 +127,7 @@ def take_steps(v, steps, unit, some, raw, base):
     if len(MONOMIALS) <= (9 if v.wide else 5):
         # The sums fill the time in which a step waits for its results, if there are registers for them.
         sums = Cells(v, [[load(v, raw, base, m * LANES) for m in range(len(MONOMIALS))]])
-        parts, missing = [], GROUPS
+        parts, missing = [], width
 
         def add(rows, products=()):
             # The parts of a step are added up first: its sum is then ready for the next one after one addition.
@@ -135,14 +136,14 @@ def take_steps(v, steps, unit, some, raw, base):
             parts, missing = added(v, parts, values), missing - len(rows[0])
             if not missing:
                 sums.put([v.add(sums.get()[0], parts)])
-                parts, missing = [], GROUPS
+                parts, missing = [], width
 
         loops(steps, add)
         for m, total in enumerate(*sums.get()):
             store(v, total, raw, base, m * LANES)
         return
     # theta goes to a small buffer, so that the sums need registers only now and then.
-    size = LENGTH * GROUPS * D
+    size = LENGTH * width * D
     most = max(1, min(64, (2048 if v.wide else 1024) // size))
     buffer = cgutils.alloca_once(builder, ir.DoubleType(), size=INDEX(most * size))
     buffer.align = 64  # a vector that crosses a cache line is stored and loaded twice
@@ -162,4 +163,4 @@ def take_steps(v, steps, unit, some, raw, base):
         builder.store(builder.sub(builder.load(left), count), left)
         builder.store(INDEX(0), filled)
         loops(count, keep)
-        add_kept(v, place(v, raw, base), buffer, builder.mul(count, INDEX(GROUPS)))
+        add_kept(v, place(v, raw, base), buffer, builder.mul(count, INDEX(width)))
