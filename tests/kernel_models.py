@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 import sympy as sp
+from flatmin.sims import kernel_random as kr
 from flatmin.sims.kernel import Kernel
+from flatmin.sims.random import block_words
 from flatmin.theory import Model
 
 
@@ -19,6 +21,16 @@ class WholeKernel(Kernel):
         if (None, moments) not in self._built:
             self._built[None, moments] = self.build(self._moments if moments else self.source)
         return self._built[None, moments]
+
+
+def step(kernel, start, sigmas, *, lr=0.05, batch=1, sampling=kr.FULL, law=kr.RADEMACHER, steps=1):
+    """theta of each lane after `steps`, shape (d, lanes), and the words that it was made with."""
+    words = block_words(3, (), 0, kr.LANES)
+    out = np.empty((1, kernel.model.d * kr.LANES))
+    arguments = {"lr": lr, "batch": batch, "sampling": sampling, "law": law, "bound": np.inf}
+    block = kernel.block(np.asarray(start, dtype=float), words)
+    kernel.advance(block, 0, np.array([steps]), out, np.asarray(sigmas, dtype=float), **arguments)
+    return out.reshape(-1, kr.LANES), words
 
 
 def uv_model(y=1.0):
