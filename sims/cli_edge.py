@@ -51,6 +51,7 @@ def loading(quiet: bool = False) -> Iterator[None]:
 
     What they make stays: to look again and again for what of it can go takes a tenth of the time.
     """
+    collects = gc.isenabled()
     gc.disable()
     shown = sys.stderr.isatty() and not quiet
     if shown:
@@ -58,8 +59,8 @@ def loading(quiet: bool = False) -> Iterator[None]:
     try:
         yield
     finally:
-        gc.freeze()
-        gc.enable()
+        if collects:
+            gc.enable()
         if shown:
             click.echo("\r\x1b[K", err=True, nl=False, color=True)
 

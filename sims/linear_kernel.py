@@ -122,7 +122,7 @@ def advance(
     has `per` rows of g, and with K classes numbers of draws of each.
     """
     n, s = labels.size, z.size // LANES
-    r, d, classes = g.size // (n * per), kick.size // s, forces.size // (n * per)
+    r, d, classes = g.size // (n * per), kick.size // max(s, 1), forces.size // (n * per)
     space = room((2 + 2 * r + s + n + n * classes + d) * LANES + n)
     given = (sigma, rate, batch, sampling, law, carried, gain, seen, kick, bent, forces, labels, per, flip)
     run(z, t, words, order, first, schedule, out_z, out_t, g, second, *given, space)

@@ -85,6 +85,13 @@ def add_kept(v, raw, buffer, count):
     v.builder.call(module.globals[name], [raw, buffer, count])
 
 
+def with_vector(v, sums, block, buffer, number):
+    """The sums of a block of monomials with a vector of each parameter, number so many in the buffer."""
+    at = v.builder.mul(number, INDEX(D * LENGTH))
+    theta = {j: [load(v, buffer, at, j * LENGTH)] for pair in block for j in pair}
+    return add_monomials(v, sums, monomials(v, block, theta))
+
+
 def add_blocks(v, raw, buffer, count):
     """What `add_kept` does, for few monomials at a time."""
     first = 0
@@ -94,12 +101,15 @@ def add_blocks(v, raw, buffer, count):
         turns = 2 if 2 * (len(block) + len(used)) <= registers(v) else 1
         begin = [load(v, raw, (first + m) * LANES) for m in range(len(block))]
         sums = Cells(v, [begin, *[[v.number(0.0)] * len(block)] * (turns - 1)])
+
         with cgutils.for_range(v.builder, v.builder.udiv(count, INDEX(turns))) as loop:
-            at, now = v.builder.mul(loop.index, INDEX(turns * D * LENGTH)), []
-            for turn, row in enumerate(sums.get()):
-                theta = {j: [load(v, buffer, at, (turn * D + j) * LENGTH)] for j in used}
-                now.append(add_monomials(v, row, monomials(v, block, theta)))
-            sums.put(now)
+            begun = v.builder.mul(loop.index, INDEX(turns))
+            numbers = [v.builder.add(begun, INDEX(k)) for k in range(turns)]
+            sums.put([with_vector(v, row, block, buffer, k) for k, row in zip(numbers, sums.get())])
+        if turns == 2:
+            with v.builder.if_then(v.builder.trunc(count, ir.IntType(1))):  # one is left
+                row, other = sums.get()
+                sums.put([with_vector(v, row, block, buffer, v.builder.sub(count, INDEX(1))), other])
         for m, totals in enumerate(zip(*sums.get())):
             total = totals[0] if turns == 1 else v.builder.fadd(*totals)
             store(v, total, raw, (first + m) * LANES)

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import sympy as sp
 from flatmin.sims import kernel_random as kr
-from flatmin.sims import simulate
+from flatmin.sims import simulate, vector_codegen
 from flatmin.sims.codegen import generate
 from flatmin.sims.kernel import Kernel
 from flatmin.sims.moments import average
@@ -66,6 +66,34 @@ def test_moments_are_those_of_the_points(kernel, sampling):
     np.testing.assert_allclose(got.mean, rows.mean(axis=0), rtol=1e-12)
     # Of squares near 1, summed up 9,600 times.
     np.testing.assert_allclose(got.covariance, np.cov(rows.T, bias=True), rtol=0, atol=1e-13)
+
+
+def long_list():
+    """Products of 18 parameters in one list of five samples: the last sums stand in a block by themselves."""
+    p = sp.symbols("p:18", real=True)
+    return Model(p, [sum(p[3 * i + j] * p[(3 * i + j + 1) % 18] for j in range(6)) for i in range(5)], y=[0.1] * 5)
+
+
+def spreads(kernel, steps):
+    """Variances over so many steps, as sums have them and as points do."""
+    algorithm = Algorithm(lr=0.05, batch_size=2, noise=LabelNoise(0.1))
+    setting = (kernel, algorithm, None, np.linspace(0.1, 0.3, kernel.model.d), 64)
+    points = np.moveaxis(simulate(*setting, range(steps), seed=5).points, 1, -1).reshape(-1, kernel.model.d)
+    return average(*setting, steps, seed=5).covariance, points.var(axis=0)
+
+
+@pytest.mark.parametrize("steps", [33, 34])
+def test_sums_in_blocks_miss_no_step(steps):
+    got, expected = spreads(Kernel.for_model(long_list()), steps)
+    np.testing.assert_allclose(got, expected, rtol=0, atol=1e-14)
+
+
+def test_a_step_that_sums_miss_is_seen(monkeypatch):
+    right = "if turns == 2:"
+    assert vector_codegen.EMITTERS.count(right) == 1
+    monkeypatch.setattr(vector_codegen, "EMITTERS", vector_codegen.EMITTERS.replace(right, "if turns == 3:"))
+    got, expected = spreads(Kernel.for_model(long_list()), 33)
+    assert np.max(np.abs(got - expected)) > 1e-6
 
 
 MUTANTS = {

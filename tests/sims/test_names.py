@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import builtins
-import inspect
 import io
 import keyword
 import tokenize
@@ -18,7 +17,7 @@ from flatmin.sims.kernel import Kernel
 from flatmin.sims.random import block_words
 from flatmin.sims.replay import replay
 from flatmin.theory import Model
-from kernel_models import WholeKernel, step
+from kernel_models import WholeKernel, interpreted, step
 
 
 def model_with_names(names, layout):
@@ -92,51 +91,9 @@ def test_vectors_and_statements_agree(both_lowerings, batch, sampling, law):
     assert np.all(got.std(axis=1) > 1e-3)
 
 
-def in_python(module):
-    """What the intrinsics do that a module of statements calls."""
-
-    def sign_noise(words, noise, row, sigma, position):
-        if position % 64 == 0:
-            module["next_words"](words)
-        bits = words[4 * kr.LANES :] >> np.uint64(position % 64) & np.uint64(1)
-        noise[row : row + kr.LANES] = np.where(bits, -sigma, sigma)
-
-    def copy(array, to, row):
-        to.reshape(-1)[row * array.size : (row + 1) * array.size] = array
-
-    def numbers_at(space, first, count):
-        return space[first : first + count]
-
-    def words_at(space, first, count):
-        return numbers_at(space, first, count).view(np.uint64)
-
-    def nothing(*_):
-        pass
-
-    exec(inspect.getsource(kr.next_words.py_func), module)
-    return {
-        "sign_noise": sign_noise,
-        "copy": copy,
-        "clear": lambda array: array.fill(0.0),
-        "numbers_at": numbers_at,
-        "words_at": words_at,
-        "hot": nothing,
-        "check": nothing,
-    }
-
-
-def interpreted(model, sampling):
-    """theta after two steps of the generated text, run by Python: nothing is compiled."""
-    text = generate(model)
-    for used, stub in {
-        "from numba import njit, types\n": "from numba import types\ndef njit(*_, **__):\n    return lambda f: f\n",
-        "from numba.extending import intrinsic\n": "def intrinsic(f):\n    return None\n",
-    }.items():
-        assert text.count(used) == 1
-        text = text.replace(used, stub)
-    module = {}
-    exec(text, module)  # the generator's own text
-    module |= in_python(module)
+def two_steps(model, sampling):
+    """theta after two steps of the generated text, run by Python."""
+    module = interpreted(generate(model))
     theta, d, lanes = np.repeat(np.linspace(-1, 1, model.d), kr.LANES), model.d, kr.LANES
     words = np.concatenate([block_words(3, (), 0, lanes).ravel(), np.zeros(lanes, dtype=np.uint64)])
     order, status = np.repeat(np.arange(2, dtype=np.uint64), lanes), np.full(lanes, -1)
@@ -173,7 +130,7 @@ def test_a_parameter_or_input_may_have_any_name(layout):
         # One way after the other: the names of both are in all texts.
         sampling = (kr.FULL, kr.WITH_REPLACEMENT)[number % 2]
         # The same formulas in another order.
-        np.testing.assert_allclose(interpreted(awkward, sampling), interpreted(plain, sampling), rtol=0, atol=1e-13)
+        np.testing.assert_allclose(two_steps(awkward, sampling), two_steps(plain, sampling), rtol=0, atol=1e-13)
 
 
 def test_names_of_the_generated_functions_compile():

@@ -1,0 +1,63 @@
+"""The memory of a generated module: every array that it cuts out of it has room."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import sympy as sp
+from flatmin.sims import kernel_random as kr
+from flatmin.sims.codegen import generate, generate_moments
+from flatmin.sims.random import block_words
+from flatmin.theory import Model
+from kernel_models import interpreted
+
+U, V, X = sp.symbols("u v x", real=True)
+
+
+def models(n):
+    """One list and one expression with inputs, with a sine: they are statements, which Python can run."""
+    y, x = np.linspace(0.1, 0.2, n), np.linspace(0.5, 1.0, n)[:, None]
+    return Model((U, V), [U * V * (1 + sp.sin(U) / (i + 9)) for i in range(n)], y=y), Model(
+        (U, V), U * V * sp.sin(X), inputs=(X,), x=x, y=y
+    )
+
+
+def run(text, model, name):
+    """All that Python calls of a text: it fails where an array has no room."""
+    module, lanes, n = interpreted(text), kr.LANES, model.n
+    theta = np.repeat([0.5, 0.4], lanes)
+    words = np.concatenate([block_words(3, (), 0, lanes).ravel(), np.zeros(lanes, dtype=np.uint64)])
+    state = (theta, words, np.repeat(np.arange(n, dtype=np.uint64), lanes), np.full(lanes, -1))
+    data, how = (model.x, model.y, np.full(n, 0.1)), (0.05, n, kr.FULL, kr.RADEMACHER, np.inf)
+    with np.errstate(over="ignore"):
+        if name == "advance":
+            module["advance"](*state, 0, np.array([1]), np.empty((1, 2 * lanes)), *data, *how)
+        elif name == "accumulate":
+            module["accumulate"](*state, 0, 1, np.zeros(5 * lanes), np.zeros(2), *data, *how)
+        else:
+            module["descend"](theta, np.zeros(lanes, dtype=bool), model.x, model.y, 0.05, 1e-9, np.inf, 16)
+
+
+@pytest.mark.parametrize("name", ["advance", "accumulate", "descend"])
+@pytest.mark.parametrize("n", [1, 9])
+def test_every_array_has_room(name, n):
+    for model in models(n):
+        run((generate_moments if name == "accumulate" else generate)(model), model, name)
+
+
+MUTANTS = {
+    "words of the descent": ("(D + 5) * LANES", "D * LANES", "descend"),
+    "the state before": ("(D + 5) * LANES", "5 * LANES", "descend"),
+    "not rounded up": ("return (\n        (", "return 0 * (\n        (", "advance"),
+    "sums alone": ("room(STATISTICS * LANES + space_for(y.size))", "room(STATISTICS * LANES)", "accumulate"),
+}
+
+
+@pytest.mark.parametrize("mutant", MUTANTS)
+def test_an_array_without_room_is_seen(mutant):
+    right, wrong, name = MUTANTS[mutant]
+    model = models(9)[0]
+    text = (generate_moments if name == "accumulate" else generate)(model)
+    assert text.count(right) == 1
+    with pytest.raises(AssertionError, match="no room"):
+        run(text.replace(right, wrong), model, name)
