@@ -223,9 +223,11 @@ class _Run:
             began = time.perf_counter()
             now = setting.kernel.descend(theta, settled, setting.arguments["lr"], setting.scale, steps)
             taken += now
-            if now < steps:
+            if now < steps or settled.all():
                 break
+            # The clock may say where the descent is cut, but not where it ends.
             steps = next_size(now, time.perf_counter() - began) // 16 * 16 + 16
+            steps = min(steps, _MAX_SETTLE_STEPS - taken)
 
 
 def _checked_schedule(schedule: Sequence[int] | NDArray[np.int64]) -> NDArray[np.int64]:
