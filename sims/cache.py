@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import atexit
 import contextlib
+import functools
 import hashlib
 import importlib.util
 import json
@@ -28,6 +29,7 @@ import llvmlite.binding
 import numba
 from numba.core import config as numba_config
 from numba.core.caching import Cache
+from numba.core.codegen import CPUCodeLibrary
 from numba.core.runtime import rtsys
 
 __all__ = ["CacheWarning", "build_module", "cache_root", "load_module", "module_key"]
@@ -85,7 +87,7 @@ def _load(name: str, text: str, folder: Path) -> None:
         if folder.exists():
             if _intact(folder, text):
                 _probe(folder / "__pycache__")
-                with _registries_later():
+                with _patched(Cache, "load_overload", _directly):
                     _execute(name, text, folder)
                 return
             _warn(f"{folder} is damaged; the kernel is compiled again")
@@ -106,7 +108,8 @@ def _load(name: str, text: str, folder: Path) -> None:
 
 def _build(name: str, text: str, folder: Path) -> None:
     (folder / _MODULE).write_text(text, encoding="utf-8")
-    _execute(name, text, folder)
+    with _patched(CPUCodeLibrary, "_optimize_final_module", _self_contained):
+        _execute(name, text, folder)
     (folder / _MANIFEST).write_text(json.dumps(_checksums(folder), indent=1, sort_keys=True), encoding="utf-8")
 
 
@@ -155,29 +158,41 @@ def _cached_beside() -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def _registries_later() -> Iterator[None]:
-    """Read machine code of generated modules without what Numba loads first, a third of a second, to type functions.
-
-    Where there is none Numba compiles, and then loads it all the same.
-    """
-    if not numba.__version__.startswith(_SEEN):
+def _patched(owner: Any, name: str, method: Any) -> Iterator[None]:
+    """Let a class of Numba do something else meanwhile; nothing where a version does not have it, or was not seen."""
+    original = getattr(owner, name, None)
+    if original is None or not numba.__version__.startswith(_SEEN):
         yield
         return
-    original = Cache.load_overload
-
-    def load_overload(self: Any, sig: Any, target_context: Any) -> Any:
-        if not self._py_func.__module__.startswith(_PREFIX):
-            return original(self, sig, target_context)
-        rtsys.initialize(target_context)  # symbols of what counts references
-        with contextlib.suppress(Exception):  # Numba's own way has all that it may lack
-            return self._load_overload(sig, target_context)
-        return original(self, sig, target_context)
-
-    setattr(Cache, "load_overload", load_overload)  # noqa: B010
+    setattr(owner, name, functools.partialmethod(method, original))
     try:
         yield
     finally:
-        setattr(Cache, "load_overload", original)  # noqa: B010
+        setattr(owner, name, original)
+
+
+def _directly(self: Any, original: Any, sig: Any, target_context: Any) -> Any:
+    """Read machine code of a generated module without what Numba loads first, a third of a second, to type functions.
+
+    Where there is none Numba compiles, and then loads it all the same.
+    """
+    if self._py_func.__module__.startswith(_PREFIX):
+        rtsys.initialize(target_context)  # symbols of what counts references
+        with contextlib.suppress(Exception):  # Numba's own way has all that it may lack
+            return self._load_overload(sig, target_context)
+    return original(self, sig, target_context)
+
+
+def _self_contained(self: Any, original: Any) -> Any:
+    """Before a function is optimized, let what it calls belong to it.
+
+    Else the process that compiles would run the copy of a function that was optimized by itself, and processes that
+    read the machine code the one that was optimized once more where it is called, with other last digits.
+    """
+    for function in self._final_module.functions:
+        if function.linkage == llvmlite.binding.Linkage.linkonce_odr and _PREFIX in function.name:
+            function.linkage = "internal"
+    return original(self)
 
 
 def _probe(folder: Path) -> None:

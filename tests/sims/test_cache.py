@@ -6,7 +6,12 @@ import warnings
 
 import numba
 import pytest
+import sympy as sp
 from flatmin.sims import cache
+from flatmin.sims.codegen import generate
+from flatmin.sims.kernel_random import FULL, RADEMACHER
+from flatmin.sims.kernel_ways import Way, way_text
+from flatmin.theory import Model
 from numba.core.base import BaseContext
 from numba.core.caching import Cache
 from numba.core.cpu import CPUContext
@@ -194,3 +199,41 @@ def test_processes_that_start_together(root):
         assert (run.returncode, out) == (0, b"6\n"), err.decode()
     assert [p.name for p in root.iterdir()] == [cache.module_key(TEXT.format(number=5))]
     assert loaded_from_disk(load(5))
+
+
+TANGENT = """\
+import hashlib
+import sympy as sp
+from flatmin.sims import simulate
+from flatmin.sims.kernel import Kernel
+from flatmin.theory import Algorithm, LabelNoise, Model
+
+u, v = sp.symbols("u v", real=True)
+algorithm = Algorithm(lr=0.05, batch_size="full", noise=LabelNoise(0.1))
+kernel = Kernel.for_algorithm(Model((u, v), [u * v + sp.tan(u) / 9], y=[0.3]), algorithm)
+points = simulate(kernel, algorithm, None, [0.4, 0.8], 64, [50], seed=1, threads=1).points
+print(hashlib.sha256(points.tobytes()).hexdigest())
+"""
+
+
+def test_the_process_that_compiles_finds_the_same_bits(root):
+    """A tangent is a statement for one replica in a function of its own, which is linked where it is called."""
+    bits = [subprocess.run([sys.executable, "-c", TANGENT], capture_output=True, check=True).stdout for _ in range(2)]
+    assert len(list(root.iterdir())) == 1
+    assert bits[0] == bits[1]
+
+
+@pytest.mark.skipif(not numba.__version__.startswith(cache._SEEN), reason="functions are linked Numba's own way")
+def test_what_a_function_calls_belongs_to_it(tmp_path, monkeypatch):
+    u, v = sp.symbols("u v", real=True)
+    text = way_text(generate(Model((u, v), [u * v + sp.tan(u) / 9], y=[0.3])), Way(FULL, RADEMACHER))
+
+    def weak(folder):
+        """Functions of the module that another copy may stand in for."""
+        folder.mkdir()
+        (assembly,) = cache.build_module(text, folder).run.inspect_asm().values()
+        return [line for line in assembly.splitlines() if ".weak" in line and "step_signs" in line]
+
+    assert not weak(tmp_path / "own")
+    monkeypatch.setattr(cache, "_SEEN", ("none",))
+    assert weak(tmp_path / "linked")
