@@ -140,15 +140,9 @@ def draws(
             put(index, noise, y, places, target, number, apart, used)
 
 
-@njit(
+@exported(
     "void(u8[::1], u8[::1], i8[::1], i8, i8, f8[:, ::1], f8[::1], f8[::1], f8, i8, i8, i8, f8, i8, f8[::1], f8[::1],"
-    " f8[::1], f8[::1], f8[::1], f8[::1], f8[::1], u8[::1], u8[::1]<SHIFT_TYPE>)",
-    nogil=True,
-    error_model="numpy",
-    fastmath={"contract"},
-    cache=True,
-    no_cfunc_wrapper=True,
-    _nrt=False,
+    " f8[::1], f8[::1], f8[::1], f8[::1], f8[::1], u8[::1], u8[::1]<SHIFT_TYPE>)"
 )
 def run(
     words, order, status, step, stop, x, y, sigma, rate, batch, sampling, law, bound, stride, state, data, scratch,
