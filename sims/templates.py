@@ -36,35 +36,14 @@ from numba.core import cgutils, config
 from numba.extending import intrinsic
 from numba.np import arrayobj
 
-inlined = njit(
-    nogil=True,
-    error_model="numpy",
-    fastmath={"contract"},
-    forceinline=True,
-    no_cpython_wrapper=True,
-    no_cfunc_wrapper=True,
-)
+common = {"nogil": True, "error_model": "numpy", "fastmath": {"contract"}, "no_cfunc_wrapper": True}
+inlined = njit(forceinline=True, no_cpython_wrapper=True, **common)
 # Without counting references to its arrays, which takes longer than a loop over the replicas does.
-called = njit(
-    nogil=True,
-    error_model="numpy",
-    fastmath={"contract"},
-    no_cpython_wrapper=True,
-    no_cfunc_wrapper=True,
-    _nrt=False,
-)
+called = njit(no_cpython_wrapper=True, _nrt=False, **common)
 
 
 # A function that Python calls, compiled at once.
 def exported(signature):
-    return njit(
-        signature,
-        nogil=True,
-        error_model="numpy",
-        fastmath={"contract"},
-        cache=True,
-        no_cfunc_wrapper=True,
-        _nrt=False,
-    )
+    return njit(signature, cache=True, _nrt=False, **common)
 
 """

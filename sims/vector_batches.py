@@ -11,9 +11,23 @@ from __future__ import annotations
 
 from numba.core import cgutils
 
-from .kernel_random import LANES
-from .kernel_vector import LENGTH
-from .vector_list import COLUMNS, GROUPS, INDEX, Cells, D, evaluate, load, next_word, place, polynomial, spread, store
+from .kernel_vector import VECTOR
+from .vector_draws import half_of, takes_upper
+from .vector_list import (
+    COLUMNS,
+    GROUPS,
+    INDEX,
+    Cells,
+    D,
+    each_group,
+    evaluate,
+    load_rows,
+    next_word,
+    place,
+    polynomial,
+    spread,
+    store_rows,
+)
 from .vector_math import WORDS
 from .vector_moments import take_steps
 from .vector_pass import vector_pass
@@ -22,8 +36,6 @@ from .vector_pass import vector_pass
 N, STEP = 1, ""
 
 __all__ = ["batches_pass"]
-
-HALF = 0xFFFFFFFF
 
 
 def fresh(v, generator):
@@ -36,13 +48,10 @@ def fresh(v, generator):
 def half_drawn(v, generator, turn):
     """Index and sign of a draw with replacement, halves of words in turns."""
     builder = v.builder
-    upper = builder.icmp_unsigned("==", builder.and_(turn, INDEX(1)), INDEX(0))
+    upper = takes_upper(v, turn)
     with builder.if_then(upper):
         fresh(v, generator)
-    shift = spread(v, builder.select(upper, INDEX(32), INDEX(0)))
-    last = generator.get()[4]
-    half = v.each(builder.and_, v.right(last, shift[: len(last)]), HALF)
-    code = v.right(v.each(builder.mul, half, 2 * N), 32)
+    code = v.right(v.each(builder.mul, half_of(v, generator.get()[4], upper), 2 * N), 32)
     return v.right(code, 1), v.left(code, 63)
 
 
@@ -81,14 +90,6 @@ def batches_pass(v, theta, words, order, sigma, y, batch, rate, step, steps, raw
     sizes, targets = ([spread(v, builder.load(place(v, data, i)))[:width] for i in range(N)] for data in (sigma, y))
     sizes = [v.words(row) for row in sizes]
 
-    def rows(data, base, count, **kind):
-        return [[load(v, data, base, j * LANES + COLUMNS * g, **kind) for g in range(width)] for j in range(count)]
-
-    def put_back(data, base, cells):
-        for j, row in enumerate(cells.get()):
-            for g, value in enumerate(row):
-                store(v, value, data, base, j * LANES + COLUMNS * g)
-
     def drawn(counts, noises, generator, permutation, turn):
         if permutation is None:
             with cgutils.for_range(builder, batch) as loop:
@@ -99,10 +100,12 @@ def batches_pass(v, theta, words, order, sigma, y, batch, rate, step, steps, raw
             with builder.if_then(builder.icmp_signed(">", batch, INDEX(b))):
                 tally(v, counts, noises, sizes, shuffled_out(v, generator, permutation, b))
 
-    with cgutils.for_range(builder, INDEX(LANES // LENGTH // width)) as vectors:
-        base = builder.mul(vectors.index, INDEX(LENGTH))
-        state, generator = Cells(v, rows(theta, base, D)), Cells(v, rows(words, base, 5, kind=WORDS))
-        permutation = None if order is None else Cells(v, rows(order, base, N, kind=WORDS))
+    def group(base):
+        def cells(data, count, kind=WORDS):
+            return Cells(v, load_rows(v, data, base, count, kind, width))
+
+        state, generator = cells(theta, D, VECTOR), cells(words, 5)
+        permutation = None if order is None else cells(order, N)
         nothing = [[v.number(0.0)] * width]
         counts, noises = ([Cells(v, nothing) for _ in range(N)] for _ in range(2))
         taken = cgutils.alloca_once_value(builder, step)
@@ -111,15 +114,17 @@ def batches_pass(v, theta, words, order, sigma, y, batch, rate, step, steps, raw
             now, turn = state.get(), builder.load(taken)
             keep(now)
             builder.store(builder.add(turn, INDEX(1)), taken)
-            for cells in (*counts, *noises):
-                cells.put(nothing)
+            for tallied in (*counts, *noises):
+                tallied.put(nothing)
             drawn(counts, noises, generator, permutation, turn)
             entries = [row for i in range(N) for row in (counts[i].get()[0], noises[i].get()[0], targets[i])]
             state.put(evaluate(v, STEP, [*now, *entries, rate]))
 
         # Replicas that share sums are COLUMNS apart.
         take_steps(v, steps, 1, some, raw, builder.and_(base, INDEX(COLUMNS - 1)), width)
-        put_back(theta, base, state)
-        put_back(words, base, generator)
+        store_rows(v, theta, base, state.get())
+        store_rows(v, words, base, generator.get())
         if permutation is not None:
-            put_back(order, base, permutation)
+            store_rows(v, order, base, permutation.get())
+
+    each_group(v, group, width)

@@ -43,12 +43,11 @@ def drawn_codes(v, words, order, base, n, number, turn):
     """
     builder = v.builder
     if order is None:
-        upper = builder.icmp_unsigned("==", builder.and_(turn, INDEX(1)), INDEX(0))
+        upper = takes_upper(v, turn)
         with builder.if_then(upper):
             fresh_word(v, words, base)
         (word,) = load_rows(v, place(v, words, 4 * LANES), base, 1, kind=WORDS)
-        shift = spread(v, builder.select(upper, INDEX(32), INDEX(0)))
-        return multiplied(v, v.each(builder.and_, v.right(word, shift), HALF), builder.shl(n, INDEX(1)))
+        return multiplied(v, half_of(v, word, upper), builder.shl(n, INDEX(1)))
     word = fresh_word(v, words, base)
     other = multiplied(v, v.right(word, 32), builder.sub(n, number))
     taken = exchanged(v, order, base, n, number, v.each(builder.add, other, spread(v, number)))
@@ -87,6 +86,17 @@ def fresh_word(v, words, base):
     word, after = next_word(v, load_rows(v, words, base, 4, kind=WORDS))
     store_rows(v, words, base, [*after, word])
     return word
+
+
+def takes_upper(v, turn):
+    """Whether a draw with replacement takes the upper half of a new word, and not the lower half of the last one."""
+    return v.builder.icmp_unsigned("==", v.builder.and_(turn, INDEX(1)), INDEX(0))
+
+
+def half_of(v, word, upper):
+    """The upper halves of words, or the lower ones."""
+    shift = spread(v, v.builder.select(upper, INDEX(32), INDEX(0)))[: len(word)]
+    return v.each(v.builder.and_, v.right(word, shift), HALF)
 
 
 def multiplied(v, half, count):

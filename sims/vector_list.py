@@ -132,9 +132,9 @@ def load(v, data, *offsets, kind=VECTOR):
     return v.builder.load(v.builder.bitcast(place(v, data, *offsets), kind.as_pointer()), align=8)
 
 
-def load_rows(v, data, base, count, kind=VECTOR):
-    """Rows of replicas."""
-    return [[load(v, data, base, j * LANES + COLUMNS * g, kind=kind) for g in range(GROUPS)] for j in range(count)]
+def load_rows(v, data, base, count, kind=VECTOR, width=GROUPS):
+    """Rows of replicas, `width` vectors of each."""
+    return [[load(v, data, base, j * LANES + COLUMNS * g, kind=kind) for g in range(width)] for j in range(count)]
 
 
 def store(v, value, data, *offsets):
@@ -163,9 +163,9 @@ def spread(v, number):
     return [v.builder.shuffle_vector(one, ir.Constant(one.type, ir.Undefined), mask)] * GROUPS
 
 
-def each_group(v, body):
-    """Call body(first lane) for all lanes."""
-    with cgutils.for_range(v.builder, INDEX(COLUMNS // LENGTH)) as loop:
+def each_group(v, body, width=GROUPS):
+    """Call body(first lane) for all lanes, `width` vectors at a time."""
+    with cgutils.for_range(v.builder, INDEX(LANES // LENGTH // width)) as loop:
         body(v.builder.mul(loop.index, INDEX(LENGTH)))
 
 

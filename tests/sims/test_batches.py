@@ -100,12 +100,12 @@ MUTANTS = {
     "a count too many": ("((counts[i], 1.0),", "((counts[i], 2.0),"),
     "the sign of the other half": (
         "return v.right(code, 1), v.left(code, 63)",
-        "return v.right(code, 1), v.left(last, 63)",
+        "return v.right(code, 1), v.left(generator.get()[4], 63)",
     ),
     "no exchange": ("rows[j] = v.each(builder.select, here, before, rows[j])", "pass"),
     "noise of the first sample": ("builder.xor, sizes[i], signs", "builder.xor, sizes[0], signs"),
     "turns in one order": ("own = builder.select(", "own = loop.index if True else builder.select("),
-    "the permutation is not kept": ("put_back(order, base, permutation)", "pass"),
+    "the permutation is not kept": ("store_rows(v, order, base, permutation.get())", "pass"),
 }
 
 
