@@ -17,8 +17,8 @@ from flatmin.theory.checks import real_array
 from numpy.typing import NDArray
 
 from .kernel import BOUND, Block, Kernel, Stack
-from .kernel_random import LANES
 from .kernel_ways import way_of
+from .lanes import LANES
 from .random import block_words
 from .replay import check_kernel, kernel_noise
 

@@ -20,27 +20,23 @@ import tempfile
 import threading
 import warnings
 from collections.abc import Iterator
+from importlib.metadata import version
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-import llvmlite
 import llvmlite.binding
-import numba
-from numba.core import config as numba_config
-from numba.core.caching import Cache
-from numba.core.codegen import CPUCodeLibrary
-from numba.core.runtime import rtsys
+
+from . import native
+from .templates import COMPILED
 
 __all__ = ["CacheWarning", "build_module", "cache_root", "load_module", "module_key"]
 
-config: Any = numba_config  # its attributes are made at run time
 _LOCK = threading.Lock()
 _MANIFEST = "manifest.json"
 _MODULE = "kernel.py"
 _PREFIX = "flatmin_kernel_"
-# Versions of Numba whose machine code was seen to need no other symbols: where one is missing LLVM ends the process.
-_SEEN = ("0.61.", "0.68.")
+_CODE = "code.json"
 
 
 class CacheWarning(UserWarning):
@@ -57,9 +53,18 @@ def cache_root() -> Path:
 
 def module_key(text: str) -> str:
     """Name of a text's folder: a hash of everything that its machine code depends on."""
+    return hashlib.sha256("\0".join((*_surroundings(), text)).encode()).hexdigest()[:32]
+
+
+def _surroundings() -> Iterator[str]:
+    yield from _versions()
+    yield from (f"{k}={v}" for k, v in sorted(os.environ.items()) if k.startswith("NUMBA_") and k != "NUMBA_CACHE_DIR")
+
+
+@functools.cache
+def _versions() -> tuple[str, ...]:
     machine = (llvmlite.binding.get_host_cpu_name(), llvmlite.binding.get_host_cpu_features().flatten())
-    versions = (numba.__version__, llvmlite.__version__, sys.version, *machine)
-    return hashlib.sha256("\0".join((*versions, text)).encode()).hexdigest()[:32]
+    return (version("numba"), version("llvmlite"), sys.version, *machine)
 
 
 def load_module(text: str) -> ModuleType:
@@ -86,8 +91,11 @@ def _load(name: str, text: str, folder: Path) -> None:
     try:
         if folder.exists():
             if _intact(folder, text):
-                _probe(folder / "__pycache__")
-                with _patched(Cache, "load_overload", _directly):
+                if (folder / _CODE).exists():
+                    _execute(name, text.split(COMPILED)[0], folder)
+                    _call_native(name, json.loads((folder / _CODE).read_text(encoding="utf-8")), folder)
+                else:
+                    _probe(folder / "__pycache__")
                     _execute(name, text, folder)
                 return
             _warn(f"{folder} is damaged; the kernel is compiled again")
@@ -108,9 +116,16 @@ def _load(name: str, text: str, folder: Path) -> None:
 
 def _build(name: str, text: str, folder: Path) -> None:
     (folder / _MODULE).write_text(text, encoding="utf-8")
-    with _patched(CPUCodeLibrary, "_optimize_final_module", _self_contained):
-        _execute(name, text, folder)
+    _execute(name, text, folder)
+    if exported := getattr(sys.modules[name], "EXPORTED", None):
+        known = native.written(exported, folder)
+        (folder / _CODE).write_text(json.dumps(known, indent=1, sort_keys=True), encoding="utf-8")
+        _call_native(name, known, folder)  # what is read later: the same machine code
     (folder / _MANIFEST).write_text(json.dumps(_checksums(folder), indent=1, sort_keys=True), encoding="utf-8")
+
+
+def _call_native(name: str, known: dict[str, Any], folder: Path) -> None:
+    sys.modules[name].__dict__.update(native.functions(known, folder))
 
 
 def _intact(folder: Path, text: str) -> bool:
@@ -139,7 +154,7 @@ def _execute(name: str, text: str, folder: Path) -> None:
     module = importlib.util.module_from_spec(spec)
     sys.modules[name] = module  # Numba looks functions up there while it compiles
     try:
-        with _cached_beside():
+        with _cached_beside() if "numba" in text else contextlib.nullcontext():
             exec(compile(text, str(path), "exec"), module.__dict__)
     except BaseException:
         del sys.modules[name]
@@ -149,50 +164,14 @@ def _execute(name: str, text: str, folder: Path) -> None:
 @contextlib.contextmanager
 def _cached_beside() -> Iterator[None]:
     """Let Numba keep machine code beside the module, where the manifest covers it, and not in NUMBA_CACHE_DIR."""
+    from numba.core import config
+
     before = config.CACHE_DIR
     config.CACHE_DIR = ""
     try:
         yield
     finally:
         config.CACHE_DIR = before
-
-
-@contextlib.contextmanager
-def _patched(owner: Any, name: str, method: Any) -> Iterator[None]:
-    """Let a class of Numba do something else meanwhile; nothing where a version does not have it, or was not seen."""
-    original = getattr(owner, name, None)
-    if original is None or not numba.__version__.startswith(_SEEN):
-        yield
-        return
-    setattr(owner, name, functools.partialmethod(method, original))
-    try:
-        yield
-    finally:
-        setattr(owner, name, original)
-
-
-def _directly(self: Any, original: Any, sig: Any, target_context: Any) -> Any:
-    """Read machine code of a generated module without what Numba loads first, a third of a second, to type functions.
-
-    Where there is none Numba compiles, and then loads it all the same.
-    """
-    if self._py_func.__module__.startswith(_PREFIX):
-        rtsys.initialize(target_context)  # symbols of what counts references
-        with contextlib.suppress(Exception):  # Numba's own way has all that it may lack
-            return self._load_overload(sig, target_context)
-    return original(self, sig, target_context)
-
-
-def _self_contained(self: Any, original: Any) -> Any:
-    """Before a function is optimized, let what it calls belong to it.
-
-    Else the process that compiles would run the copy of a function that was optimized by itself, and processes that
-    read the machine code the one that was optimized once more where it is called, with other last digits.
-    """
-    for function in self._final_module.functions:
-        if function.linkage == llvmlite.binding.Linkage.linkonce_odr and _PREFIX in function.name:
-            function.linkage = "internal"
-    return original(self)
 
 
 def _probe(folder: Path) -> None:

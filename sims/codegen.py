@@ -13,8 +13,8 @@ from itertools import chain
 import sympy as sp
 from flatmin.theory import Model
 
-from . import kernel_hints, kernel_math, kernel_memory, kernel_random, layouts, templates, vector_guard, vector_layouts
-from .counted_codegen import VECTOR_PASSES, CountedText
+from . import layouts, templates, vector_layouts
+from .counted_codegen import CountedText
 from .form import Form
 from .kernel_frame import Layout, framed
 from .kernel_names import Names
@@ -24,14 +24,12 @@ from .kernel_text import (
     function_sources,
     function_text,
     indented,
-    kernel_constants,
     listed,
     row_at,
     rows_at,
 )
 from .program import Program, three_address
 from .vector_codegen import OPERATIONS, indexed_lists, pass_sources, vector_module
-from .vector_list import polynomial
 
 __all__ = ["MOST_PAIRED", "generate", "generate_moments", "moment_pairs"]
 
@@ -69,14 +67,17 @@ def _module(model: Model, form: Form, moments: bool) -> str:
         LAYOUT="unrolled: all samples in one expression" if unrolled else "indexed: one sample's expression",
     )
     pairs = moment_pairs(model.d)
-    constants = [kernel_constants(), f"D = {len(names.rows)}\n"]
+    sizes = {"D": len(names.rows)}
     if moments or form.counted(model):
-        constants += [f"PARAMETERS = {model.d}\n"]
+        sizes["PARAMETERS"] = model.d
     if moments:
-        constants += [f"STATISTICS = {model.d + len(pairs)}\n", f"ALL_PAIRS = {model.d <= MOST_PAIRED}\n"]
+        sizes |= {"STATISTICS": model.d + len(pairs), "ALL_PAIRS": model.d <= MOST_PAIRED}
     if form.counted(model):
-        vectors, body, layout = _counted(model, form, names, pairs if moments else None)
+        text = CountedText(model, form, names)
+        sizes |= text.sizes
+        vectors, body, layout = _counted(model, text, pairs if moments else None)
     else:
+        sizes |= {"N": model.n} if unrolled else {"INPUTS": len(model.inputs)}
         lists = _unrolled_lists(model, form, pairs if moments else []) if unrolled else _indexed_lists(model, names)
         vectors = _all_vectors(lists)
         if vectors:
@@ -85,13 +86,13 @@ def _module(model: Model, form: Form, moments: bool) -> str:
             # Functions that only a library has: statements for one replica, which the compiler makes vectors of.
             body, layout = (_unrolled if unrolled else _indexed)(model, Names(model, form), pairs if moments else None)
     if moments:
-        body = [f"SUMMED = {'COLUMNS' if vectors else 'LANES'}\n", *body]
-    frame = framed(layout, "N" if unrolled and not form.counted(model) else "y.size", moments)
+        sizes["SUMMED"] = "LANES // GROUPS" if vectors else "LANES"
+    drivers, frame = framed(layout, "N" if unrolled and not form.counted(model) else "y.size", moments)
     # What the functions call stands before them: Numba looks names up when it compiles the first exported function.
-    functions = (*function_sources(kernel_math), *function_sources(kernel_random))
-    common = (below_all(kernel_memory) + "\n", *pass_sources(), below_all(vector_guard) + "\n")
-    hints = (kernel_hints.SOURCE, "".join(constants))
-    return header + "\n" + templates.IMPORTS + "\n\n" + "\n\n".join((*hints, *functions, *common, *body, *frame))
+    functions = {**function_sources("kernel_math"), **function_sources("kernel_random")}
+    del functions["next_words"]  # it is an intrinsic here
+    common = (*map(below_all, ("kernel_hints", "kernel_memory")), *functions.values(), *pass_sources(), *body)
+    return templates.module(header, sizes, drivers, (*common, below_all("vector_guard"), *frame))
 
 
 def _all_vectors(lists: Mapping[str, Program]) -> bool:
@@ -99,30 +100,26 @@ def _all_vectors(lists: Mapping[str, Program]) -> bool:
 
 
 def _counted(
-    model: Model, form: Form, names: Names, pairs: Sequence[tuple[int, int]] | None
+    model: Model, text: CountedText, pairs: Sequence[tuple[int, int]] | None
 ) -> tuple[bool, list[str], Layout]:
     """Whether a module with counts walks lists, its parts, and its layout."""
-    text = CountedText(model, form, names)
-    constants, vectors = text.constants, _all_vectors(text.lists)
-    if vectors:
-        parts = vector_module(text.lists, constants + _monomials(model, pairs), [*text.functions(), VECTOR_PASSES])
-        return True, parts, text.layout
+    if _all_vectors(text.lists):
+        others = [*text.functions(), below_all("vector_counted")]
+        return True, vector_module(text.lists, _monomials(model, pairs), others), text.layout
     theta = [f"theta[{row_at(j)}]" for j in range(model.d)]
     monomials = [*theta, *(f"{theta[j]} * {theta[i]}" for j, i in pairs or ())] if pairs is not None else []
     passes = text.scalar([f"raw[{row_at(m)}] += {e}" for m, e in enumerate(monomials)])
-    return False, [constants, *text.functions(), *passes], text.layout
+    return False, [*text.functions(), *passes], text.layout
 
 
 def _vectors(
     model: Model, lists: Mapping[str, Program], pairs: Sequence[tuple[int, int]] | None
 ) -> tuple[list[str], Layout]:
     """The parts of a module that walks its lists, and its layout."""
-    unrolled = "UPDATE" not in lists
-    constants = f"N = {model.n}\n" if unrolled else f"INPUTS = {len(model.inputs)}\n"
-    parts = vector_module(lists, constants + _monomials(model, pairs))
-    if unrolled:
-        return parts, vector_layouts.unrolled(model.n, alone=polynomial(str(lists["STEP"])))
-    return parts, vector_layouts.INDEXED
+    parts = vector_module(lists, _monomials(model, pairs))
+    if "UPDATE" in lists:
+        return parts, vector_layouts.INDEXED
+    return parts, vector_layouts.unrolled(model.n, alone=lists["STEP"].polynomial)
 
 
 def _monomials(model: Model, pairs: Sequence[tuple[int, int]] | None) -> str:
@@ -192,7 +189,7 @@ def _indexed(model: Model, names: Names, pairs: Sequence[tuple[int, int]] | None
         CLEAR_TOTALS=indented(2, (f"total[{row_at(j)}] = 0.0" for j in range(d))),
         ADD_RAW=indented(2, (f"raw[{row_at(m)}] += {e}" for m, e in enumerate(monomials))) if pairs else "",
     )
-    return [f"INPUTS = {len(model.inputs)}\n", _update(names), sample], replace(layouts.INDEXED, functions=loops)
+    return [_update(names), sample], replace(layouts.INDEXED, functions=loops)
 
 
 def _unrolled_outputs(model: Model, names: Names, scaled: bool = False) -> dict[str, sp.Expr]:
@@ -279,4 +276,4 @@ def _unrolled(model: Model, names: Names, pairs: Sequence[tuple[int, int]] | Non
         for steps in sorted({1, stride})
     ]
     layout = replace(layouts.UNROLLED, steps=fill(layouts.UNROLLED.steps, STRIDE=str(stride)))
-    return [f"N = {n}\nSTRIDE = {stride}\n", function, *signs, rows], layout
+    return [f"STRIDE = {stride}\n", function, *signs, rows], layout

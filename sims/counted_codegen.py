@@ -17,11 +17,10 @@ from flatmin.theory.errors import TooLarge
 from flatmin.theory.losses import Loss
 
 from . import counted_layouts as layouts
-from . import kernel_binomial, vector_counted
 from .form import Form
 from .kernel_frame import Layout
 from .kernel_names import Names
-from .kernel_text import below_all, fill, function_sources, function_text, indented, listed, row_at, rows_at
+from .kernel_text import fill, function_sources, function_text, indented, listed, row_at, rows_at
 from .program import Program, three_address
 
 __all__ = ["MOST_TOGETHER", "CountedText"]
@@ -175,14 +174,14 @@ class CountedText:
         return [*names.step.new, *names.rows[len(names.step.state) :]]
 
     @property
-    def constants(self) -> str:
-        """Sizes, as the text of assignments."""
-        model, together = self.model, f"N = {self.model.n}\n" if self.together else ""
-        return f"{together}INPUTS = {len(model.inputs)}\nKICKS = {len(self.kicks)}\nOUTPUTS = {model.outputs}\n"
+    def sizes(self) -> dict[str, object]:
+        """Constants of the module."""
+        sizes = {"INPUTS": len(self.model.inputs), "KICKS": len(self.kicks), "OUTPUTS": self.model.outputs}
+        return {"N": self.model.n, **sizes} if self.together else {**sizes}
 
     def functions(self) -> list[str]:
         """The texts of functions for draws."""
-        return [] if self.form.noise == "label" else function_sources(kernel_binomial)
+        return [] if self.form.noise == "label" else list(function_sources("kernel_binomial").values())
 
     @property
     def layout(self) -> Layout:
@@ -242,6 +241,3 @@ def in_groups(entries: list[Any], size: int) -> list[list[Any]]:
 
 def _only(program: Program, outputs: Sequence[str]) -> Program:
     return Program(program.inputs, program.lines, {name: program.outputs[name] for name in outputs})
-
-
-VECTOR_PASSES = below_all(vector_counted) + "\n"

@@ -9,11 +9,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .control import LinearControl
-from .kernel import Stack, aligned
-from .kernel_random import LANES
+from .kernel import Stack
 from .kernel_ways import Way
+from .lanes import LANES
 from .linear_kernel import linear_module
 from .linear_process import Segment
+from .memory import aligned
 from .replay import KernelMismatch
 
 __all__ = ["CoupledBlocks"]

@@ -28,7 +28,7 @@ from .blocks import processors
 from .cache import build_module, cache_root
 from .codegen import generate
 from .kernel import BOUND, Kernel
-from .kernel_random import FULL, LANES, RADEMACHER
+from .lanes import FULL, LANES, RADEMACHER
 from .random import block_words
 from .replay import KernelMismatch, check_kernel
 

@@ -18,7 +18,7 @@ from .control import LinearControl
 from .coupled import CoupledBlocks
 from .ensemble import Ensemble
 from .kernel import Kernel
-from .kernel_random import LANES
+from .lanes import LANES
 
 __all__ = ["SimulationStopped", "simulate"]
 

@@ -7,7 +7,6 @@ formula of one term. Sizes of arrays are in the text; learning rate, label noise
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import chain
 
@@ -17,9 +16,9 @@ from flatmin.theory.rules import SGD
 
 from . import indexed_steps as texts_of_steps
 from . import indexed_templates as texts
-from . import kernel_hints, kernel_math, kernel_random, kernel_tiles, templates
+from . import templates
 from .form import RuleStep
-from .kernel_text import fill, function_sources, function_text, indented, kernel_constants, listed
+from .kernel_text import below_all, fill, function_sources, function_text, indented, listed
 from .program import three_address
 
 __all__ = ["features", "generate_indexed", "generate_indexed_moments"]
@@ -80,14 +79,13 @@ def _module(model: IndexedModel, moments: bool) -> str:
         PREDICTION=str(model.prediction),
         LAYOUT="replicas one at a time, vectors over the index; rows of theta have theta.size // D replicas",
     )
-    constants = "".join(f"{k} = {v}\n" for k, v in _constants(model, moments, len(found) if found else 0).items())
+    sizes = _constants(model, moments, len(found) if found else 0)
     step = _linear(symbols, found, moments) if found else _pointwise(model, symbols, moments)
     run = _run(linear=bool(found), moments=moments)
-    tail = texts.ACCUMULATE if moments else texts.DRIVERS
-    words = inspect.getsource(kernel_random.next_words.py_func)
-    functions = (*function_sources(kernel_math), words, *function_sources(kernel_random), _update())
-    hints = (kernel_hints.SOURCE, kernel_tiles.SOURCE, kernel_constants() + constants)
-    return header + templates.IMPORTS + "\n\n" + "\n\n".join((*hints, *functions, texts.COMMON, *step, run, tail))
+    drivers = (texts.COMMON, texts.ACCUMULATE if moments else texts.DRIVERS)
+    hints = map(below_all, ("kernel_hints", "kernel_vector", "kernel_tiles"))
+    functions = (*function_sources("kernel_math").values(), *function_sources("kernel_random").values(), _update())
+    return templates.module(header, sizes, drivers, (*hints, *functions, texts.CHECK, *step, run))
 
 
 def _run(linear: bool, moments: bool) -> str:

@@ -9,16 +9,15 @@ also after the first of two steps), what is computed from theta alone (`VALUES`)
 
 from __future__ import annotations
 
-__all__ = ["ACCUMULATE", "COMMON", "DRIVERS", "RUN"]
+__all__ = ["ACCUMULATE", "CHECK", "COMMON", "DRIVERS", "RUN"]
 
 # NumPy where nothing is to be gained: each function costs Numba a tenth of a second.
 COMMON = '''\
 def numbers(kind, *counts):
-    """Arrays of zeros that begin at a cache line: a vector that crosses one is loaded twice."""
+    """Arrays of zeros, each of which begins at a cache line."""
     begins = np.cumsum([0, *(-(-count // 8) * 8 for count in counts)]).tolist()
-    array = np.zeros(begins[-1] + 8, dtype=kind)
-    first = -(array.__array_interface__["data"][0] // 8) % 8
-    return [array[first + begin : first + begin + count] for count, begin in zip(counts, begins)]
+    array = room(begins[-1], kind)
+    return [array[begin : begin + count] for count, begin in zip(counts, begins)]
 
 
 def draw_stride(batch):
@@ -56,8 +55,9 @@ def check(theta, status, bound, step):
     outside = ~np.all(np.abs(theta.reshape(D, -1)) < bound, axis=0)  # true for nan
     seen = status[: outside.size]
     seen[outside & (seen < 0)] = step
+'''
 
-
+CHECK = '''\
 @called
 def check_one(state, at, status, r, bound, step):
     """As `check`, for one replica."""

@@ -18,11 +18,11 @@ from .cache import load_module
 from .codegen import generate, generate_moments, moment_pairs
 from .form import Form
 from .indexed_codegen import generate_indexed, generate_indexed_moments
-from .kernel_random import LANES
 from .kernel_ways import Way, way_of, way_text
-from .vector_list import GROUPS
+from .lanes import GROUPS, LANES
+from .memory import aligned
 
-__all__ = ["Block", "Kernel", "Stack", "aligned"]
+__all__ = ["Block", "Kernel", "Stack"]
 
 Array = NDArray[np.float64]
 
@@ -31,15 +31,6 @@ BOUND, REST = 1e6, 1e-13
 
 
 _ARGUMENTS = ("lr", "batch", "sampling", "law", "bound")
-
-
-def aligned(array: Any) -> Any:
-    """A copy that begins at a cache line: a vector that crosses one is loaded twice."""
-    space = np.empty(array.size + 8, dtype=array.dtype)
-    first = -(space.__array_interface__["data"][0] // 8) % 8
-    out = space[first : first + array.size].reshape(array.shape)
-    out[:] = array
-    return out
 
 
 @dataclass

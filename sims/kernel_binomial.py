@@ -11,9 +11,10 @@ from __future__ import annotations
 import numpy as np
 
 from .kernel_math import inlined
-from .kernel_random import LANES, called
+from .kernel_random import called
+from .lanes import LANES
 
-__all__ = ["FUNCTIONS"]
+__all__ = ["binomial", "draw_counts", "draw_flips", "draw_labels"]
 
 
 @inlined
@@ -96,6 +97,3 @@ def draw_labels(words, count, noise, tables, y, n, classes):
                 noise[row * lanes + lane] = noise[(row - np.uint64(1)) * lanes + lane]
                 row -= np.uint64(1)
             noise[row * lanes + lane] = drawn - flipped
-
-
-FUNCTIONS = (lane_word, binomial, halved, draw_counts, draw_flips, draw_labels)

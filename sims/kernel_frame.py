@@ -87,10 +87,10 @@ def advance(theta, words, order, status, first, schedule, out, x, y, sigma, lr, 
     run(theta, words, order, status, first, schedule, out, x, y, sigma, lr / batch, batch, sampling, law, bound, space)
 '''
 
-_DESCEND = '''\
-@exported("i8(f8[::1], b1[::1], f8[:, ::1], f8[::1], f8[::1], f8, f8, f8, i8, f8[::1])")
-def rest(theta, settled, x, y, sigma, rate, tolerance, bound, max_steps, space):
-    """`descend`, in given memory."""
+_REST = '''\
+@exported("void(f8[::1], b1[::1], f8[:, ::1], f8[::1], f8[::1], f8, f8, f8, i8, f8[::1], i8[::1])")
+def rest(theta, settled, x, y, sigma, rate, tolerance, bound, max_steps, space, taken):
+    """`descend`, in given memory; the number of steps goes to taken[0]."""
     hot()
     n = <SAMPLES>
     batch, sampling, law = n, FULL, RADEMACHER
@@ -113,18 +113,20 @@ def rest(theta, settled, x, y, sigma, rate, tolerance, bound, max_steps, space):
                 still = abs(now - before[j * LANES + k]) < tolerance
                 settled[k] = settled[k] and still
                 moving = moving or (abs(now) < bound and not still)
-    return steps
+    taken[0] = steps
+'''
 
-
+_DESCEND = '''\
 def descend(theta, settled, x, y, lr, tolerance, bound, max_steps):
     """Full-batch steps without label noise, until no replica moves by `tolerance` in a step or `max_steps` are taken.
 
     Every 16th step is looked at, so that the steps taken are a multiple of 16. A replica out of bounds is not waited
     for. Returns the number of steps; `settled` says which replicas came to rest.
     """
-    n = y.size
+    n, taken = y.size, np.zeros(1, dtype=np.int64)
     space = room(space_for(n) + (D + 5) * LANES)
-    return rest(theta, settled, x, y, np.zeros(n), lr / n, tolerance, bound, max_steps, space)
+    rest(theta, settled, x, y, np.zeros(n), lr / n, tolerance, bound, max_steps, space, taken)
+    return int(taken[0])
 '''
 
 # In a module of its own: first and second moments over all steps.
@@ -178,8 +180,11 @@ _HOLD = (
 )
 
 
-def framed(layout: Layout, samples: str, moments: bool) -> list[str]:
-    """The parts of a module with `advance` and `descend`, or with `accumulate`; `samples` is their number or y.size."""
+def framed(layout: Layout, samples: str, moments: bool) -> tuple[list[str], list[str]]:
+    """What Python does in a module with `advance` and `descend`, or with `accumulate`, and what is compiled.
+
+    `samples` is their number, or y.size.
+    """
 
     def lines(depth: int, text: str) -> str:
         return indented(depth, text.splitlines())
@@ -199,11 +204,10 @@ def framed(layout: Layout, samples: str, moments: bool) -> list[str]:
         "SUM_TYPES": ", f8[::1]" * 3 if moments else "",
         "SPACE": "\n        + ".join(f"({size} + 7) // 8 * 8" for size in layout.arrays.values()),
     }
-    before = [layout.functions, fill(_SPACE, **values)]
+    space, run, rest = (fill(text, **values) for text in (_SPACE, _RUN, _REST))
     if moments:
-        return [*before, _FLUSH, *(fill(text, **values) for text in (_RUN, _ACCUMULATE))]
-    run, descent = (fill(text, **values) for text in (_RUN + "\n\n" + _ADVANCE, _DESCEND))
-    return [*before, WITH_NOISE + run, WITHOUT_NOISE + descent]
+        return [space, _ACCUMULATE], [layout.functions, _FLUSH, run]
+    return [space, _ADVANCE, _DESCEND], [layout.functions, WITH_NOISE + run, WITHOUT_NOISE + rest]
 
 
 def _of(name: str) -> str:

@@ -4,12 +4,10 @@
 
 from __future__ import annotations
 
-import inspect
-
 from numba import types
 from numba.extending import intrinsic
 
-__all__ = ["SOURCE", "heat", "hot", "widen"]
+__all__ = ["heat", "hot", "widen"]
 
 
 @intrinsic
@@ -40,6 +38,3 @@ def widen(function):
     for argument in function.args:
         if str(argument.type) in ("double*", "i64*"):
             argument.add_attribute("noalias")
-
-
-SOURCE = "\n\n".join(map(inspect.getsource, (hot._defn, heat, widen)))

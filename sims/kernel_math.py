@@ -13,8 +13,7 @@ import math
 import numpy as np
 from numba import njit
 
-__all__ = ["FUNCTIONS", "cos_turns", "exp", "expm1_reduced", "inlined", "log", "power_of_two", "sigmoid"]
-__all__ += ["sign", "tanh"]
+__all__ = ["cos_turns", "exp", "expm1_reduced", "inlined", "log", "power_of_two", "sigmoid", "sign", "tanh"]
 
 # Of the fast-math flags only contraction to fused multiply-adds: others would remove the tests for nan, or
 # reorder the additions that round to an integer.
@@ -129,6 +128,3 @@ def cos_turns(v):
 def sign(x):
     """-1, 0 or 1: the derivative of abs."""
     return np.float64(x > 0.0) - np.float64(x < 0.0)
-
-
-FUNCTIONS = (expm1_reduced, power_of_two, exp, tanh, log, sigmoid, cos_turns, sign)

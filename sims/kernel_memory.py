@@ -7,21 +7,13 @@ What stands below `__all__` is copied into every generated module.
 
 from __future__ import annotations
 
-import numpy as np
 from llvmlite import ir
 from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic
 from numba.np import arrayobj
 
-__all__ = ["clear", "copy", "numbers_at", "room", "words_at"]
-
-
-def room(count):
-    """Memory for so many numbers, zeros that begin at a cache line: a vector that crosses one is loaded twice."""
-    array = np.zeros(count + 8)
-    first = -(array.__array_interface__["data"][0] // 8) % 8
-    return array[first : first + count]
+__all__ = ["clear", "copy", "numbers_at", "words_at"]
 
 
 def array_at(element):

@@ -10,14 +10,14 @@ import tokenize
 from collections.abc import Iterator
 from functools import cache
 from itertools import count
-from typing import Any
 
 import sympy as sp
 from flatmin.theory import Model
 from sympy.printing.pycode import PythonCodePrinter
 
-from . import kernel_math, kernel_random, layouts, templates
+from . import lanes, layouts, templates
 from .form import Form, RuleStep
+from .kernel_text import function_sources
 
 __all__ = ["Names"]
 
@@ -28,8 +28,8 @@ def _reserved() -> frozenset[str]:
 
     The other functions are scopes of their own: what is local there is free here.
     """
-    functions: tuple[Any, ...] = (*kernel_math.FUNCTIONS, *kernel_random.FUNCTIONS)
-    fixed = {f.__name__ for f in functions} | set(kernel_random.CONSTANTS) | _words(templates.IMPORTS)
+    functions = {*function_sources("kernel_math"), *function_sources("kernel_random")}
+    fixed = functions | set(lanes.CONSTANTS) | _words(templates.IMPORTS)
     texts = (layouts.INDEXED.functions, layouts.STEP_ROWS, layouts.SIGNS, layouts.SCATTER)
     for text in texts:
         for function in text.split("\n\n\n"):

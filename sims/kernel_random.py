@@ -31,25 +31,11 @@ from numba import njit
 
 from .kernel_hints import hot
 from .kernel_math import cos_turns, inlined, log
+from .lanes import GAUSSIAN, LANES, RADEMACHER, WITH_REPLACEMENT, WITHOUT_REPLACEMENT
 
-__all__ = [
-    "CONSTANTS",
-    "FULL",
-    "FUNCTIONS",
-    "GAUSSIAN",
-    "LANES",
-    "RADEMACHER",
-    "WITHOUT_REPLACEMENT",
-    "WITH_REPLACEMENT",
-    "next_words",
-]
+__all__ = ["next_words"]
 
 called = njit(nogil=True, error_model="numpy", fastmath={"contract"}, _nrt=False)
-
-LANES = 64
-FULL, WITH_REPLACEMENT, WITHOUT_REPLACEMENT = 0, 1, 2
-RADEMACHER, GAUSSIAN = 0, 1
-CONSTANTS = ("LANES", "FULL", "WITH_REPLACEMENT", "WITHOUT_REPLACEMENT", "RADEMACHER", "GAUSSIAN")
 
 
 @called
@@ -154,7 +140,3 @@ def draw(words, order, index, noise, sigma, b, turn, sampling, law):
     else:
         for k in range(LANES):
             noise[k] *= sigma[index[k]]
-
-
-# Where passes over replicas are intrinsics, `next_words` is one too.
-FUNCTIONS = (flip, normals, gaussian_noise, turn_of, code_of, draw)

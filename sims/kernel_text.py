@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import inspect
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from types import ModuleType
-from typing import Any
+from functools import cache
+from pathlib import Path
 
-from . import kernel_random
+from . import lanes
 from .lowering import statements
 from .program import Program
 
@@ -41,18 +40,21 @@ def function_text(
 
 def kernel_constants() -> str:
     """Lanes, and the numbers of samplings and laws."""
-    return "".join(f"{c} = {getattr(kernel_random, c)}\n" for c in kernel_random.CONSTANTS)
+    return "".join(f"{c} = {getattr(lanes, c)}\n" for c in lanes.CONSTANTS)
 
 
-def function_sources(module: ModuleType) -> list[str]:
-    """The texts of a module's functions."""
-    functions: tuple[Any, ...] = module.FUNCTIONS
-    return [inspect.getsource(f.py_func) for f in functions]
+@cache
+def below_all(module: str) -> str:
+    """The text of a module of this package below its `__all__`; it is read, and what it imports is not."""
+    text = Path(__file__).with_name(f"{module}.py").read_text(encoding="utf-8")
+    return re.split(r"^__all__ \+?= .*?\]\n", text, flags=re.MULTILINE | re.DOTALL)[-1].strip() + "\n"
 
 
-def below_all(module: ModuleType) -> str:
-    """The text of a module below its `__all__`."""
-    return inspect.getsource(module).split("\n__all__ = ")[1].split("]\n", 1)[1].strip()
+@cache
+def function_sources(module: str) -> dict[str, str]:
+    """The texts of a module's decorated functions, by name."""
+    parts = [part for part in re.split(r"\n\n\n(?=@)", below_all(module)) if part.startswith("@")]
+    return {re.findall(r"^def (\w+)", part, re.MULTILINE)[0]: part.strip() + "\n" for part in parts}
 
 
 def fill(text: str, **values: str) -> str:

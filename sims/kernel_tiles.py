@@ -9,20 +9,15 @@ eight numbers. The source text of these functions is copied into every generated
 
 from __future__ import annotations
 
-import inspect
-from typing import Any
-
 from llvmlite import ir
 from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
-from . import kernel_vector
 from .kernel_hints import widen
-from .kernel_text import below_all
 from .kernel_vector import LENGTH, VECTOR, shuffled
 
-__all__ = ["SOURCE", "clear", "combine", "dots", "product", "weighted", "wide"]
+__all__ = ["clear", "combine", "dots", "product", "weighted", "wide"]
 
 
 def vector_at(builder, data, *offsets):
@@ -291,10 +286,3 @@ def product(
         across,
     )
     return types.none(*given), codegen
-
-
-HELPERS: tuple[Any, ...] = (
-    *(vector_at, load_vector, spread, multiply_add, sums, data_of, rows_of, in_order, each_vector),
-    *(f._defn for f in (wide, dots, combine, weighted, clear, product)),
-)
-SOURCE = "\n\n".join((below_all(kernel_vector), *map(inspect.getsource, HELPERS)))

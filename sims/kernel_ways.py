@@ -13,7 +13,7 @@ from typing import NamedTuple
 from flatmin.theory import Algorithm, Model
 
 from .kernel_frame import SECTION, WITH_NOISE, WITHOUT_NOISE
-from .kernel_random import FULL, GAUSSIAN, RADEMACHER, WITH_REPLACEMENT, WITHOUT_REPLACEMENT
+from .lanes import FULL, GAUSSIAN, RADEMACHER, WITH_REPLACEMENT, WITHOUT_REPLACEMENT
 
 __all__ = ["Way", "way_of", "way_text"]
 

@@ -15,7 +15,7 @@ from .ensemble import Ensemble
 from .extrapolate import Estimate, Rung, extrapolate, paired_covariance
 from .gauge import LARGEST_TRUNCATION, ExtrapolatedGauge
 from .kernel import Kernel
-from .kernel_random import LANES
+from .lanes import LANES
 from .measured import Measured
 from .measurement import Measurement
 from .plan import TAIL_LIMIT, Pilot, kurtosis, relative_costs, sample_sizes, tail_inflation

@@ -11,19 +11,9 @@ from __future__ import annotations
 from functools import cache
 from types import ModuleType
 
-from . import (
-    counted_layouts,
-    kernel_binomial,
-    kernel_hints,
-    kernel_math,
-    kernel_memory,
-    kernel_random,
-    templates,
-    vector_linear,
-    vector_lookup,
-)
+from . import counted_layouts, templates
 from .cache import load_module
-from .kernel_text import below_all, function_sources, kernel_constants
+from .kernel_text import below_all, function_sources
 from .kernel_ways import Way, way_text
 from .vector_codegen import pass_sources
 
@@ -109,8 +99,9 @@ def run(
             step += 1
         copy(z, out_z, q)
         copy(t, out_t, q)
+'''
 
-
+_ADVANCE = '''\
 def advance(
     z, t, words, order, first, schedule, out_z, out_t, g, second, sigma, rate, batch, sampling, law,
     carried, gain, seen, kick, bent, forces, labels, per, flip,
@@ -131,18 +122,12 @@ def advance(
 
 def linear_text(way: Way, plain: bool, counted: bool) -> str:
     """The text of the module for one way; `plain`: the rule is SGD; `counted`: samples are counted."""
-    modules = (kernel_math, kernel_random, kernel_binomial)
-    functions = [text for module in modules for text in function_sources(module)]
-    linear_passes = (below_all(vector_lookup) + "\n", below_all(vector_linear) + "\n")
-    parts = (
-        kernel_constants(),
-        *functions,
-        below_all(kernel_memory) + "\n",
-        *pass_sources(),
-        *linear_passes,
-        counted_layouts.COUNTS,
-    )
-    text = _HEADER + templates.IMPORTS + "\n\n" + "\n\n".join((kernel_hints.SOURCE, *parts, _LINEAR))
+    modules = ("kernel_math", "kernel_random", "kernel_binomial")
+    functions = {name: text for module in modules for name, text in function_sources(module).items()}
+    del functions["next_words"]  # it is an intrinsic here
+    passes = (*pass_sources(), below_all("vector_lookup"), below_all("vector_linear"), counted_layouts.COUNTS)
+    common = (below_all("kernel_hints"), below_all("kernel_memory"), *functions.values(), *passes, _LINEAR)
+    text = templates.module(_HEADER, {}, [_ADVANCE], common)
     return way_text(text, way, PLAIN=plain, COUNTED=counted)
 
 

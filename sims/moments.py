@@ -18,8 +18,9 @@ from flatmin.theory import Algorithm, InvalidInput
 from numpy.typing import NDArray
 
 from .blocks import Blocks, Setting, next_size
-from .kernel import Block, Kernel, aligned
-from .kernel_random import LANES
+from .kernel import Block, Kernel
+from .lanes import LANES
+from .memory import aligned
 
 __all__ = ["Moments", "average"]
 

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from .confidence import noise_radius
 from .extrapolate import polynomial_weights
-from .kernel_random import LANES
+from .lanes import LANES
 from .measurement import Measurement
 
 __all__ = ["TAIL_LIMIT", "Pilot", "kurtosis", "relative_costs", "sample_sizes", "tail_inflation", "whole_blocks"]

@@ -73,6 +73,11 @@ class Program:
         tail = [f"out {name} = {value}" for name, value in self.outputs.items()]
         return "\n".join([head, *map(str, self.lines), *tail]) + "\n"
 
+    @property
+    def polynomial(self) -> bool:
+        """Whether there are none but short operations."""
+        return {line.operation for line in self.lines} <= {"add", "sub", "mul", "neg"}
+
 
 def three_address(
     outputs: Mapping[str, sp.Expr], inputs: Sequence[sp.Symbol], names: Iterable[str] | None = None

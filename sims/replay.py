@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from .binomial import halves, noise_tables
 from .kernel import Kernel
-from .kernel_random import FULL, GAUSSIAN, LANES, WITH_REPLACEMENT, WITHOUT_REPLACEMENT
+from .lanes import FULL, GAUSSIAN, LANES, WITH_REPLACEMENT, WITHOUT_REPLACEMENT
 from .random import block_words
 from .replay_rule import Iteration
 

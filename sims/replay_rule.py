@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import sympy as sp
 from flatmin.theory import Algorithm, IndexedModel, Model
+from flatmin.theory.numeric import numeric
 from numpy.typing import NDArray
 
 __all__ = ["Iteration", "lower_root"]
@@ -85,7 +86,7 @@ class Iteration:
 
     def _kick(self, point: Array, normals: Array) -> Array:
         noise: Any = self.algorithm.noise
-        covariance = sp.lambdify(self.model.parameters, list(noise.on(self.model)), modules="numpy")
+        covariance = numeric(self.model.parameters, list(noise.on(self.model)))
         d, out = self.model.d, np.empty_like(point)
         for k, theta in enumerate(point):
             out[k] = lower_root(np.array(covariance(*theta), dtype=np.float64).reshape(d, d)) @ normals[k]
@@ -117,13 +118,13 @@ class _NumericRule:
         self.points: list[Callable[..., Any]] = []
 
         def gradient(point: sp.Matrix) -> sp.Matrix:
-            self.points.append(sp.lambdify(known, list(point), modules="numpy"))
+            self.points.append(numeric(known, list(point)))
             found = sp.Matrix(sp.symbols(f"gradient{len(self.points)}_:{d}", real=True))
             known.extend(found)
             return found
 
         after, kept = rule.update(theta, memory, gradient, rule.namespace(constants, lr, lam))
-        self.new = sp.lambdify(known, [*after, *(e for m in kept for e in m)], modules="numpy")
+        self.new = numeric(known, [*after, *(e for m in kept for e in m)])
 
     def __call__(
         self, theta: Array, memory: list[Array], constants: list[float], gradient: Callable[[Array], Array]

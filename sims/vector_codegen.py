@@ -9,17 +9,6 @@ from typing import Protocol
 
 import sympy as sp
 
-from . import (
-    kernel_vector,
-    vector_batches,
-    vector_draws,
-    vector_list,
-    vector_lookup,
-    vector_math,
-    vector_moments,
-    vector_pass,
-    vector_steps,
-)
 from .kernel_text import below_all
 from .program import Line, Program, three_address
 
@@ -44,7 +33,8 @@ class Names(Protocol):
     def temporaries(self) -> Iterator[str]: ...
 
 
-OPERATIONS = frozenset({"add", "sub", "mul", "div", "neg", "sqrt", "abs", "sign", *vector_math.FUNCTIONS})
+# What `vector_list` evaluates.
+OPERATIONS = frozenset({"add", "sub", "mul", "div", "neg", "sqrt", "abs", "sign", "tanh", "exp", "log", "sigmoid"})
 
 
 def fused(program: Program) -> Program:
@@ -105,14 +95,10 @@ def _only(program: Program, outputs: Iterable[str]) -> Program:
 def vector_module(lists: Mapping[str, Program], constants: str, others: Sequence[str] = ()) -> list[str]:
     """The parts between the functions that all modules have and its frame; `others` are what a layout adds."""
     texts = [f'{name} = """\\\n{program}"""\n' for name, program in lists.items()]
-    return [EMITTERS, constants + "".join(texts), *others]
-
-
-# What all modules with replicas side by side have: vectors, passes, draws.
-PASSES = (kernel_vector, vector_math, vector_list, vector_pass, vector_draws)
-EMITTERS = "\n\n\n".join(map(below_all, (vector_moments, vector_lookup, vector_steps, vector_batches))) + "\n"
+    emitters = map(below_all, ("vector_moments", "vector_lookup", "vector_steps", "vector_batches"))
+    return [*emitters, constants + "".join(texts), *others]
 
 
 def pass_sources() -> list[str]:
-    """The texts that passes are made of, for every layout."""
-    return [below_all(module) + "\n" for module in PASSES]
+    """The texts that passes are made of, for every layout: vectors, passes, draws."""
+    return [*map(below_all, ("kernel_vector", "vector_math", "vector_list", "vector_pass", "vector_draws"))]

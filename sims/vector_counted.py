@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from numba.core import cgutils
 
-from .kernel_random import LANES
+from .lanes import LANES
 from .vector_list import (
     GROUPS,
     INDEX,

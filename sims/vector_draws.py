@@ -11,8 +11,8 @@ from __future__ import annotations
 from llvmlite import ir
 from numba.core import cgutils
 
-from .kernel_random import LANES
 from .kernel_vector import LENGTH
+from .lanes import LANES
 from .vector_list import (
     COLUMNS,
     INDEX,

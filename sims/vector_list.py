@@ -15,15 +15,14 @@ import itertools
 from llvmlite import ir
 from numba.core import cgutils
 
-from .kernel_random import LANES
 from .kernel_vector import LENGTH, VECTOR
+from .lanes import GROUPS, LANES
 from .vector_math import FUNCTIONS, signs
 
 D = 1  # each module has its own
 
 __all__ = ["Cells", "each_group", "evaluate", "load_rows", "store_rows"]
 
-GROUPS = min(4, LANES // LENGTH)
 # Replicas whose vectors stand side by side are so far apart, whatever the length of a vector, and share their sums.
 COLUMNS = LANES // GROUPS
 INDEX, INDEX32 = ir.IntType(64), ir.IntType(32)

@@ -11,8 +11,8 @@ from llvmlite import ir
 from numba.core import cgutils
 
 from .kernel_hints import heat
-from .kernel_random import LANES
 from .kernel_vector import LENGTH
+from .lanes import LANES
 from .vector_list import GROUPS, INDEX, Cells, D, load, place, store
 from .vector_math import Lanes
 

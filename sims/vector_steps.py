@@ -11,8 +11,8 @@ import itertools
 
 from numba.core import cgutils
 
-from .kernel_random import LANES
 from .kernel_vector import shuffled
+from .lanes import LANES
 from .vector_draws import drawn_codes
 from .vector_list import (
     GROUPS,

@@ -8,6 +8,7 @@ import numpy as np
 import sympy as sp
 from flatmin.sims import kernel_random as kr
 from flatmin.sims.kernel import Kernel
+from flatmin.sims.lanes import FULL, LANES, RADEMACHER
 from flatmin.sims.random import block_words
 from flatmin.theory import Model
 
@@ -25,14 +26,14 @@ class WholeKernel(Kernel):
         return self._built[None, moments]
 
 
-def step(kernel, start, sigmas, *, lr=0.05, batch=1, sampling=kr.FULL, law=kr.RADEMACHER, steps=1):
+def step(kernel, start, sigmas, *, lr=0.05, batch=1, sampling=FULL, law=RADEMACHER, steps=1):
     """theta of each lane after `steps`, shape (d, lanes), and the words that it was made with."""
-    words = block_words(3, (), 0, kr.LANES)
-    out = np.empty((1, kernel.model.d * kr.LANES))
+    words = block_words(3, (), 0, LANES)
+    out = np.empty((1, kernel.model.d * LANES))
     arguments = {"lr": lr, "batch": batch, "sampling": sampling, "law": law, "bound": np.inf}
     block = kernel.block(np.asarray(start, dtype=float), words)
     kernel.advance(block, 0, np.array([steps]), out, np.asarray(sigmas, dtype=float), **arguments)
-    return out.reshape(-1, kr.LANES), words
+    return out.reshape(-1, LANES), words
 
 
 def uv_model(y=1.0):
@@ -70,8 +71,8 @@ def in_python(module):
     def sign_noise(words, noise, row, sigma, position):
         if position % 64 == 0:
             module["next_words"](words)
-        bits = words[4 * kr.LANES :] >> np.uint64(position % 64) & np.uint64(1)
-        noise[row : row + kr.LANES] = np.where(bits, -sigma, sigma)
+        bits = words[4 * LANES :] >> np.uint64(position % 64) & np.uint64(1)
+        noise[row : row + LANES] = np.where(bits, -sigma, sigma)
 
     def copy(array, to, row):
         to.reshape(-1)[row * array.size : (row + 1) * array.size] = array

@@ -14,6 +14,7 @@ from .formulas import theory_formulas
 from .geometry import LocalGeometry
 from .model import Model
 from .noise import FlippedLabels
+from .numeric import numeric
 from .slow import Paper, SlowTheory, SmallLearningRate
 
 __all__ = ["Conjecture", "make_theory"]
@@ -104,7 +105,7 @@ class Conjecture(SlowTheory):
         }
         fixed = expression.subs(values)
         arguments = symbols if fixed.free_symbols else []
-        compiled = sp.lambdify(symbols, fixed, modules="numpy", dummify=True)
+        compiled = numeric(symbols, fixed, dummify=True)
         return compiled if arguments else (lambda *_: compiled(*np.zeros(len(symbols))))
 
     def _finite(self, what: str, value: Array) -> Array:

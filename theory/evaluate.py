@@ -15,6 +15,7 @@ import sympy as sp
 from numpy.typing import NDArray
 
 from .errors import TooLarge
+from .numeric import numeric
 
 __all__ = ["SampleFunctions"]
 
@@ -112,7 +113,7 @@ class SampleFunctions:
                 f" needs {operations} operations for its derivatives, more than {_MAX_OPERATIONS}; use fewer"
                 " parameters, or the form with `inputs`, in which one sample is differentiated once",
             )
-        return sp.lambdify((*self.parameters, *self.inputs), flat, modules="numpy", cse=True, dummify=True)
+        return numeric((*self.parameters, *self.inputs), flat, cse=True, dummify=True)
 
     def _stacked(self, compiled: Callable[..., list[object]], theta: Array, width: int) -> Array:
         theta = np.asarray(theta, dtype=np.float64)

@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from .checks import real_array
 from .errors import InvalidInput, TooLarge
 from .indexed_form import IndexedForm
+from .numeric import numeric
 
 __all__ = ["IndexedFunctions", "IndexedModel"]
 
@@ -165,7 +166,7 @@ class IndexedFunctions:
 
     @cached_property
     def _phi(self) -> Callable[..., Any]:
-        return sp.lambdify(self.arguments, self.model.phi, modules="numpy", cse=True, dummify=True)
+        return numeric(self.arguments, self.model.phi, cse=True, dummify=True)
 
     @property
     def names(self) -> list[str]:
@@ -178,7 +179,7 @@ class IndexedFunctions:
         wanted = self.arguments[: len(self.names)]
         first = [self.model.phi.diff(s) for s in wanted]
         second = [slope.diff(s) for m, slope in enumerate(first) for s in wanted[: m + 1]]
-        one, two = (sp.lambdify(self.arguments, e, modules="numpy", cse=True, dummify=True) for e in (first, second))
+        one, two = (numeric(self.arguments, e, cse=True, dummify=True) for e in (first, second))
         return one, two
 
     def value(self, theta: Any) -> Array:

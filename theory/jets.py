@@ -12,6 +12,8 @@ import numpy as np
 import sympy as sp
 from numpy.typing import NDArray
 
+from .numeric import numeric
+
 __all__ = ["Jet", "Pieces"]
 
 Array = NDArray[np.float64]
@@ -84,9 +86,7 @@ class Pieces:
                 for j in sorted(place[s] for s in slope.free_symbols if s in place and place[s] >= i):
                     self._second.append((z, i, j))
                     bends.append(slope.diff(variables[j]))
-        self._function = sp.lambdify(
-            [*variables, *parameters], [*found, *bends], modules="numpy", cse=True, dummify=True
-        )
+        self._function = numeric([*variables, *parameters], [*found, *bends], cse=True, dummify=True)
 
     def __call__(self, values: Array, parameters: Sequence[float | Array]) -> Jet:
         """The jet in the variables at values of shape (m, q); a parameter is a number or an array of shape (m,)."""

@@ -15,6 +15,7 @@ import numpy as np
 import sympy as sp
 from numpy.typing import NDArray
 
+from .numeric import numeric
 from .rules import SGD, UpdateRule
 
 __all__ = ["LinearRule", "StepSymbols", "is_linear", "linear_rule", "slow_projector"]
@@ -159,5 +160,5 @@ def _functions(rule: UpdateRule, d: int) -> tuple[Callable[..., Any], Callable[.
     if forcing.free_symbols & {*step.total, step.lam}:
         return None
     constants = [step.lr, *step.constants]
-    matrices = sp.lambdify(constants, [carried, -gain], modules="numpy")
-    return matrices, sp.lambdify([*step.state, *constants], list(forcing), modules="numpy")
+    matrices = numeric(constants, [carried, -gain])
+    return matrices, numeric([*step.state, *constants], list(forcing))

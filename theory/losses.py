@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from .cross_entropy import ClassFlipLaw, CrossEntropy
 from .errors import InvalidInput, NotApplicable
+from .numeric import numeric
 
 __all__ = ["LOSSES", "FlipLaw", "Loss", "flip_law", "make_loss"]
 
@@ -69,7 +70,7 @@ class Loss:
     @cached_property
     def _numeric(self) -> list[Callable[[Array, Array], Array]]:
         derivatives = [self.expression.diff(_F, order) for order in range(3)]
-        return [sp.lambdify((_F, _Y), e, modules="numpy") for e in derivatives]
+        return [numeric((_F, _Y), e) for e in derivatives]
 
     def values(self, order: int, f: Array, y: Array) -> Array:
         """The loss (order 0) or a derivative in f (1, 2) at predictions and labels."""

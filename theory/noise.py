@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from .checks import one_of, real_array, real_number
 from .errors import InvalidInput, short
+from .numeric import numeric
 
 if TYPE_CHECKING:
     from .model import Model
@@ -248,4 +249,4 @@ class GradientNoise(Noise):
 
 @lru_cache(maxsize=32)
 def _compiled(noise: Noise, model: Model) -> Callable[..., Any]:
-    return sp.lambdify(model.parameters, noise.on(model), modules="numpy")
+    return numeric(model.parameters, noise.on(model))

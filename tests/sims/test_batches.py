@@ -7,10 +7,10 @@ import itertools
 import numpy as np
 import pytest
 import sympy as sp
-from flatmin.sims import kernel_random as kr
 from flatmin.sims import simulate, vector_codegen
 from flatmin.sims.codegen import generate
 from flatmin.sims.kernel import Kernel
+from flatmin.sims.lanes import RADEMACHER, WITH_REPLACEMENT, WITHOUT_REPLACEMENT
 from flatmin.sims.moments import average
 from flatmin.sims.replay import KernelMismatch, check_kernel, replay
 from flatmin.theory import Algorithm, LabelNoise, Model
@@ -39,7 +39,7 @@ def kernel(request):
     return found
 
 
-BATCHES = [(1, kr.WITH_REPLACEMENT), (4, kr.WITH_REPLACEMENT), *((b, kr.WITHOUT_REPLACEMENT) for b in (1, 3))]
+BATCHES = [(1, WITH_REPLACEMENT), (4, WITH_REPLACEMENT), *((b, WITHOUT_REPLACEMENT) for b in (1, 3))]
 
 
 @pytest.mark.parametrize(("batch", "sampling"), BATCHES)
@@ -48,7 +48,7 @@ def test_paths_are_the_replay(kernel, batch, sampling):
     # Sizes of the noise that differ between samples; more steps than one permutation or word serves.
     sigmas = np.linspace(0.05, 0.2, model.n)
     got, words = step(kernel, start(model), sigmas, batch=batch, sampling=sampling, steps=70)
-    how = {"lr": 0.05, "batch": batch, "sampling": sampling, "law": kr.RADEMACHER}
+    how = {"lr": 0.05, "batch": batch, "sampling": sampling, "law": RADEMACHER}
     path = replay(model, start(model), words, sigmas, steps=70, **how)
     # 70 steps of a few ulp each (4e-16), in a stable iteration.
     np.testing.assert_allclose(got, path[-1], rtol=0, atol=70 * 4e-15)
@@ -118,7 +118,7 @@ def test_mutants_are_caught(mutant):
 
     def caught(batch, sampling):
         try:
-            check_kernel(wrong_kernel, start(model), batch, sampling, kr.RADEMACHER)
+            check_kernel(wrong_kernel, start(model), batch, sampling, RADEMACHER)
         except KernelMismatch:
             return True
         return False

@@ -8,7 +8,7 @@ import pytest
 from flatmin.sims import engine, moments
 from flatmin.sims.blocks import Blocks, SimulationStopped
 from flatmin.sims.engine import simulate
-from flatmin.sims.kernel_random import LANES
+from flatmin.sims.lanes import LANES
 from flatmin.theory import Algorithm, LabelNoise
 
 

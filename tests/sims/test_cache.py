@@ -9,8 +9,8 @@ import pytest
 import sympy as sp
 from flatmin.sims import cache
 from flatmin.sims.codegen import generate
-from flatmin.sims.kernel_random import FULL, RADEMACHER
 from flatmin.sims.kernel_ways import Way, way_text
+from flatmin.sims.lanes import FULL, RADEMACHER
 from flatmin.theory import Model
 from numba.core.base import BaseContext
 from numba.core.caching import Cache

@@ -13,8 +13,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 import sympy as sp
-from flatmin.sims import kernel_random as kr
 from flatmin.sims.codegen import generate
+from flatmin.sims.lanes import FULL, GAUSSIAN, LANES, RADEMACHER, WITH_REPLACEMENT, WITHOUT_REPLACEMENT
 from flatmin.sims.replay import draws, replay
 from flatmin.theory import Model
 from kernel_models import WholeKernel, pair_model, step, tanh_model, uv_model
@@ -46,9 +46,9 @@ def test_text_does_not_depend_on_the_data(make):
 
 def one_step_by_hand(start, y, sigmas, value_and_gradient, words, lr, batch, sampling):
     """Algorithm 1, draw after draw, with a gradient written by hand."""
-    ((index, noise),) = draws(words, len(y), batch, sampling, kr.RADEMACHER, 1)
-    result = np.empty((len(start), kr.LANES))
-    for k in range(kr.LANES):
+    ((index, noise),) = draws(words, len(y), batch, sampling, RADEMACHER, 1)
+    result = np.empty((len(start), LANES))
+    for k in range(LANES):
         total = np.zeros(len(start))
         for i, eps in zip(index[:, k], noise[:, k], strict=True):
             f, g = value_and_gradient(i)
@@ -57,7 +57,7 @@ def one_step_by_hand(start, y, sigmas, value_and_gradient, words, lr, batch, sam
     return result
 
 
-@pytest.mark.parametrize(("batch", "sampling"), [(2, kr.FULL), (3, kr.WITH_REPLACEMENT), (2, kr.WITHOUT_REPLACEMENT)])
+@pytest.mark.parametrize(("batch", "sampling"), [(2, FULL), (3, WITH_REPLACEMENT), (2, WITHOUT_REPLACEMENT)])
 def test_one_step_of_uv_uw_by_hand(pair, batch, sampling):
     start, sigmas = np.array([1.1, 0.8, -0.4]), np.array([0.3, 0.2])
     u, v, w = start
@@ -68,7 +68,7 @@ def test_one_step_of_uv_uw_by_hand(pair, batch, sampling):
     np.testing.assert_allclose(got, expected, rtol=0, atol=4e-15)
 
 
-@pytest.mark.parametrize(("batch", "sampling"), [(2, kr.FULL), (3, kr.WITH_REPLACEMENT), (2, kr.WITHOUT_REPLACEMENT)])
+@pytest.mark.parametrize(("batch", "sampling"), [(2, FULL), (3, WITH_REPLACEMENT), (2, WITHOUT_REPLACEMENT)])
 def test_one_step_of_tanh_by_hand(tanh, batch, sampling):
     start, sigmas = np.array([1.7, 1.2, -0.3]), np.array([0.3, 0.2])
 
@@ -105,7 +105,7 @@ def test_all_functions_against_finite_differences(awkward):
     h = 1e-6 * np.eye(5)
     differences = (model.loss(start + h) - model.loss(start - h)) / 2e-6
     # Central differences: h**2 times third derivatives of order 1 to 10, and rounding of 1e-16/h.
-    np.testing.assert_allclose(gradient, np.repeat(differences[:, None], kr.LANES, axis=1), rtol=0, atol=5e-9)
+    np.testing.assert_allclose(gradient, np.repeat(differences[:, None], LANES, axis=1), rtol=0, atol=5e-9)
 
 
 def test_names_in_the_text_are_python_names():
@@ -115,8 +115,8 @@ def test_names_in_the_text_are_python_names():
     assert len(set(names)) == 7
 
 
-@pytest.mark.parametrize("law", [kr.RADEMACHER, kr.GAUSSIAN])
-@pytest.mark.parametrize(("batch", "sampling"), [(1, kr.FULL), (3, kr.WITH_REPLACEMENT)])
+@pytest.mark.parametrize("law", [RADEMACHER, GAUSSIAN])
+@pytest.mark.parametrize(("batch", "sampling"), [(1, FULL), (3, WITH_REPLACEMENT)])
 def test_many_steps_of_uv_equal_the_replay(uv, batch, sampling, law):
     # 150 steps: more than two words of 64 signs, in passes of several steps and single ones.
     sigmas = np.array([0.2])
@@ -141,20 +141,20 @@ def single(request):
 
 @pytest.mark.parametrize(
     ("batch", "sampling"),
-    [(None, kr.FULL), (1, kr.WITH_REPLACEMENT), (2, kr.WITH_REPLACEMENT), (1, kr.WITHOUT_REPLACEMENT)],
+    [(None, FULL), (1, WITH_REPLACEMENT), (2, WITH_REPLACEMENT), (1, WITHOUT_REPLACEMENT)],
 )
 def test_one_parameter_equals_the_replay(single, batch, sampling):
     n = single.model.n
     sigmas, batch = np.linspace(0.1, 0.2, n), batch or n
     # 20 steps: passes of several steps and single ones.
     got, words = step(single, [0.7], sigmas, batch=batch, sampling=sampling, steps=20)
-    arguments = {"lr": 0.05, "batch": batch, "sampling": sampling, "law": kr.RADEMACHER}
+    arguments = {"lr": 0.05, "batch": batch, "sampling": sampling, "law": RADEMACHER}
     path = replay(single.model, np.array([0.7]), words, sigmas, steps=20, **arguments)
     np.testing.assert_allclose(got, path[-1], rtol=0, atol=20 * 4e-15)
 
 
 def test_one_parameter_descends(single):
-    theta, settled = np.full(kr.LANES, 0.7), np.zeros(kr.LANES, dtype=bool)
+    theta, settled = np.full(LANES, 0.7), np.zeros(LANES, dtype=bool)
     single.descend(theta, settled, 0.05, 1.0, 100_000)
     assert settled.all()
     h = 1e-6

@@ -9,8 +9,8 @@ from flatmin.sims import cli, doctor
 from flatmin.sims.cache import build_module
 from flatmin.sims.codegen import generate, generate_moments
 from flatmin.sims.kernel import Kernel
-from flatmin.sims.kernel_random import FULL, RADEMACHER
 from flatmin.sims.kernel_ways import Way, way_text
+from flatmin.sims.lanes import FULL, RADEMACHER
 from flatmin.sims.linear_kernel import linear_text
 from flatmin.theory import Model
 from kernel_models import tanh_model, uv_model

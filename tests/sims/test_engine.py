@@ -8,11 +8,10 @@ import time
 import numpy as np
 import pytest
 from flatmin.sims import blocks, engine
-from flatmin.sims import kernel_random as kr
 from flatmin.sims.control import LinearControl
 from flatmin.sims.engine import SimulationStopped, simulate
 from flatmin.sims.kernel import Kernel
-from flatmin.sims.kernel_random import FULL, GAUSSIAN, RADEMACHER, WITH_REPLACEMENT, WITHOUT_REPLACEMENT
+from flatmin.sims.lanes import FULL, GAUSSIAN, LANES, RADEMACHER, WITH_REPLACEMENT, WITHOUT_REPLACEMENT
 from flatmin.sims.random import block_words
 from flatmin.sims.replay import KernelMismatch, check_kernel, draws, replay
 from flatmin.theory import Algorithm, InvalidInput, LabelNoise
@@ -58,10 +57,10 @@ def test_threads_and_cuts_change_no_bit(uv, tanh, monkeypatch, batch, sampling):
 @pytest.mark.parametrize(("n", "batch"), [(3, 1), (3, 2), (3, 3), (8, 7), (9, 1), (9, 4), (20, 1), (20, 20)])
 def test_drawn_batches_equal_the_replay_where_words_are_used_up(tanh, n, batch, sampling):
     kernel = with_data(tanh, interpolated(n))
-    words, schedule, sigmas = block_words(0, (), 0, kr.LANES), np.arange(1, 71), np.linspace(0.1, 0.2, n)
+    words, schedule, sigmas = block_words(0, (), 0, LANES), np.arange(1, 71), np.linspace(0.1, 0.2, n)
     arguments = {"lr": 0.05, "batch": batch, "sampling": sampling, "law": RADEMACHER}
     block = kernel.block(np.array(GAMMA), words)
-    out = np.empty((len(schedule), 3 * kr.LANES))
+    out = np.empty((len(schedule), 3 * LANES))
     kernel.advance(block, 0, schedule, out, sigmas, bound=np.inf, **arguments)
     path = replay(kernel.model, np.array(GAMMA), words, sigmas, steps=70, **arguments)
     np.testing.assert_allclose(out.reshape(path.shape), path, rtol=0, atol=1e-11)
@@ -126,7 +125,7 @@ def test_imbalance_of_uv_obeys_its_identity(uv, law):
     """q = u^2 - v^2 obeys q' = q (1 - eta^2 r^2), r = uv - 1 - eps, whatever eps is: exactly solvable."""
     lr, sigma, steps = 0.2, 0.3, 100
     run = simulate(uv, sgd(lr, law=law), [sigma], [2.0, 0.5], 64, range(steps + 1), seed=4)
-    noise = np.array([eps[0] for _, eps in draws(block_words(4, (), 0, 64), 1, 1, kr.FULL, _id(law), steps)])
+    noise = np.array([eps[0] for _, eps in draws(block_words(4, (), 0, 64), 1, 1, FULL, _id(law), steps)])
     u, v = run.points[:, 0], run.points[:, 1]
     r = (u * v - 1)[:-1] - sigma * noise
     q = u**2 - v**2
@@ -137,14 +136,14 @@ def test_imbalance_of_uv_obeys_its_identity(uv, law):
 
 
 def _id(law):
-    return kr.GAUSSIAN if law == "gaussian" else kr.RADEMACHER
+    return GAUSSIAN if law == "gaussian" else RADEMACHER
 
 
 @pytest.mark.parametrize("batch", ["full", 10])
 def test_more_samples_than_bits_in_a_word(tanh, batch):
     model = interpolated(150)
     kernel = with_data(tanh, model)
-    check_kernel(kernel, GAMMA, model.n, kr.FULL, kr.RADEMACHER)
+    check_kernel(kernel, GAMMA, model.n, FULL, RADEMACHER)
     run = simulate(kernel, sgd(0.1, batch), np.full(150, 0.1), GAMMA, 64, [300])
     assert not run.failed.any()
     assert np.all(run.points.std(axis=-1) > 0)
@@ -183,10 +182,10 @@ def test_a_kernel_that_shares_signs_is_caught(tanh, monkeypatch):
     for at_once in ("elif law == RADEMACHER", "if sampling != FULL or in_words"):
         assert at_once in apart
         apart = apart.replace(at_once, at_once[: at_once.index("if") + 2] + " False")
-    check_kernel(Kernel.from_source(twins(), apart), GAMMA, 6, kr.WITH_REPLACEMENT, kr.RADEMACHER)
+    check_kernel(Kernel.from_source(twins(), apart), GAMMA, 6, WITH_REPLACEMENT, RADEMACHER)
     mutant = Kernel.from_source(twins(), apart.replace(right, wrong))
     with pytest.raises(KernelMismatch, match="differs from its replay"):
-        check_kernel(mutant, GAMMA, 6, kr.WITH_REPLACEMENT, kr.RADEMACHER)
+        check_kernel(mutant, GAMMA, 6, WITH_REPLACEMENT, RADEMACHER)
     monkeypatch.setattr(blocks, "check_kernel", lambda *args: None)
     assert variance_ratio(mutant) == pytest.approx(3.5, abs=0.2)
 
@@ -203,7 +202,7 @@ def test_divergence_is_a_status_and_stays_in_its_lane(uv):
     assert len(set(run.status[out])) > 1
     assert "out of bounds from step" in repr(run)
     # Every replica that stayed is what the same draws give when followed alone.
-    noise = np.array([e[0] for _, e in draws(block_words(2, (), 0, 64), 1, 1, kr.FULL, kr.GAUSSIAN, 50)])
+    noise = np.array([e[0] for _, e in draws(block_words(2, (), 0, 64), 1, 1, FULL, GAUSSIAN, 50)])
     u, v = np.full(64, 2.0), np.full(64, 0.5)
     with np.errstate(all="ignore"):
         for eps in noise:

@@ -8,9 +8,9 @@ from itertools import pairwise
 import numpy as np
 import pytest
 import sympy as sp
-from flatmin.sims import kernel_random as kr
 from flatmin.sims.engine import simulate
 from flatmin.sims.indexed_codegen import features, generate_indexed, generate_indexed_moments
+from flatmin.sims.lanes import FULL, GAUSSIAN, LANES, RADEMACHER, WITH_REPLACEMENT, WITHOUT_REPLACEMENT
 from flatmin.sims.random import block_words
 from flatmin.sims.replay import replay
 from flatmin.theory import Algorithm, LabelNoise
@@ -36,10 +36,10 @@ class Other:
 
 def fresh(model, replicas, theta=None):
     """theta, words, order and status of a block."""
-    words = np.concatenate([block_words(3, (), 0, kr.LANES).ravel(), np.zeros(kr.LANES, dtype=np.uint64)])
-    order = np.repeat(np.arange(model.n, dtype=np.uint64), kr.LANES)
+    words = np.concatenate([block_words(3, (), 0, LANES).ravel(), np.zeros(LANES, dtype=np.uint64)])
+    order = np.repeat(np.arange(model.n, dtype=np.uint64), LANES)
     theta = np.repeat(start(model) if theta is None else theta, replicas)
-    return theta, words, order, np.full(kr.LANES, -1, dtype=np.int64)
+    return theta, words, order, np.full(LANES, -1, dtype=np.int64)
 
 
 def advance(kernel, state, schedule, *, first=0, sigmas=None, lr=LR, batch=3, sampling=1, law=0, bound=np.inf):
@@ -52,16 +52,16 @@ def advance(kernel, state, schedule, *, first=0, sigmas=None, lr=LR, batch=3, sa
 
 
 def replayed(model, replicas, steps, sigmas=None, **arguments):
-    words = block_words(3, (), 0, kr.LANES)[:, :replicas]
+    words = block_words(3, (), 0, LANES)[:, :replicas]
     sigmas = np.linspace(0.1, 0.3, model.n) if sigmas is None else sigmas
     return replay(model, start(model), words, sigmas, lr=LR, steps=steps, **arguments)
 
 
 # Batches in one pass of four or eight samples, in several, and with samples that fill up.
-CASES = [(kr.FULL, 10), *((kr.WITH_REPLACEMENT, b) for b in (1, 4, 5, 8, 21, 29)), (kr.WITHOUT_REPLACEMENT, 9)]
+CASES = [(FULL, 10), *((WITH_REPLACEMENT, b) for b in (1, 4, 5, 8, 21, 29)), (WITHOUT_REPLACEMENT, 9)]
 
 
-@pytest.mark.parametrize("law", [kr.RADEMACHER, kr.GAUSSIAN])
+@pytest.mark.parametrize("law", [RADEMACHER, GAUSSIAN])
 @pytest.mark.parametrize(("sampling", "batch"), CASES)
 @pytest.mark.parametrize("name", LAYOUTS)
 def test_equals_the_replay(kernels, name, sampling, batch, law):
@@ -75,16 +75,16 @@ def test_equals_the_replay(kernels, name, sampling, batch, law):
 def test_full_batches_equal_the_replay_whatever_a_word_has_bits_for(kernels, n):
     """A word has the signs of 21 steps, of one, and of a part of one."""
     model = difference_model(n=n)
-    arguments = {"sampling": kr.FULL, "batch": n, "law": kr.RADEMACHER}
+    arguments = {"sampling": FULL, "batch": n, "law": RADEMACHER}
     sigmas = np.linspace(0.1, 0.3, n)
     got = advance(Other(model, kernels["difference"]), fresh(model, 3), range(1, 25), **arguments)
     np.testing.assert_allclose(got, replayed(model, 3, 24, sigmas, **arguments), rtol=0, atol=1e-11)
 
 
-@pytest.mark.parametrize("sampling", [kr.WITH_REPLACEMENT, kr.WITHOUT_REPLACEMENT])
+@pytest.mark.parametrize("sampling", [WITH_REPLACEMENT, WITHOUT_REPLACEMENT])
 @pytest.mark.parametrize("name", LAYOUTS)
 def test_equals_the_replay_with_signs_of_one_size(kernels, name, sampling):
-    model, arguments = kernels[name].model, {"sampling": sampling, "batch": 5, "law": kr.RADEMACHER}
+    model, arguments = kernels[name].model, {"sampling": sampling, "batch": 5, "law": RADEMACHER}
     arguments["sigmas"] = np.full(model.n, 0.2)
     got = advance(kernels[name], fresh(model, 3), range(1, 15), **arguments)
     np.testing.assert_allclose(got, replayed(model, 3, 14, **arguments), rtol=0, atol=1e-12)
@@ -92,8 +92,8 @@ def test_equals_the_replay_with_signs_of_one_size(kernels, name, sampling):
 
 def test_the_comparison_notices_other_draws(kernels):
     model = kernels["net"].model
-    got = advance(kernels["net"], fresh(model, 3), [14], sampling=kr.WITH_REPLACEMENT, batch=4)[0]
-    other = replayed(model, 3, 14, sampling=kr.WITH_REPLACEMENT, batch=5, law=kr.RADEMACHER)[-1]
+    got = advance(kernels["net"], fresh(model, 3), [14], sampling=WITH_REPLACEMENT, batch=4)[0]
+    other = replayed(model, 3, 14, sampling=WITH_REPLACEMENT, batch=5, law=RADEMACHER)[-1]
     assert np.max(np.abs(got - other)) > 1e-4
 
 
@@ -103,7 +103,7 @@ def test_a_wrong_slope_in_the_text_is_noticed(kernels):
     wrong = re.sub(r"return (.*), (\w+)$", r"return \1, 0.99 * \2", function.rstrip("\n")) + "\n"
     assert wrong != function
     kernel = WholeKernel.from_source(model, text.replace(function, wrong))
-    arguments = {"sampling": kr.FULL, "batch": model.n, "law": kr.RADEMACHER}
+    arguments = {"sampling": FULL, "batch": model.n, "law": RADEMACHER}
     got = advance(kernel, fresh(model, 3), [14], **arguments)[0]
     assert np.max(np.abs(got - replayed(model, 3, 14, **arguments)[-1])) > 1e-6
 
@@ -111,7 +111,7 @@ def test_a_wrong_slope_in_the_text_is_noticed(kernels):
 @pytest.mark.parametrize("name", LAYOUTS)
 def test_step_is_the_finite_difference_of_the_loss(kernels, name):
     model, lr, h = kernels[name].model, 1e-2, 1e-6
-    got = advance(kernels[name], fresh(model, 1), [1], sigmas=np.zeros(model.n), lr=lr, batch=model.n, sampling=kr.FULL)
+    got = advance(kernels[name], fresh(model, 1), [1], sigmas=np.zeros(model.n), lr=lr, batch=model.n, sampling=FULL)
     theta, direction = start(model), np.random.default_rng(4).normal(size=model.d)
     difference = (model.loss(theta + h * direction) - model.loss(theta - h * direction)) / (2 * h)
     # h^2 times third derivatives of order 100, and rounding: of the loss over h, of theta over lr.
@@ -121,12 +121,12 @@ def test_step_is_the_finite_difference_of_the_loss(kernels, name):
 @pytest.mark.parametrize("name", LAYOUTS)
 def test_a_replica_does_not_depend_on_how_many_there_are(kernels, name):
     kernel = kernels[name]
-    many = advance(kernel, fresh(kernel.model, kr.LANES), [9, 40])
+    many = advance(kernel, fresh(kernel.model, LANES), [9, 40])
     for replicas in (1, 2, 7):
         np.testing.assert_array_equal(advance(kernel, fresh(kernel.model, replicas), [9, 40]), many[:, :, :replicas])
 
 
-@pytest.mark.parametrize(("sampling", "batch"), [(kr.FULL, 10), (kr.WITH_REPLACEMENT, 4), (kr.WITHOUT_REPLACEMENT, 9)])
+@pytest.mark.parametrize(("sampling", "batch"), [(FULL, 10), (WITH_REPLACEMENT, 4), (WITHOUT_REPLACEMENT, 9)])
 @pytest.mark.parametrize("name", LAYOUTS)
 def test_same_bits_when_cut(kernels, name, sampling, batch):
     kernel, arguments = kernels[name], {"sampling": sampling, "batch": batch}
@@ -167,7 +167,7 @@ def test_without_noise_a_zero_loss_point_stays(kernels, name):
     theta = start(model)
     y = model.samples.value(theta)
     out = np.empty((1, model.d * 2))
-    arguments = (model.x, y, np.zeros(model.n), LR, 4, kr.WITH_REPLACEMENT, kr.RADEMACHER, np.inf)
+    arguments = (model.x, y, np.zeros(model.n), LR, 4, WITH_REPLACEMENT, RADEMACHER, np.inf)
     kernels[name].module.advance(*fresh(model, 2), 0, np.array([50]), out, *arguments)
     # The kernel rounds f otherwise than NumPy does: residuals of 1e-15, and 50 steps.
     np.testing.assert_allclose(out.reshape(-1, 2), np.repeat(theta[:, None], 2, axis=1), rtol=0, atol=1e-13)
@@ -176,7 +176,7 @@ def test_without_noise_a_zero_loss_point_stays(kernels, name):
 @pytest.mark.parametrize("name", LAYOUTS)
 def test_descend_comes_to_rest_where_the_gradient_vanishes(kernels, name):
     model = kernels[name].model
-    theta, settled = np.repeat(start(model), 3), np.zeros(kr.LANES, dtype=np.bool_)
+    theta, settled = np.repeat(start(model), 3), np.zeros(LANES, dtype=np.bool_)
     theta.reshape(-1, 3)[0, 1] = np.inf  # is not waited for
     steps = kernels[name].module.descend(theta, settled, model.x, model.y, 0.05, 1e-9, 1e6, 20_000)
     assert 16 <= steps < 20_000
@@ -189,7 +189,7 @@ def test_descend_comes_to_rest_where_the_gradient_vanishes(kernels, name):
     assert not settled[:3].any()
 
 
-@pytest.mark.parametrize(("sampling", "batch"), [(kr.FULL, 10), (kr.WITH_REPLACEMENT, 21)])
+@pytest.mark.parametrize(("sampling", "batch"), [(FULL, 10), (WITH_REPLACEMENT, 21)])
 @pytest.mark.parametrize("name", ["difference", "net"])
 def test_moments_are_sums_over_the_path(kernels, name, sampling, batch):
     kernel, model = kernels[name], kernels[name].model
@@ -197,8 +197,8 @@ def test_moments_are_sums_over_the_path(kernels, name, sampling, batch):
     path = advance(kernel, fresh(model, replicas), range(steps), sampling=sampling, batch=batch) - shift[:, None]
     state, sums = fresh(model, replicas), np.full(2 * model.d * replicas, 5.0)
     sigmas = np.linspace(0.1, 0.3, model.n)
-    arguments = (shift, model.x, model.y, sigmas, LR, batch, sampling, kr.RADEMACHER, np.inf)
-    kernel.prepare(sampling, kr.RADEMACHER, moments=True).accumulate(*state, 0, steps, sums, *arguments)
+    arguments = (shift, model.x, model.y, sigmas, LR, batch, sampling, RADEMACHER, np.inf)
+    kernel.prepare(sampling, RADEMACHER, moments=True).accumulate(*state, 0, steps, sums, *arguments)
     expected = np.concatenate([path.sum(axis=0), (path**2).sum(axis=0)])
     # 31 terms of order 1, a few ulp each.
     np.testing.assert_allclose(sums.reshape(-1, replicas) - 5.0, expected, rtol=0, atol=1e-12)
@@ -212,8 +212,8 @@ def test_moments_are_sums_over_the_path(kernels, name, sampling, batch):
 @pytest.mark.parametrize("name", ["difference", "net"])
 def test_moments_have_the_same_bits_when_cut(kernels, name):
     model, kernel = kernels[name].model, kernels[name]
-    module = kernel.prepare(kr.WITH_REPLACEMENT, kr.RADEMACHER, moments=True)
-    arguments = (start(model), model.x, model.y, np.full(model.n, 0.2), LR, 4, kr.WITH_REPLACEMENT, kr.RADEMACHER, 1e6)
+    module = kernel.prepare(WITH_REPLACEMENT, RADEMACHER, moments=True)
+    arguments = (start(model), model.x, model.y, np.full(model.n, 0.2), LR, 4, WITH_REPLACEMENT, RADEMACHER, 1e6)
     found = []
     for cuts in ((0, 200), (0, 96, 192, 200)):
         state, sums = fresh(model, 2), np.zeros((len(cuts) - 1, 2 * model.d * 2))

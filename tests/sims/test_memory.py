@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import sympy as sp
-from flatmin.sims import kernel_random as kr
 from flatmin.sims.codegen import generate, generate_moments
+from flatmin.sims.lanes import FULL, LANES, RADEMACHER
 from flatmin.sims.random import block_words
 from flatmin.theory import Model
 from kernel_models import interpreted
@@ -24,11 +24,11 @@ def models(n):
 
 def run(text, model, name):
     """All that Python calls of a text: it fails where an array has no room."""
-    module, lanes, n = interpreted(text), kr.LANES, model.n
+    module, lanes, n = interpreted(text), LANES, model.n
     theta = np.repeat([0.5, 0.4], lanes)
     words = np.concatenate([block_words(3, (), 0, lanes).ravel(), np.zeros(lanes, dtype=np.uint64)])
     state = (theta, words, np.repeat(np.arange(n, dtype=np.uint64), lanes), np.full(lanes, -1))
-    data, how = (model.x, model.y, np.full(n, 0.1)), (0.05, n, kr.FULL, kr.RADEMACHER, np.inf)
+    data, how = (model.x, model.y, np.full(n, 0.1)), (0.05, n, FULL, RADEMACHER, np.inf)
     with np.errstate(over="ignore"):
         if name == "advance":
             module["advance"](*state, 0, np.array([1]), np.empty((1, 2 * lanes)), *data, *how)

@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 import sympy as sp
 from flatmin.sims import codegen, moments
-from flatmin.sims import kernel_random as kr
 from flatmin.sims.cache import load_module
 from flatmin.sims.engine import simulate
 from flatmin.sims.kernel import Kernel
+from flatmin.sims.lanes import FULL, RADEMACHER, WITH_REPLACEMENT, WITHOUT_REPLACEMENT
 from flatmin.sims.moments import average
 from flatmin.sims.random import block_words
 from flatmin.theory import Algorithm, InvalidInput, LabelNoise, Model
@@ -120,7 +120,7 @@ def test_burn_in_must_be_shorter_than_the_run(uv):
 
 
 @pytest.mark.parametrize(("name", "lanes"), [("uv", 128), ("tanh", 32)])
-@pytest.mark.parametrize("sampling", [kr.FULL, kr.WITH_REPLACEMENT, kr.WITHOUT_REPLACEMENT])
+@pytest.mark.parametrize("sampling", [FULL, WITH_REPLACEMENT, WITHOUT_REPLACEMENT])
 def test_the_lane_width_changes_no_bit(request, name, lanes, sampling):
     kernel = request.getfixturevalue(name)
     text = kernel.source.replace("LANES = 64", f"LANES = {lanes}")
@@ -134,7 +134,7 @@ def test_the_lane_width_changes_no_bit(request, name, lanes, sampling):
             state = (np.repeat(start, width), words, np.repeat(np.arange(n, dtype=np.uint64), width))
             out, status = np.empty((2, len(start) * width)), np.full(width, -1)
             data = (kernel.model.x, kernel.model.y, np.full(n, 0.1))
-            module.advance(*state, status, 0, np.array([70, 200]), out, *data, 0.1, n, sampling, kr.RADEMACHER, 1e6)
+            module.advance(*state, status, 0, np.array([70, 200]), out, *data, 0.1, n, sampling, RADEMACHER, 1e6)
             found.append(out.reshape(2, len(start), width))
         return np.concatenate(found, axis=2)
 

@@ -11,9 +11,9 @@ import numpy as np
 import pytest
 import sympy as sp
 from flatmin.sims import codegen
-from flatmin.sims import kernel_random as kr
 from flatmin.sims.codegen import generate
 from flatmin.sims.kernel import Kernel
+from flatmin.sims.lanes import FULL, GAUSSIAN, LANES, RADEMACHER, WITH_REPLACEMENT, WITHOUT_REPLACEMENT
 from flatmin.sims.random import block_words
 from flatmin.sims.replay import replay
 from flatmin.theory import Model
@@ -76,10 +76,10 @@ def both_lowerings(request):
     return vector, scalar
 
 
-@pytest.mark.parametrize("law", [kr.RADEMACHER, kr.GAUSSIAN])
+@pytest.mark.parametrize("law", [RADEMACHER, GAUSSIAN])
 @pytest.mark.parametrize(
     ("batch", "sampling"),
-    [(2, kr.FULL), (1, kr.WITH_REPLACEMENT), (3, kr.WITH_REPLACEMENT), (2, kr.WITHOUT_REPLACEMENT)],
+    [(2, FULL), (1, WITH_REPLACEMENT), (3, WITH_REPLACEMENT), (2, WITHOUT_REPLACEMENT)],
 )
 def test_vectors_and_statements_agree(both_lowerings, batch, sampling, law):
     vector, scalar = both_lowerings
@@ -94,13 +94,13 @@ def test_vectors_and_statements_agree(both_lowerings, batch, sampling, law):
 def two_steps(model, sampling):
     """theta after two steps of the generated text, run by Python."""
     module = interpreted(generate(model))
-    theta, d, lanes = np.repeat(np.linspace(-1, 1, model.d), kr.LANES), model.d, kr.LANES
+    theta, d, lanes = np.repeat(np.linspace(-1, 1, model.d), LANES), model.d, LANES
     words = np.concatenate([block_words(3, (), 0, lanes).ravel(), np.zeros(lanes, dtype=np.uint64)])
     order, status = np.repeat(np.arange(2, dtype=np.uint64), lanes), np.full(lanes, -1)
     state, out = (theta, words, order, status), np.empty((1, d * lanes))
     data = (model.x, model.y, np.array([0.1, 0.2]))
     with np.errstate(over="ignore"):
-        module["advance"](*state, 0, np.array([2]), out, *data, 0.05, 2, sampling, kr.RADEMACHER, np.inf)
+        module["advance"](*state, 0, np.array([2]), out, *data, 0.05, 2, sampling, RADEMACHER, np.inf)
     return out
 
 
@@ -128,7 +128,7 @@ def test_a_parameter_or_input_may_have_any_name(layout):
     for number, some in enumerate(pieces(names)):
         awkward, plain = (model_with_names(c, layout) for c in (some, [f"p{j}_" for j in range(len(some))]))
         # One way after the other: the names of both are in all texts.
-        sampling = (kr.FULL, kr.WITH_REPLACEMENT)[number % 2]
+        sampling = (FULL, WITH_REPLACEMENT)[number % 2]
         # The same formulas in another order.
         np.testing.assert_allclose(two_steps(awkward, sampling), two_steps(plain, sampling), rtol=0, atol=1e-13)
 
@@ -137,6 +137,6 @@ def test_names_of_the_generated_functions_compile():
     names = ["range", "njit", "words", "abs", "out", "flip"]
     model = model_with_names(names, "list")
     got, words = step(Kernel.for_model(model), np.linspace(-1, 1, 6), np.array([0.1, 0.2]), batch=2, steps=5)
-    arguments = {"lr": 0.05, "batch": 2, "sampling": kr.FULL, "law": kr.RADEMACHER}
+    arguments = {"lr": 0.05, "batch": 2, "sampling": FULL, "law": RADEMACHER}
     path = replay(model, np.linspace(-1, 1, 6), words, np.array([0.1, 0.2]), steps=5, **arguments)
     np.testing.assert_allclose(got, path[-1], rtol=0, atol=5 * 4e-15)

@@ -9,7 +9,7 @@ import pytest
 from flatmin.sims import plan
 from flatmin.sims.confidence import noise_radius
 from flatmin.sims.extrapolate import polynomial_weights
-from flatmin.sims.kernel_random import LANES
+from flatmin.sims.lanes import LANES
 from flatmin.sims.plan import Pilot, sample_sizes, tail_inflation, whole_blocks
 from hypothesis import given
 from hypothesis import strategies as st

@@ -6,12 +6,13 @@ import sys
 import numpy as np
 import pytest
 from flatmin.sims import kernel_random as kr
+from flatmin.sims.lanes import GAUSSIAN, LANES, RADEMACHER, WITH_REPLACEMENT, WITHOUT_REPLACEMENT
 from flatmin.sims.random import block_words, claim_key
 from flatmin.sims.replay import Stream, draws
 from flatmin.theory import InvalidInput
 from scipy import stats
 
-LANES = kr.LANES
+LANES = LANES
 
 
 def drawn(n, batch, sampling, law, steps, key=(1,)):
@@ -35,8 +36,8 @@ def test_stream_is_xoshiro256plusplus():
     assert got == [41943041, 58720359, 3588806011781223, 3591011842654386]
 
 
-@pytest.mark.parametrize("sampling", [kr.WITH_REPLACEMENT, kr.WITHOUT_REPLACEMENT])
-@pytest.mark.parametrize("law", [kr.RADEMACHER, kr.GAUSSIAN])
+@pytest.mark.parametrize("sampling", [WITH_REPLACEMENT, WITHOUT_REPLACEMENT])
+@pytest.mark.parametrize("law", [RADEMACHER, GAUSSIAN])
 @pytest.mark.parametrize("batch", [1, 2, 3])
 def test_compiled_draws_equal_their_replay(sampling, law, batch):
     index, noise = drawn(7, batch, sampling, law, 20)
@@ -44,12 +45,12 @@ def test_compiled_draws_equal_their_replay(sampling, law, batch):
     for t, (i, eps) in enumerate(draws(words, 7, batch, sampling, law, 20)):
         np.testing.assert_array_equal(index[t], i)
         # Signs are exact; a normal is a cosine right to 1e-15 times a radius below 9.
-        np.testing.assert_allclose(noise[t], eps, rtol=0, atol=0 if law == kr.RADEMACHER else 1e-14)
+        np.testing.assert_allclose(noise[t], eps, rtol=0, atol=0 if law == RADEMACHER else 1e-14)
 
 
-@pytest.mark.parametrize("sampling", [kr.WITH_REPLACEMENT, kr.WITHOUT_REPLACEMENT])
+@pytest.mark.parametrize("sampling", [WITH_REPLACEMENT, WITHOUT_REPLACEMENT])
 def test_indices_are_uniform_and_signs_fair(sampling):
-    index, noise = drawn(7, 3, sampling, kr.RADEMACHER, 2000)
+    index, noise = drawn(7, 3, sampling, RADEMACHER, 2000)
     # 384,000 draws at a fixed seed; a test at level 1e-4 each, in 7 + 2 cells and for their joint law.
     for b in range(3):
         table = np.array([[np.sum((index[:, b] == i) & (noise[:, b] == s)) for i in range(7)] for s in (-1, 1)])
@@ -58,15 +59,15 @@ def test_indices_are_uniform_and_signs_fair(sampling):
 
 
 def test_without_replacement_visits_distinct_indices():
-    index, _ = drawn(7, 5, kr.WITHOUT_REPLACEMENT, kr.RADEMACHER, 200)
+    index, _ = drawn(7, 5, WITHOUT_REPLACEMENT, RADEMACHER, 200)
     ordered = np.sort(index, axis=1)
     assert np.all(np.diff(ordered, axis=1) > 0)
-    whole, _ = drawn(7, 7, kr.WITHOUT_REPLACEMENT, kr.RADEMACHER, 200)
+    whole, _ = drawn(7, 7, WITHOUT_REPLACEMENT, RADEMACHER, 200)
     assert np.array_equal(np.sort(whole, axis=1), np.broadcast_to(np.arange(7)[:, None], whole.shape))
 
 
 def test_draws_of_one_step_are_independent():
-    _, noise = drawn(2, 2, kr.WITH_REPLACEMENT, kr.RADEMACHER, 2000)
+    _, noise = drawn(2, 2, WITH_REPLACEMENT, RADEMACHER, 2000)
     correlation = np.mean(noise[:, 0] * noise[:, 1])
     assert abs(correlation) < 4 / np.sqrt(noise[:, 0].size)
     assert abs(np.mean(noise[1:, 0] * noise[:-1, 0])) < 4 / np.sqrt(noise[1:, 0].size)
@@ -74,7 +75,7 @@ def test_draws_of_one_step_are_independent():
 
 def pair_tail(batch):
     """Chi-square tail of the joint law of sample and sign of two draws that share a word, 36 cells."""
-    index, noise = drawn(3, batch, kr.WITH_REPLACEMENT, kr.RADEMACHER, 4000)
+    index, noise = drawn(3, batch, WITH_REPLACEMENT, RADEMACHER, 4000)
     code = (2 * index + (noise < 0)).reshape(-1, 2, LANES)
     return stats.chisquare(np.bincount((6 * code[:, 0] + code[:, 1]).ravel(), minlength=36)).pvalue
 
@@ -98,7 +99,7 @@ def twice(words, turn):
 
 
 def test_normals_are_normal():
-    _, noise = drawn(2, 1, kr.WITH_REPLACEMENT, kr.GAUSSIAN, 2000)
+    _, noise = drawn(2, 1, WITH_REPLACEMENT, GAUSSIAN, 2000)
     assert stats.kstest(noise.ravel(), "norm").pvalue > 1e-4
     assert abs(np.mean(noise**4) - 3) < 4 * np.sqrt(96 / noise.size)
 

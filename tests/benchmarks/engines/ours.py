@@ -9,8 +9,9 @@ import numpy as np
 from flatmin.sims import simulate
 from flatmin.sims.blocks import Setting
 from flatmin.sims.control import LinearControl
-from flatmin.sims.kernel import Kernel, aligned
-from flatmin.sims.kernel_random import FULL, LANES, RADEMACHER, WITH_REPLACEMENT
+from flatmin.sims.kernel import Kernel
+from flatmin.sims.lanes import FULL, LANES, RADEMACHER, WITH_REPLACEMENT
+from flatmin.sims.memory import aligned
 from flatmin.sims.regression import regress
 
 from ..drift import PLANS, Measured, component, expansion
