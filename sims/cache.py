@@ -30,7 +30,7 @@ import llvmlite.binding
 from . import native
 from .templates import COMPILED
 
-__all__ = ["CacheWarning", "build_module", "cache_root", "load_module", "module_key"]
+__all__ = ["CacheWarning", "assembly", "build_module", "cache_root", "load_module", "module_key"]
 
 _LOCK = threading.Lock()
 _MANIFEST = "manifest.json"
@@ -85,6 +85,11 @@ def build_module(text: str, folder: Path) -> ModuleType:
         return sys.modules[name]
     finally:
         sys.modules.pop(name, None)
+
+
+def assembly(module: ModuleType) -> str:
+    """The assembly language of what Python calls of a module that this process has compiled."""
+    return "\n".join(text for _, compiled in module.EXPORTED.values() for text in compiled.inspect_asm().values())
 
 
 def _load(name: str, text: str, folder: Path) -> None:

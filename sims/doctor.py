@@ -25,7 +25,7 @@ from flatmin.theory import Model
 from numpy.typing import NDArray
 
 from .blocks import processors
-from .cache import build_module, cache_root
+from .cache import assembly, build_module, cache_root
 from .codegen import generate
 from .kernel import BOUND, Kernel
 from .lanes import FULL, LANES, RADEMACHER
@@ -74,8 +74,7 @@ def diagnose() -> Iterator[Finding]:
         )
         module = kernel.prepare(FULL, RADEMACHER)
         yield Finding("compiling f = uv", f"{time.perf_counter() - began:.1f} s")
-        (assembly,) = module.run.inspect_asm().values()
-        yield instructions(assembly)
+        yield instructions(assembly(module))
         yield _right(kernel)
         yield speed(kernel)
 
@@ -92,12 +91,12 @@ def environment() -> Iterator[Finding]:
     yield Finding("threads", f"{processors()} of {os.cpu_count()} processors")
 
 
-def instructions(assembly: str) -> Finding:
+def instructions(text: str) -> Finding:
     """Whether the arithmetic of a kernel is done on several numbers at a time."""
     name = "vector instructions"
     if platform.machine() not in ("x86_64", "AMD64"):
         return Finding(name, f"not judged on {platform.machine()}")
-    packed, scalar = len(_PACKED.findall(assembly)), len(_SCALAR.findall(assembly))
+    packed, scalar = len(_PACKED.findall(text)), len(_SCALAR.findall(text))
     advice = "kernels run several times slower than they could; please report this with the versions above"
     return Finding(name, f"{packed} on several numbers at a time, {scalar} on one", packed > scalar, advice)
 

@@ -207,7 +207,11 @@ def framed(layout: Layout, samples: str, moments: bool) -> tuple[list[str], list
     space, run, rest = (fill(text, **values) for text in (_SPACE, _RUN, _REST))
     if moments:
         return [space, _ACCUMULATE], [layout.functions, _FLUSH, run]
-    return [space, _ADVANCE, _DESCEND], [layout.functions, WITH_NOISE + run, WITHOUT_NOISE + rest]
+    return [space, WITH_NOISE + _ADVANCE, WITHOUT_NOISE + _DESCEND], [
+        layout.functions,
+        WITH_NOISE + run,
+        WITHOUT_NOISE + rest,
+    ]
 
 
 def _of(name: str) -> str:

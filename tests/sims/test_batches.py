@@ -90,8 +90,9 @@ def test_sums_in_blocks_miss_no_step(steps):
 
 def test_a_step_that_sums_miss_is_seen(monkeypatch):
     right = "if turns == 2:"
-    assert vector_codegen.EMITTERS.count(right) == 1
-    monkeypatch.setattr(vector_codegen, "EMITTERS", vector_codegen.EMITTERS.replace(right, "if turns == 3:"))
+    assert vector_codegen.below_all("vector_moments").count(right) == 1
+    read = vector_codegen.below_all
+    monkeypatch.setattr(vector_codegen, "below_all", lambda name: read(name).replace(right, "if turns == 3:"))
     got, expected = spreads(Kernel.for_model(long_list()), 33)
     assert np.max(np.abs(got - expected)) > 1e-6
 
