@@ -169,8 +169,9 @@ def _execute(name: str, text: str, folder: Path) -> None:
 @contextlib.contextmanager
 def _cached_beside() -> Iterator[None]:
     """Let Numba keep machine code beside the module, where the manifest covers it, and not in NUMBA_CACHE_DIR."""
-    from numba.core import config
+    from numba.core import config as numba_config
 
+    config: Any = numba_config  # its attributes are made at run time
     before = config.CACHE_DIR
     config.CACHE_DIR = ""
     try:

@@ -21,7 +21,6 @@ from .kernel_names import Names
 from .kernel_text import (
     below_all,
     fill,
-    function_sources,
     function_text,
     indented,
     listed,
@@ -29,7 +28,7 @@ from .kernel_text import (
     rows_at,
 )
 from .program import Program, three_address
-from .vector_codegen import OPERATIONS, indexed_lists, pass_sources, vector_module
+from .vector_codegen import OPERATIONS, common_sources, indexed_lists, vector_module
 
 __all__ = ["MOST_PAIRED", "generate", "generate_moments", "moment_pairs"]
 
@@ -67,7 +66,7 @@ def _module(model: Model, form: Form, moments: bool) -> str:
         LAYOUT="unrolled: all samples in one expression" if unrolled else "indexed: one sample's expression",
     )
     pairs = moment_pairs(model.d)
-    sizes = {"D": len(names.rows)}
+    sizes: dict[str, object] = {"D": len(names.rows)}
     if moments or form.counted(model):
         sizes["PARAMETERS"] = model.d
     if moments:
@@ -88,11 +87,7 @@ def _module(model: Model, form: Form, moments: bool) -> str:
     if moments:
         sizes["SUMMED"] = "LANES // GROUPS" if vectors else "LANES"
     drivers, frame = framed(layout, "N" if unrolled and not form.counted(model) else "y.size", moments)
-    # What the functions call stands before them: Numba looks names up when it compiles the first exported function.
-    functions = {**function_sources("kernel_math"), **function_sources("kernel_random")}
-    del functions["next_words"]  # it is an intrinsic here
-    common = (*map(below_all, ("kernel_hints", "kernel_memory")), *functions.values(), *pass_sources(), *body)
-    return templates.module(header, sizes, drivers, (*common, below_all("vector_guard"), *frame))
+    return templates.module(header, sizes, drivers, (*common_sources(), *body, below_all("vector_guard"), *frame))
 
 
 def _all_vectors(lists: Mapping[str, Program]) -> bool:

@@ -15,7 +15,7 @@ from . import counted_layouts, templates
 from .cache import load_module
 from .kernel_text import below_all, function_sources
 from .kernel_ways import Way, way_text
-from .vector_codegen import pass_sources
+from .vector_codegen import common_sources
 
 __all__ = ["linear_module", "linear_text"]
 
@@ -25,7 +25,6 @@ _HEADER = '''\
 Arrays over replicas are flat, row after row of LANES replicas. g holds row after row of sample gradients, second for
 each sample the rows of its F.
 """
-
 '''
 
 _LINEAR = '''\
@@ -122,12 +121,9 @@ def advance(
 
 def linear_text(way: Way, plain: bool, counted: bool) -> str:
     """The text of the module for one way; `plain`: the rule is SGD; `counted`: samples are counted."""
-    modules = ("kernel_math", "kernel_random", "kernel_binomial")
-    functions = {name: text for module in modules for name, text in function_sources(module).items()}
-    del functions["next_words"]  # it is an intrinsic here
-    passes = (*pass_sources(), below_all("vector_lookup"), below_all("vector_linear"), counted_layouts.COUNTS)
-    common = (below_all("kernel_hints"), below_all("kernel_memory"), *functions.values(), *passes, _LINEAR)
-    text = templates.module(_HEADER, {}, [_ADVANCE], common)
+    passes = (*map(below_all, ("vector_lookup", "vector_linear")), counted_layouts.COUNTS, _LINEAR)
+    functions = (*common_sources(), *function_sources("kernel_binomial").values(), *passes)
+    text = templates.module(_HEADER, {}, [_ADVANCE], functions)
     return way_text(text, way, PLAIN=plain, COUNTED=counted)
 
 

@@ -58,12 +58,11 @@ def exported(signature):
         return dispatcher
 
     return compiled
-
 """
 
 
 def module(header: str, sizes: Mapping[str, object], drivers: Iterable[str], compiled: Iterable[str]) -> str:
     """The text of a module: constants, what Python does, and the functions that it calls, with all that they need."""
     constants = kernel_constants() + "".join(f"{name} = {size}\n" for name, size in sizes.items())
-    plain = (header, "import ctypes\n\nimport numpy as np\n", constants, below_all("memory"), *drivers)
+    plain = (header + "\nimport ctypes\n\nimport numpy as np\n", constants, below_all("memory"), *drivers)
     return "\n\n".join((*plain, COMPILED + IMPORTS, *compiled))

@@ -9,10 +9,10 @@ from typing import Protocol
 
 import sympy as sp
 
-from .kernel_text import below_all
+from .kernel_text import below_all, function_sources
 from .program import Line, Program, three_address
 
-__all__ = ["OPERATIONS", "indexed_lists", "pass_sources", "vector_module"]
+__all__ = ["OPERATIONS", "common_sources", "indexed_lists", "vector_module"]
 
 # Each row's update without a gradient, and its coefficient for each total gradient.
 NewTheta = Sequence[tuple[sp.Expr, Mapping[int, sp.Expr]]]
@@ -99,6 +99,12 @@ def vector_module(lists: Mapping[str, Program], constants: str, others: Sequence
     return [*emitters, constants + "".join(texts), *others]
 
 
-def pass_sources() -> list[str]:
-    """The texts that passes are made of, for every layout: vectors, passes, draws."""
-    return [*map(below_all, ("kernel_vector", "vector_math", "vector_list", "vector_pass", "vector_draws"))]
+def common_sources() -> list[str]:
+    """The texts that every module with replicas side by side begins with; what is called stands before what calls it.
+
+    Numba looks names up when it compiles the first exported function.
+    """
+    functions = {**function_sources("kernel_math"), **function_sources("kernel_random")}
+    del functions["next_words"]  # it is an intrinsic here
+    passes = ("kernel_vector", "vector_math", "vector_list", "vector_pass", "vector_draws")
+    return [*map(below_all, ("kernel_hints", "kernel_memory")), *functions.values(), *map(below_all, passes)]

@@ -8,7 +8,7 @@ import re
 import mpmath
 import numpy as np
 import pytest
-from flatmin.sims import kernel_math, kernel_vector, vector_list, vector_math
+from flatmin.sims import kernel_math, kernel_vector, vector_codegen, vector_list, vector_math
 from flatmin.sims.vector_math import signs
 from llvmlite import ir
 from numba import njit, types
@@ -220,3 +220,8 @@ def test_avx_is_not_used_where_numba_leaves_it_out(monkeypatch, enabled):
 def test_functions_that_come_in_twos(formulas, expected):
     lines = [*formulas, "out f = t"]
     assert vector_list.in_twos([line.split() for line in lines]) == expected
+
+
+def test_lists_hold_what_vectors_evaluate():
+    basic = {"add", "sub", "mul", "div", "neg", "sqrt", "abs", "sign"}
+    assert {*basic, *vector_math.FUNCTIONS} == vector_codegen.OPERATIONS
