@@ -72,7 +72,11 @@ def stationary_points_on_curve(flow: SlowFlow, start: Array, reach: float = 10.0
 
 
 class _Trace:
-    """Iterates over the zeros of the velocity on one side of the start."""
+    """Iterates over the isolated zeros of the velocity on one side of the start.
+
+    Where it vanishes step after step, far out on a tail, there is no point that the flow comes to: rounding decides
+    what the rates there look like.
+    """
 
     def __init__(self, flow: SlowFlow, start: Array, direction: Array, step: float, reach: float) -> None:
         self.flow, self.start, self.direction = flow, start, direction
@@ -81,9 +85,7 @@ class _Trace:
 
     def __iter__(self) -> Iterator[Array]:
         theta, direction, length = self.start, self.direction, 0.0
-        speed = self._speed(theta, direction)
-        if speed == 0:
-            yield theta
+        speed, alone = self._speed(theta, direction), True
         while length < self.reach:
             try:
                 ahead = retract(self.flow.model, theta + self.step * direction)
@@ -92,11 +94,12 @@ class _Trace:
                 next_speed = self._speed(ahead, following)
             except NotApplicable as error:
                 self.end = str(error)
-                return
-            if next_speed == 0:
-                yield ahead
-            elif speed * next_speed < 0:
+                break
+            if speed * next_speed < 0:
                 yield self._zero(theta, ahead, direction)
+            elif speed == 0 and alone and next_speed != 0:
+                yield theta
+            alone = speed != 0
             length += float(np.linalg.norm(ahead - theta))
             theta, direction, speed = ahead, following, next_speed
             if length > 3 * self.step and np.linalg.norm(theta - self.start) < 0.75 * self.step:
@@ -104,7 +107,9 @@ class _Trace:
                 if speed * self._speed(self.start, direction) < 0:
                     yield self._zero(theta, self.start, direction)
                 self.end = "closed"
-                return
+                break
+        if speed == 0 and alone:
+            yield theta
 
     def _speed(self, theta: Array, direction: Array) -> float:
         speed = float(self.flow.velocity(theta) @ direction)

@@ -15,7 +15,7 @@ from .geometry import LocalGeometry
 from .model import Model
 from .noise import FlippedLabels
 from .numeric import numeric
-from .slow import Paper, SlowTheory, SmallLearningRate
+from .slow import Paper, SlowTheory, SmallLearningRate, shared_theory
 
 __all__ = ["Conjecture", "make_theory"]
 
@@ -118,4 +118,4 @@ def make_theory(model: Model, algorithm: Algorithm, claim: Claim) -> SlowTheory:
     """Return the theory that `claim` names."""
     if claim.theory == "conjecture":
         return Conjecture(model, algorithm, claim)
-    return {t.name: t for t in (Derived, Paper, SmallLearningRate)}[claim.theory](model, algorithm)
+    return shared_theory({t.name: t for t in (Derived, Paper, SmallLearningRate)}[claim.theory], model, algorithm)

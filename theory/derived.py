@@ -51,7 +51,8 @@ class Derived(SlowTheory):
 
     def averaged(self, local: LocalGeometry) -> Averaged:
         """Second-order averaging at a point: in closed form, or of the update map itself where the rule has none."""
-        if self._last is None or self._last[0] is not local:
+        last = self._last  # another thread may change it meanwhile
+        if last is None or last[0] is not local:
             if self._linear is not None:
                 gradient = self.algorithm.noise.kind == "gradient"
                 sigma = gradient_covariance(self.model, self.algorithm, local) if gradient else None
@@ -60,8 +61,8 @@ class Derived(SlowTheory):
                 found = average(UpdateMap(self.model, self.algorithm), local.theta)
                 if found.radius >= 1:
                     raise NotApplicable("second-moment limit", f"spectral radius {found.radius:.6g} must be below 1")
-            self._last = local, found
-        found = self._last[1]
+            self._last = last = local, found
+        found = last[1]
         size = max(float(np.trace(found.covariance)) * (1 - found.contraction), 1e-300)
         if self.needs_normal_noise and float(np.trace(found.diffusion)) > 1e-9 * size:
             rule = "the noise has a part along Gamma: the limit is a diffusion, which no R describes"

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from typing import Any, Literal
 
 import numpy as np
@@ -17,7 +18,7 @@ from .errors import NoInterpolation, NotApplicable
 from .geometry import LocalGeometry, retract
 from .slow import SlowTheory
 
-__all__ = ["SETTLED", "SlowFlow", "StationaryPoint"]
+__all__ = ["SETTLED", "SlowFlow", "StationaryPoint", "ending"]
 
 Array = NDArray[np.float64]
 
@@ -61,6 +62,18 @@ class StationaryPoint:
         real = -self.rates.real
         kept = real[real > _NEUTRAL * max(float(np.max(np.abs(self.rates), initial=0.0)), 1e-300)]
         return float(kept.min()) if kept.size else float("inf")
+
+
+@lru_cache(maxsize=64)
+def _followed(theory: SlowTheory, start: tuple[float, ...]) -> StationaryPoint:
+    point = SlowFlow(theory).stationary_point(np.array(start))
+    point.theta.flags.writeable = False
+    return point
+
+
+def ending(theory: SlowTheory, start: Array) -> StationaryPoint:
+    """`SlowFlow.stationary_point`, followed once for all claims of a study that ask for it."""
+    return _followed(theory, tuple(map(float, start)))
 
 
 class SlowFlow:
@@ -107,6 +120,8 @@ class SlowFlow:
         """
         theta, now, span = start, 0.0, 0.5
         self._evaluations = 0
+        rhs, tolerances = self._problem(start)
+        solver = scipy.integrate.LSODA(rhs, 0.0, start, 2 * _LONGEST, **tolerances)
         while True:
             speed = float(np.linalg.norm(self.velocity(theta)))
             if speed <= 1e-13 * (1 + float(np.linalg.norm(theta))):
@@ -118,10 +133,10 @@ class SlowFlow:
                 raise NotApplicable(
                     "stationary point", f"the slow flow from the start has not come to rest at t={now:.3g}"
                 )
-            theta = self._advance(theta, np.array([span]))[0]
+            now += span
+            theta = self._until(solver, now)
             if np.linalg.norm(theta) > _FARTHEST * (1 + np.linalg.norm(start)):
                 raise NotApplicable("stationary point", "the slow flow runs to infinity")
-            now += span
             span *= 1.5
 
     def first_passage(self, start: Array, distance: Callable[[Array], float], longest: float) -> float | None:
@@ -170,13 +185,32 @@ class SlowFlow:
     def _advance(self, start: Array, times: Array) -> Array:
         """Positions at times above zero, shape (len(times), d)."""
         solution = self._integrate(start, float(times[-1]), t_eval=times)
+        return np.array([self._on_gamma(point) for point in solution.y.T])
+
+    def _until(self, solver: Any, time: float) -> Array:
+        """The point of Gamma at `time`, to which a solver makes the steps that it has not made yet."""
+        while solver.t < time:
+            message = solver.step()
+            if solver.status == "failed" or not np.all(np.isfinite(solver.y)):
+                raise NotApplicable("stationary point", f"the slow flow cannot be followed: {message}")
+        return self._on_gamma(solver.dense_output()(time))
+
+    def _on_gamma(self, theta: Array) -> Array:
         try:
-            return np.array([retract(self.model, point) for point in solution.y.T])
+            return retract(self.model, theta)
         except NoInterpolation as error:
             raise NotApplicable("rank of the Jacobian", f"the slow flow reaches a singular point: {error}") from None
 
     def _integrate(self, start: Array, span: float, **options: Any) -> Any:
         """The solution by `solve_ivp` over a span of slow time, with its options."""
+        rhs, tolerances = self._problem(start)
+        solution = scipy.integrate.solve_ivp(rhs, (0.0, span), start, method="LSODA", **tolerances, **options)
+        if not solution.success or not np.all(np.isfinite(solution.y)):
+            raise NotApplicable("stationary point", f"the slow flow cannot be followed: {solution.message}")
+        return solution
+
+    def _problem(self, start: Array) -> tuple[Callable[[float, Array], Array], dict[str, float]]:
+        """The velocity as integrators want it, and their tolerances."""
         size = 1 + float(np.linalg.norm(start))
 
         def rhs(_: float, theta: Array) -> Array:
@@ -189,11 +223,7 @@ class SlowFlow:
                 raise NotApplicable("stationary point", "the slow flow runs to infinity")
             return self.velocity(theta)
 
-        tolerances = {"rtol": 1e-9, "atol": 1e-11 * size}
-        solution = scipy.integrate.solve_ivp(rhs, (0.0, span), start, method="LSODA", **tolerances, **options)
-        if not solution.success or not np.all(np.isfinite(solution.y)):
-            raise NotApplicable("stationary point", f"the slow flow cannot be followed: {solution.message}")
-        return solution
+        return rhs, {"rtol": 1e-9, "atol": 1e-11 * size}
 
     def _chart(self, theta: Array) -> tuple[Array, Array, Array]:
         """Tangent basis T, T^T velocity and its derivative along T by central differences."""

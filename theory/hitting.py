@@ -25,7 +25,7 @@ from .assumptions import Assumption
 from .claim import Claim
 from .errors import NotApplicable
 from .exponents import ExponentStatement
-from .flow import SETTLED, SlowFlow, StationaryPoint
+from .flow import SETTLED, SlowFlow, StationaryPoint, ending
 from .geometry import noise_free_limit, retract
 from .model import Model
 from .noise import FlippedLabels, LabelNoise
@@ -70,6 +70,10 @@ class _Displaced(Statement):
 class _Ball(_Displaced):
     """The ball of radius gamma around the stationary point that the flow of the claim's theory comes to."""
 
+    @cached_property
+    def _times(self) -> dict[str, float]:
+        return {}
+
     @property
     def gamma(self) -> float:
         """Its radius."""
@@ -84,7 +88,7 @@ class _Ball(_Displaced):
         NotApplicable
             When the flow comes to no stable point, or begins in the ball.
         """
-        point = SlowFlow(self.theory).stationary_point(self.theta)
+        point = ending(self.theory, self.theta)
         if point.stability == "unstable":
             rule = "no rate of the slow flow at the stationary point may be positive"
             raise NotApplicable("stability of the stationary point", rule)
@@ -94,13 +98,18 @@ class _Ball(_Displaced):
         return point
 
     def time(self, theory: SlowTheory) -> float:
-        """Slow time at which the flow of `theory` meets the ball.
+        """Slow time at which the flow of `theory` meets the ball; followed once, also where the horizon asks for it.
 
         Raises
         ------
         NotApplicable
             When it never does.
         """
+        if theory.name not in self._times:
+            self._times[theory.name] = self._first_passage(theory)
+        return self._times[theory.name]
+
+    def _first_passage(self, theory: SlowTheory) -> float:
         own, centre = self.target, self.target.theta
         way = float(np.linalg.norm(centre - self.theta))
         more = max(0.0, float(np.log(SETTLED * way / self.gamma))) / own.relaxation_rate

@@ -10,8 +10,9 @@ References: Damian, Ma, Lee (2021), Theorem 1, Sections 2 and 3; the finite batc
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from functools import cached_property
+from functools import cached_property, lru_cache
 from html import escape
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -33,9 +34,11 @@ __all__ = [
     "gradient_covariance",
     "learning_rate_rule",
     "require_stable",
+    "shared_theory",
 ]
 
 Array = NDArray[np.float64]
+Theory = TypeVar("Theory", bound="SlowTheory")
 
 
 class SlowTheory(ABC):
@@ -219,6 +222,12 @@ def gradient_covariance(model: Model, algorithm: Algorithm, local: LocalGeometry
     if np.linalg.eigvalsh(sigma)[0] < -1e-9 * size:
         raise NotApplicable("noise covariance", "Sigma(theta) must be positive semidefinite on the zero-loss set")
     return sigma
+
+
+@lru_cache(maxsize=64)
+def shared_theory(kind: type[Theory], model: Model, algorithm: Algorithm) -> Theory:
+    """A theory without claims of its own; the same for all claims of a study, so that its flow is followed once."""
+    return kind(model, algorithm)
 
 
 def require_stable(theory: SlowTheory, local: LocalGeometry) -> None:

@@ -12,7 +12,7 @@ from .assumptions import Assumption
 from .basins import stationary_points_on_curve
 from .claim import Claim
 from .errors import NotApplicable
-from .flow import SlowFlow, StationaryPoint
+from .flow import SlowFlow, StationaryPoint, ending
 from .kurdyka import kurdyka_assumption
 from .model import Model
 from .problem import SLOW_TIMES
@@ -104,7 +104,7 @@ class FixedPointStatement(Statement):
     def _end(self, theory: SlowTheory) -> StationaryPoint:
         """Where the flow of `theory` ends; followed once, also where a claim, a rival and the horizon ask for it."""
         if theory.name not in self._ends:
-            self._ends[theory.name] = SlowFlow(theory).stationary_point(self.theta)
+            self._ends[theory.name] = ending(theory, self.theta)
         return self._ends[theory.name]
 
     def _count_basins(self, flow: SlowFlow) -> None:

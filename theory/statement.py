@@ -23,7 +23,7 @@ from .model import Model
 from .problem import Prediction, Problem
 from .rivals import Rival, candidates, rival_names
 from .rules import SGD, HeavyBall
-from .slow import SlowTheory
+from .slow import SlowTheory, shared_theory
 from .timescales import timescales
 
 __all__ = ["ZERO", "Statement"]
@@ -61,7 +61,7 @@ class Statement(ABC):
         self.model, self.algorithm, self.claim, self.theta = model, algorithm, claim, theta
         self.checked = checked
         self.theory = make_theory(model, algorithm, claim)
-        self.derived = self.derived_theory(model, algorithm)
+        self.derived = shared_theory(self.derived_theory, model, algorithm)
         self.local = LocalGeometry.at(model, theta)
         self.extra: list[Assumption] = []
         self.notes: list[str] = []

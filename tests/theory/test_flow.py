@@ -252,6 +252,20 @@ def test_points_come_in_order_along_an_open_curve():
         assert gaps[0] * gaps[2] < 0
 
 
+def test_a_flat_tail_has_no_stationary_points():
+    """Far out a tanh has no slope, and rounding decides what the rates look like: it once made a second basin."""
+    algorithm = Algorithm(lr=0.2, batch_size="full", noise=LabelNoise(0.1), momentum=0.5)
+    start = nearest_zero_loss_point(TANH, np.array([2.0, 1.3, -0.27]))
+    found = stationary_points_on_curve(SlowFlow(Derived(TANH, algorithm)), start)
+    assert [p.stability for p in found.points] == ["stable"]
+    assert any(end.startswith("arc length") for end in found.ends), "it was followed into the tail"
+
+
+def test_a_start_at_rest_is_one_of_the_points():
+    found = stationary_points_on_curve(derived_flow(UV, 0.3), np.array([1.0, 1.0]))
+    assert [p.stability for p in found.points] == ["stable"]
+
+
 def test_more_dimensions_than_one_are_refused():
     p = sp.symbols("p0:3", real=True)
     model = Model(p, p[0] * p[1] + p[2], y=[1.0])
