@@ -26,6 +26,8 @@ __all__ = ["Blocks", "Setting", "SimulationStopped", "next_size", "processors"]
 
 Array = NDArray[np.float64]
 
+# Blocks that are handled together, so that short runs are not all Python, and bytes that they may need meanwhile.
+_MOST_TOGETHER, _TOGETHER_BYTES = 16, 4 * 2**20
 _CALL_SECONDS = 0.2  # a compiled call cannot be interrupted
 
 
@@ -111,6 +113,11 @@ class Setting:
         words = block_words(self.seed, self.key, self.first // LANES + number, LANES, end - number)
         lanes = self.lanes(number, end)
         return self.kernel.stack(self.state, words, lanes.stop - lanes.start)
+
+    def together(self, numbers: int) -> int:
+        """Blocks to handle together where each replica has so many numbers; one if replicas are run one by one."""
+        fitting = _TOGETHER_BYTES // (8 * LANES * numbers)
+        return 1 if self.kernel.one_by_one else max(1, min(_MOST_TOGETHER, fitting))
 
     def lanes(self, number: int, end: int | None = None) -> slice:
         """The replicas of a block, or of blocks number..end-1."""

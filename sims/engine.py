@@ -26,8 +26,6 @@ Array = NDArray[np.float64]
 
 _MAX_BYTES = 4 * 2**30  # of recorded points
 _MAX_SETTLE_STEPS = 2_000_000
-# Blocks that are handled together, so that short runs are not all Python, and bytes that they may need meanwhile.
-_MOST_TOGETHER, _TOGETHER_BYTES = 16, 4 * 2**20
 
 
 def simulate(
@@ -150,12 +148,11 @@ class _Run:
 
     @property
     def most(self) -> int:
-        """Blocks to handle together; one if replicas are run one by one, which takes long."""
+        """Blocks to handle together."""
         numbers = len(self.setting.state) * len(self.schedule)
         if self.control is not None:
             numbers += len(self.control.marks) * self.d * (self.control.rank + 3)
-        fitting = _TOGETHER_BYTES // (8 * LANES * numbers)
-        return 1 if self.setting.kernel.one_by_one else max(1, min(_MOST_TOGETHER, fitting))
+        return self.setting.together(numbers)
 
     def several(self, first: int, last: int) -> Iterator[None]:
         """Run blocks first..last-1 through the schedule; yields after each call."""

@@ -124,12 +124,15 @@ def average(
             stayed = np.flatnonzero(status[here] < 0)
             totals[number] += rows.reshape(len(rows), -1, size).sum(axis=1)[:, stayed].sum(axis=1) / kernel.sharing
 
-    def run(number: int, _: int) -> Iterator[None]:
-        """One block, as `Blocks.run` gives them here."""
+    def several(first: int, last: int) -> Iterator[None]:
+        """Blocks first..last-1, one after the other."""
+        for number, block in enumerate(setting.stack(first, last), first):
+            yield from run(number, block)
+
+    def run(number: int, block: Block) -> Iterator[None]:
         lanes = setting.lanes(number)
         used = lanes.stop - lanes.start
         if kernel.sharing == 1 or used == LANES:
-            block = setting.block(number)
             rows = yield from sums(block, used)
             status[lanes] = block.status[:used]
             stayed = np.flatnonzero(status[lanes] < 0)
@@ -139,7 +142,7 @@ def average(
         yield from alone(number)
 
     setting.check_kernel_once()
-    blocks.run(run, threads)
+    blocks.run(several, threads, setting.together(totals.shape[1]))
     count = int(np.sum(status < 0)) * (steps - burn_in)
     # Along the last axis NumPy adds in pairs, always the same ones.
     means = np.ascontiguousarray(totals.T).sum(axis=1) / max(count, 1)
