@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from .kernel_text import fill, indented
 
-__all__ = ["SECTION", "WITHOUT_NOISE", "WITH_NOISE", "Layout", "framed"]
+__all__ = ["SECTION", "WITHOUT_NOISE", "WITH_NOISE", "Layout", "cut", "framed", "space"]
 
 SECTION = "# ---- "
 WITH_NOISE, WITHOUT_NOISE = f"{SECTION}Steps with noise.\n", f"{SECTION}Steps without noise.\n"
@@ -58,6 +58,7 @@ def run(
         stop = schedule[m]
         while step < stop:
             phase, taken = step % period, 1
+            left = stop - step if stop - step < period - phase else period - phase
 <STEPS>
             step += taken
 <HOLD>
@@ -185,34 +186,41 @@ def framed(layout: Layout, samples: str, moments: bool) -> tuple[list[str], list
 
     `samples` is their number, or y.size.
     """
-
-    def lines(depth: int, text: str) -> str:
-        return indented(depth, text.splitlines())
-
-    arrays = [
-        f"{name}, end = {_of(name)}(space, end, {s}), end + ({s} + 7) // 8 * 8" for name, s in layout.arrays.items()
-    ]
     values = {
         "SAMPLES": samples,
-        "ARRAYS": indented(1, ["end = 0", *arrays]),
-        "BEGIN": lines(1, layout.begin),
-        "STEPS": lines(3, fill(layout.steps, RAW="raw" if moments else "None")),
-        "NOISELESS": lines(3, fill(layout.noiseless, RAW="None")),
+        "ARRAYS": cut(layout.arrays),
+        "BEGIN": indented(1, layout.begin),
+        "STEPS": indented(3, fill(layout.steps, RAW="raw" if moments else "None")),
+        "NOISELESS": indented(3, fill(layout.noiseless, RAW="None")),
         "HELD": indented(1, _HELD) if moments else "",
         "HOLD": indented(3, _HOLD) if moments else "",
         "SUMS": ", raw, sums, shift" if moments else "",
         "SUM_TYPES": ", f8[::1]" * 3 if moments else "",
-        "SPACE": "\n        + ".join(f"({size} + 7) // 8 * 8" for size in layout.arrays.values()),
+        "SPACE": space(layout.arrays),
     }
-    space, run, rest = (fill(text, **values) for text in (_SPACE, _RUN, _REST))
+    needed, run, rest = (fill(text, **values) for text in (_SPACE, _RUN, _REST))
     if moments:
-        return [space, _ACCUMULATE], [layout.functions, _FLUSH, run]
-    return [space, WITH_NOISE + _ADVANCE, WITHOUT_NOISE + _DESCEND], [
+        return [needed, _ACCUMULATE], [layout.functions, _FLUSH, run]
+    return [needed, WITH_NOISE + _ADVANCE, WITHOUT_NOISE + _DESCEND], [
         layout.functions,
         WITH_NOISE + run,
         WITHOUT_NOISE + rest,
     ]
 
 
-def _of(name: str) -> str:
-    return "words_at" if name == "index" else "numbers_at"
+def cut(arrays: Mapping[str, str]) -> str:
+    """The lines of a function that cut its arrays out of `space`, each from a cache line on."""
+    lines = ["end = 0"]
+    for name, size in arrays.items():
+        of = "words_at" if name == "index" else "numbers_at"
+        lines.append(f"{name}, end = {of}(space, end, {size}), end + {_whole(size)}")
+    return indented(1, lines)
+
+
+def space(arrays: Mapping[str, str]) -> str:
+    """How many numbers that takes, as a sum over lines."""
+    return "\n        + ".join(map(_whole, arrays.values()))
+
+
+def _whole(size: str) -> str:
+    return f"({size} + 7) // 8 * 8"

@@ -66,9 +66,9 @@ def fill(text: str, **values: str) -> str:
     return text
 
 
-def indented(depth: int, lines: Iterable[str]) -> str:
-    """Lines indented so deep, for a place at the beginning of a line."""
-    return "\n".join("    " * depth + line for line in lines)
+def indented(depth: int, lines: str | Iterable[str]) -> str:
+    """Lines, or those of a text, indented so deep, for a place at the beginning of a line."""
+    return "\n".join("    " * depth + line for line in (lines.splitlines() if isinstance(lines, str) else lines))
 
 
 def listed(items: Iterable[object]) -> str:

@@ -111,7 +111,7 @@ for i in range(n):
     steps=f"""\
 if sampling == FULL:
     for i in range(n):
-{indented(2, FULL_NOISE.format(row="0").splitlines())}
+{indented(2, FULL_NOISE.format(row="0"))}
         add_sample(theta, total, noise, np.uint64(i), x, y)
     apply(theta, total, rate, <RAW>)
 else:
@@ -145,7 +145,7 @@ def scatter(count, noise, index, eps):
 NOISE_ROWS = f"""\
 if sampling == FULL:
     for i in range(n):
-{indented(2, FULL_NOISE.format(row="i * LANES").splitlines())}
+{indented(2, FULL_NOISE.format(row="i * LANES"))}
 else:
     clear(count)
     clear(noise)
@@ -216,7 +216,6 @@ UNROLLED = Layout(
 if in_words:
     if phase == 0:
         next_words(words)
-    left = stop - step if stop - step < period - phase else period - phase
     passes = left // STRIDE
     if passes > 0:
         step_signs_<STRIDE>(theta, words, phase, passes, noisy, rate, <RAW>)
@@ -224,7 +223,7 @@ if in_words:
     else:
         step_signs_1(theta, words, phase, 1, noisy, rate, <RAW>)
 else:
-{indented(1, NOISE_ROWS.splitlines())}
+{indented(1, NOISE_ROWS)}
     step_rows(theta, count, noise, y, rate, <RAW>)""",
     noiseless="step_rows(theta, count, noise, y, rate, <RAW>)",
 )

@@ -13,7 +13,8 @@ from types import ModuleType
 
 from . import counted_layouts, templates
 from .cache import load_module
-from .kernel_text import below_all, function_sources
+from .kernel_frame import cut, space
+from .kernel_text import below_all, fill, function_sources
 from .kernel_ways import Way, way_text
 from .vector_codegen import common_sources
 
@@ -26,6 +27,18 @@ Arrays over replicas are flat, row after row of LANES replicas. g holds row afte
 each sample the rows of its F.
 """
 '''
+
+_ARRAYS = {
+    "change": "r * LANES",
+    "noise": "LANES",
+    "index": "LANES",
+    "seen_rows": "r * LANES",
+    "before": "s * LANES",
+    "count": "n * LANES",
+    "flips": "n * classes * LANES",
+    "normal": "d * LANES",
+    "none": "n",
+}
 
 _LINEAR = '''\
 @exported(
@@ -41,16 +54,9 @@ def run(
     hot()
     s, m, n = z.size // LANES, t.size // LANES, labels.size
     r, d, classes = g.size // (n * per), kick.size // s, forces.size // (n * per)
-    period, end = 64 // n if n < 64 else 1, 0
-    change, end = numbers_at(space, end, r * LANES), end + r * LANES
-    noise, end = numbers_at(space, end, LANES), end + LANES
-    index, end = words_at(space, end, LANES), end + LANES
-    y, end = z if PLAIN else numbers_at(space, end, r * LANES), end + r * LANES
-    before, end = numbers_at(space, end, s * LANES), end + s * LANES
-    count, end = numbers_at(space, end, n * LANES), end + n * LANES
-    flips, end = numbers_at(space, end, n * classes * LANES), end + n * classes * LANES
-    normal, end = numbers_at(space, end, d * LANES), end + d * LANES
-    none = numbers_at(space, end, n)
+    period = 64 // n if n < 64 else 1
+<ARRAYS>
+    y = z if PLAIN else seen_rows
     for k in range(n * LANES):
         count[k] = batch // n
     for q in range(schedule.size):
@@ -113,7 +119,9 @@ def advance(
     """
     n, s = labels.size, z.size // LANES
     r, d, classes = g.size // (n * per), kick.size // max(s, 1), forces.size // (n * per)
-    space = room((2 + 2 * r + s + n + n * classes + d) * LANES + n)
+    space = room(
+        <SPACE>
+    )
     given = (sigma, rate, batch, sampling, law, carried, gain, seen, kick, bent, forces, labels, per, flip)
     run(z, t, words, order, first, schedule, out_z, out_t, g, second, *given, space)
 '''
@@ -121,9 +129,13 @@ def advance(
 
 def linear_text(way: Way, plain: bool, counted: bool) -> str:
     """The text of the module for one way; `plain`: the rule is SGD; `counted`: samples are counted."""
-    passes = (*map(below_all, ("vector_lookup", "vector_linear")), counted_layouts.COUNTS, _LINEAR)
+    passes = (
+        *map(below_all, ("vector_lookup", "vector_linear")),
+        counted_layouts.COUNTS,
+        fill(_LINEAR, ARRAYS=cut(_ARRAYS)),
+    )
     functions = (*common_sources(), *function_sources("kernel_binomial").values(), *passes)
-    text = templates.module(_HEADER, {}, [_ADVANCE], functions)
+    text = templates.module(_HEADER, {}, [fill(_ADVANCE, SPACE=space(_ARRAYS))], functions)
     return way_text(text, way, PLAIN=plain, COUNTED=counted)
 
 

@@ -35,7 +35,6 @@ if law == RADEMACHER:
 doubled_pass(pairs, x, y, sigma, n, width, size)""",
     # Branches on the sampling and the law alone, so that what another way takes is not compiled.
     steps=f"""\
-left = stop - step if stop - step < period - phase else period - phase
 if sampling == FULL:
     done = False
     if law == RADEMACHER:
@@ -46,7 +45,7 @@ if sampling == FULL:
             full_pass(theta, words, pairs, n, width, rate, phase, taken, <RAW>)
     if not done:
         for i in range(n):
-{indented(3, FULL_NOISE.format(row="0").splitlines())}
+{indented(3, FULL_NOISE.format(row="0"))}
             same_pass(theta, total, noise, pairs, width, i)
         update_pass(theta, total, rate, <RAW>)
 elif law == RADEMACHER:
@@ -75,19 +74,16 @@ counts_pass(theta, count, noise, y, rate, <RAW>)"""
 _SIGNS = """\
 if phase == 0:
     next_words(words)
-taken = stop - step if stop - step < period - phase else period - phase
+taken = left
 signs_pass(theta, words, noisy, rate, phase, taken, <RAW>)"""
 
 _BATCHES = """\
-taken = stop - step if stop - step < period - phase else period - phase
+taken = left
 batches_pass(theta, words, {order}, sigma, y, batch, rate, step, taken, <RAW>)"""
 
 
 def unrolled(n: int, alone: bool) -> Layout:
     """The layout of a list of so many samples; `alone`: `batches_pass` takes one vector after the other."""
-
-    def deeper(depth: int, text: str) -> str:
-        return indented(depth, text.splitlines())
 
     drawn = [
         _BATCHES.format(order=order) if n <= (FEW if alone else FEW_TOGETHER) else _BY_ROWS
@@ -101,12 +97,12 @@ def unrolled(n: int, alone: bool) -> Layout:
         steps=f"""\
 if law == RADEMACHER:
     if sampling == FULL:
-{deeper(2, _SIGNS if n <= 64 else _BY_ROWS)}
+{indented(2, _SIGNS if n <= 64 else _BY_ROWS)}
     elif sampling == WITH_REPLACEMENT:
-{deeper(2, drawn[0])}
+{indented(2, drawn[0])}
     else:
-{deeper(2, drawn[1])}
+{indented(2, drawn[1])}
 else:
-{deeper(1, _BY_ROWS)}""",
+{indented(1, _BY_ROWS)}""",
         noiseless="counts_pass(theta, count, noise, y, rate, <RAW>)",
     )
