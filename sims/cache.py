@@ -14,6 +14,7 @@ import hashlib
 import importlib.util
 import json
 import os
+import re
 import shutil
 import sys
 import tempfile
@@ -59,6 +60,10 @@ def module_key(text: str) -> str:
 def _surroundings() -> Iterator[str]:
     yield from _versions()
     yield from (f"{k}={v}" for k, v in sorted(os.environ.items()) if k.startswith("NUMBA_") and k != "NUMBA_CACHE_DIR")
+    with contextlib.suppress(OSError):
+        yield Path(".numba_config.yaml").read_text(encoding="utf-8", errors="replace")
+    if config := sys.modules.get("numba.core.config"):  # what a program has set there
+        yield from (str(getattr(config, name)) for name in ("CPU_NAME", "CPU_FEATURES") if getattr(config, name, None))
 
 
 @functools.cache
@@ -95,13 +100,7 @@ def assembly(module: ModuleType) -> str:
 def _load(name: str, text: str, folder: Path) -> None:
     try:
         if folder.exists():
-            if _intact(folder, text):
-                if (folder / _CODE).exists():
-                    _execute(name, text.split(COMPILED)[0], folder)
-                    _call_native(name, json.loads((folder / _CODE).read_text(encoding="utf-8")), folder)
-                else:
-                    _probe(folder / "__pycache__")
-                    _execute(name, text, folder)
+            if _intact(folder, text) and _restored(name, text, folder):
                 return
             _warn(f"{folder} is damaged; the kernel is compiled again")
             _remove(folder)
@@ -115,22 +114,40 @@ def _load(name: str, text: str, folder: Path) -> None:
         _build(name, text, made)
         with contextlib.suppress(OSError):  # another process has been faster: the same folder is there
             made.rename(folder)
+    except OSError as error:  # such as a full disk
+        _warn(f"{folder.parent} cannot hold more ({error.strerror or error}); the kernel is compiled for this process")
+        _build(name, text, _temporary())
     finally:
         shutil.rmtree(made, ignore_errors=True)
 
 
+def _restored(name: str, text: str, folder: Path) -> bool:
+    """Whether a folder could be taken; else nothing is left of it in the process."""
+    if not (folder / _CODE).exists():
+        _probe(folder / "__pycache__")
+        _execute(name, text, folder)
+        return True
+    try:
+        known = json.loads((folder / _CODE).read_text(encoding="utf-8"))
+        if len(known) != len(re.findall(r"^@exported\(", text, re.MULTILINE)):
+            return False
+        _execute(name, text.split(COMPILED)[0], folder, known)
+    except MemoryError:
+        raise
+    except Exception:  # whatever is wrong with it, it can be made anew
+        return False
+    return True
+
+
 def _build(name: str, text: str, folder: Path) -> None:
     (folder / _MODULE).write_text(text, encoding="utf-8")
-    _execute(name, text, folder)
-    if exported := getattr(sys.modules[name], "EXPORTED", None):
-        known = native.written(exported, folder)
-        (folder / _CODE).write_text(json.dumps(known, indent=1, sort_keys=True), encoding="utf-8")
-        _call_native(name, known, folder)  # what is read later: the same machine code
-    (folder / _MANIFEST).write_text(json.dumps(_checksums(folder), indent=1, sort_keys=True), encoding="utf-8")
-
-
-def _call_native(name: str, known: dict[str, Any], folder: Path) -> None:
-    sys.modules[name].__dict__.update(native.functions(known, folder))
+    with _forgotten(name):
+        module = _execute(name, text, folder)
+        if hasattr(module, "EXPORTED"):
+            known = native.written(module.EXPORTED, folder)
+            (folder / _CODE).write_text(json.dumps(known, indent=1, sort_keys=True), encoding="utf-8")
+            module.__dict__.update(native.functions(known, folder))  # what is read later: the same machine code
+        (folder / _MANIFEST).write_text(json.dumps(_checksums(folder), indent=1, sort_keys=True), encoding="utf-8")
 
 
 def _intact(folder: Path, text: str) -> bool:
@@ -151,18 +168,29 @@ def _checksums(folder: Path) -> dict[str, str]:
     }
 
 
-def _execute(name: str, text: str, folder: Path) -> None:
+def _execute(name: str, text: str, folder: Path, known: dict[str, Any] | None = None) -> ModuleType:
+    """Execute a text, with functions from their machine code where that is known."""
     # The text in hand is executed, not the file: what runs is what was generated, whatever happens to the file.
     path = folder / _MODULE
     spec = importlib.util.spec_from_file_location(name, path)
     assert spec is not None
     module = importlib.util.module_from_spec(spec)
-    sys.modules[name] = module  # Numba looks functions up there while it compiles
-    try:
+    with _forgotten(name):
+        sys.modules[name] = module  # Numba looks functions up there while it compiles
         with _cached_beside() if "numba" in text else contextlib.nullcontext():
             exec(compile(text, str(path), "exec"), module.__dict__)
+        if known is not None:
+            module.__dict__.update(native.functions(known, folder))
+    return module
+
+
+@contextlib.contextmanager
+def _forgotten(name: str) -> Iterator[None]:
+    """Leave no module that is not complete, whatever happens."""
+    try:
+        yield
     except BaseException:
-        del sys.modules[name]
+        sys.modules.pop(name, None)
         raise
 
 

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from flatmin.theory.errors import InvalidInput
 from llvmlite import binding, ir
 
 __all__ = ["functions", "written"]
@@ -25,14 +26,22 @@ _WORD, _INT, _BYTE = ir.IntType(64), ir.IntType(32), ir.IntType(8)
 _DATA, _COUNT, _SHAPE, _KIND, _FLAGS = (object.__basicsize__ + k for k in (0, 8, 16, 40, 48))
 _ORDER, _NUMBER = object.__basicsize__ + 10, object.__basicsize__ + 12
 _TYPE = object.__basicsize__ - 8
-_CONTIGUOUS_ALIGNED = 0x101
+_CONTIGUOUS_ALIGNED_WRITEABLE = 0x501
 _ENGINES: list[Any] = []  # machine code stays where it is as long as the process lives
 
 
 def written(exported: Mapping[str, tuple[str, Any]], folder: Path) -> dict[str, dict[str, Any]]:
-    """Write the machine code of compiled functions, and return what `functions` has to know of each."""
+    """Write the machine code of compiled functions, and return what `functions` has to know of each.
+
+    Raises
+    ------
+    InvalidInput
+        When Numba was told not to compile.
+    """
     known = {}
     for name, (signature, dispatcher) in exported.items():
+        if not hasattr(dispatcher, "overloads"):
+            raise InvalidInput("NUMBA_DISABLE_JIT", "=1 leaves nothing to run: kernels are machine code; unset it")
         (overload,) = dispatcher.overloads.values()
         library, symbol = overload.library, overload.fndesc.llvm_func_name
         entry = binding.parse_assembly(_entry(signature, symbol))
@@ -45,9 +54,18 @@ def written(exported: Mapping[str, tuple[str, Any]], folder: Path) -> dict[str, 
 
 
 def functions(known: Mapping[str, Mapping[str, Any]], folder: Path) -> dict[str, Callable[..., None]]:
-    """Functions of Python from their machine code."""
-    if not all(binding.address_of_symbol(symbol) for one in known.values() for symbol in one["outside"]):
+    """Functions of Python from their machine code.
+
+    Raises
+    ------
+    RuntimeError
+        When it needs what is not there.
+    """
+    outside = [symbol for one in known.values() for symbol in one["outside"]]
+    if not all(map(binding.address_of_symbol, outside)):
         _with_numba()
+    if missing := [symbol for symbol in outside if not binding.address_of_symbol(symbol)]:
+        raise RuntimeError(f"no {missing[0]} for the kernel")  # else LLVM would end the process
     found = {}
     for name, one in known.items():
         engine = _engine()
@@ -59,7 +77,7 @@ def functions(known: Mapping[str, Mapping[str, Any]], folder: Path) -> dict[str,
 
 
 def _with_numba() -> None:
-    """Load what only Numba has: functions that models call, such as the gamma function."""
+    """Load what only Numba has, its gamma function for one."""
     from numba.core.registry import cpu_target
     from numba.core.runtime import rtsys
 
@@ -119,7 +137,8 @@ def _array(builder: Any, type_: Any, address: Any, kind: Any, dimensions: int, n
 
     demand(at(address, _TYPE), type_)
     demand(at(address, _COUNT, _INT), _INT(dimensions))
-    demand(builder.and_(at(address, _FLAGS, _INT), _INT(_CONTIGUOUS_ALIGNED)), _INT(_CONTIGUOUS_ALIGNED))
+    wanted = _INT(_CONTIGUOUS_ALIGNED_WRITEABLE)
+    demand(builder.and_(at(address, _FLAGS, _INT), wanted), wanted)
     found = at(address, _KIND)
     demand(at(found, _NUMBER, _INT), _INT(kind.num))
     foreign = _BYTE(ord(">" if sys.byteorder == "little" else "<"))
@@ -146,16 +165,28 @@ def _caller(name: str, signature: str, address: int) -> Callable[..., None]:
     def refuse(status: int) -> None:
         if status < 0:
             raise RuntimeError(f"{name} failed")
-        raise TypeError(f"{name}: argument {status} must be {kinds[status - 1]}: type, dimensions; contiguous")
+        kind, dimensions = kinds[status - 1]
+        raise TypeError(
+            f"{name}: argument {status} must be an array of {kind}, {dimensions} dimensions, contiguous and writeable"
+        )
+
+    def misfit(problem: struct.error) -> TypeError:
+        return TypeError(f"{name}: a number among the arguments is not what it must be: {problem}")
 
     scope = {
         "call": ctypes.CFUNCTYPE(ctypes.c_int32, ctypes.c_char_p)(address),
         "pack": packed.pack,
+        "error": struct.error,
+        "misfit": misfit,
         "refuse": refuse,
     }
     exec(
         f"def {name}({', '.join(arguments)}):\n"
-        f"    status = call(pack({', '.join([str(id(np.ndarray)), *words])}))\n"
+        "    try:\n"
+        f"        packed = pack({', '.join([str(id(np.ndarray)), *words])})\n"
+        "    except error as problem:\n"
+        "        raise misfit(problem) from None\n"
+        "    status = call(packed)\n"
         "    if status:\n"
         "        refuse(status)\n",
         scope,

@@ -75,7 +75,7 @@ class _Trace:
     """Iterates over the isolated zeros of the velocity on one side of the start.
 
     Where it vanishes step after step, far out on a tail, there is no point that the flow comes to: rounding decides
-    what the rates there look like.
+    what the rates there look like. Only between two velocities of opposite signs there is one.
     """
 
     def __init__(self, flow: SlowFlow, start: Array, direction: Array, step: float, reach: float) -> None:
@@ -85,31 +85,41 @@ class _Trace:
 
     def __iter__(self) -> Iterator[Array]:
         theta, direction, length = self.start, self.direction, 0.0
-        speed, alone = self._speed(theta, direction), True
+        speed = self._speed(theta, direction)
+        # Of the last point where the velocity did not vanish, and those since.
+        last, flat = speed, [] if speed else [theta]
         while length < self.reach:
             try:
                 ahead = retract(self.flow.model, theta + self.step * direction)
                 tangent = LocalGeometry.at(self.flow.model, ahead).tangent[:, 0]
                 following = tangent if tangent @ direction > 0 else -tangent
-                next_speed = self._speed(ahead, following)
+                speed = self._speed(ahead, following)
             except NotApplicable as error:
                 self.end = str(error)
                 break
-            if speed * next_speed < 0:
-                yield self._zero(theta, ahead, direction)
-            elif speed == 0 and alone and next_speed != 0:
-                yield theta
-            alone = speed != 0
+            if speed == 0:
+                flat.append(ahead)
+            else:
+                yield from self._between(last, flat, speed, theta, ahead, direction)
+                last, flat = speed, []
             length += float(np.linalg.norm(ahead - theta))
-            theta, direction, speed = ahead, following, next_speed
+            theta, direction = ahead, following
             if length > 3 * self.step and np.linalg.norm(theta - self.start) < 0.75 * self.step:
                 # The last gap, up to the start, may hold one more.
-                if speed * self._speed(self.start, direction) < 0:
-                    yield self._zero(theta, self.start, direction)
+                yield from self._between(last, flat, self._speed(self.start, direction), theta, self.start, direction)
                 self.end = "closed"
-                break
-        if speed == 0 and alone:
-            yield theta
+                return
+        if len(flat) == 1:
+            yield flat[0]
+
+    def _between(
+        self, last: float, flat: list[Array], speed: float, theta: Array, ahead: Array, direction: Array
+    ) -> Iterator[Array]:
+        """The zero between two points where the velocity does not vanish, if there is one; `flat` lie there too."""
+        if last * speed < 0:
+            yield flat[len(flat) // 2] if flat else self._zero(theta, ahead, direction)
+        elif len(flat) == 1 and speed != 0:
+            yield flat[0]
 
     def _speed(self, theta: Array, direction: Array) -> float:
         speed = float(self.flow.velocity(theta) @ direction)

@@ -67,7 +67,7 @@ class StationaryPoint:
 @lru_cache(maxsize=64)
 def _followed(theory: SlowTheory, start: tuple[float, ...]) -> StationaryPoint:
     point = SlowFlow(theory).stationary_point(np.array(start))
-    point.theta.flags.writeable = False
+    point.theta.flags.writeable = point.rates.flags.writeable = False
     return point
 
 
@@ -125,7 +125,7 @@ class SlowFlow:
         while True:
             speed = float(np.linalg.norm(self.velocity(theta)))
             if speed <= 1e-13 * (1 + float(np.linalg.norm(theta))):
-                return replace(self.classify(theta), settling_time=0.0)
+                return replace(self.classify(theta), settling_time=now)
             point = self._captor(theta)
             if point is not None:
                 return replace(point, settling_time=self._settling_time(start, now, theta, point))

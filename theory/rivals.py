@@ -13,7 +13,7 @@ from .derived import Derived
 from .model import Model
 from .noise import FlippedLabels
 from .rules import HeavyBall
-from .slow import Paper, PlainRegularizer, SlowTheory, SmallLearningRate, UnscaledRegularizer
+from .slow import Paper, PlainRegularizer, SlowTheory, SmallLearningRate, UnscaledRegularizer, shared_theory
 
 __all__ = ["Rival", "candidates", "rival_names"]
 
@@ -74,7 +74,7 @@ def candidates(
     theories += [t for t in (PlainRegularizer, UnscaledRegularizer) if t.name in names]
     for theory in theories:
         if theory.name != own.name and (equal or not theory.needs_equal_sigma):
-            yield theory.name, lambda t=theory: t(model, algorithm), 1.0  # type: ignore[misc]
+            yield theory.name, lambda t=theory: shared_theory(t, model, algorithm), 1.0  # type: ignore[misc]
     factors = {"lambda without 1/(1-beta)": 1 - algorithm.beta}
     if isinstance(algorithm.noise, FlippedLabels):
         factors["lambda without alpha"] = algorithm.noise.alpha

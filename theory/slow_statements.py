@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 from numpy.typing import NDArray
 
@@ -46,10 +44,6 @@ class TrajectoryStatement(Statement):
 
 class FixedPointStatement(Statement):
     """Where the ensemble settles, shape (d,)."""
-
-    def __init__(self, *case: Any) -> None:
-        super().__init__(*case)
-        self._ends: dict[str, StationaryPoint] = {}
 
     @classmethod
     def assumptions(cls, model: Model, algorithm: Algorithm, claim: Claim, theta: Array) -> tuple[Assumption, ...]:
@@ -103,9 +97,7 @@ class FixedPointStatement(Statement):
 
     def _end(self, theory: SlowTheory) -> StationaryPoint:
         """Where the flow of `theory` ends; followed once, also where a claim, a rival and the horizon ask for it."""
-        if theory.name not in self._ends:
-            self._ends[theory.name] = ending(theory, self.theta)
-        return self._ends[theory.name]
+        return ending(theory, self.theta)
 
     def _count_basins(self, flow: SlowFlow) -> None:
         try:

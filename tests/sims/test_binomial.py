@@ -24,6 +24,7 @@ def test_a_table_holds_the_whole_law(trials, p):
     # Thresholds of 32 bits, several of which add up in one value, and tails of 1e-12 that are left out.
     np.testing.assert_allclose(got, binom.pmf(first + np.arange(width), trials, p), rtol=0, atol=4e-9)
     assert abs(got.sum() - 1) < 1e-12
+    assert binom.cdf(first - 1, trials, p) + binom.sf(first + width - 1, trials, p) < 1e-12
 
 
 @pytest.mark.parametrize("n", [1, 2, 3, 7, 64, 301])

@@ -1,11 +1,12 @@
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 import warnings
 
 import pytest
-from flatmin.sims import cache
+from flatmin.sims import cache, native
 from flatmin.sims.templates import COMPILED, IMPORTS
 from numba.core import config
 
@@ -98,6 +99,70 @@ def test_what_changes_machine_code_changes_the_key(monkeypatch):
     assert cache.module_key(OTHER) == key
     monkeypatch.setenv("NUMBA_CPU_NAME", "generic")
     assert cache.module_key(OTHER) != key
+
+
+@pytest.mark.usefixtures("no_warning")
+def test_so_do_other_settings_of_numba(monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    key = cache.module_key(OTHER)
+    with monkeypatch.context() as patch:
+        patch.setattr(config, "CPU_NAME", "generic")
+        assert cache.module_key(OTHER) != key
+    assert cache.module_key(OTHER) == key
+    (tmp_path / ".numba_config.yaml").write_text("cpu_name: generic\n")
+    assert cache.module_key(OTHER) != key
+
+
+@pytest.mark.parametrize("error", [KeyboardInterrupt, MemoryError])
+@pytest.mark.parametrize(("known", "name"), [(False, "written"), (False, "functions"), (True, "functions")])
+def test_an_interrupted_load_leaves_nothing_half_made(root, monkeypatch, error, known, name):
+    """A module without machine code that Python can call would end the process."""
+    if known:
+        load(GENERATED)
+
+    def interrupt(*args):
+        raise error
+
+    with monkeypatch.context() as patch:
+        patch.setattr(native, name, interrupt)
+        with pytest.raises(error):
+            load(GENERATED)
+    assert cache.load_module(GENERATED).f(1) == 2
+    assert [p.name for p in root.iterdir()] == [cache.module_key(GENERATED)]
+
+
+def test_a_full_disk_is_done_without(root, monkeypatch):
+    calls, written = iter([True]), native.written
+
+    def full(*args):
+        if next(calls, False):
+            raise OSError(28, "No space left on device")
+        return written(*args)
+
+    monkeypatch.setattr(native, "written", full)
+    with pytest.warns(cache.CacheWarning, match="No space left") as caught:
+        assert load(GENERATED).f(1) == 2
+    assert len(caught) == 1
+    assert not list(root.iterdir())
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        "{}",
+        "[]",
+        "{",
+        '{"add": {}}',
+        '{"add": {"outside": [], "signature": "i8("}}',
+        '{"add": {"outside": ["no_such_symbol"], "signature": "void(i8[::1], i8)"}}',
+    ],
+)
+def test_a_folder_that_was_changed_with_its_manifest_is_made_anew(root, code):
+    load(GENERATED)
+    (folder(root) / "code.json").write_text(code)
+    (folder(root) / "manifest.json").write_text(json.dumps(cache._checksums(folder(root))))
+    with pytest.warns(cache.CacheWarning, match="damaged"):
+        assert load(GENERATED).f(1) == 2
 
 
 def truncate(path):

@@ -71,6 +71,7 @@ WRONG = {
     "every second number": (0, np.zeros(6)[::2]),
     "columns first": (1, np.zeros((2, 5), order="F")),
     "not aligned": (0, np.zeros(25, dtype=np.uint8)[1:].view(np.float64)),
+    "read-only": (0, np.frombuffer(b"\0" * 24)),
     "other byte order": (0, np.zeros(3, dtype=np.dtype(np.float64).newbyteorder())),
 }
 
@@ -88,11 +89,14 @@ def test_arrays_that_do_not_fit_are_refused(fill, wrong):
 
 
 def test_wrong_numbers_and_counts_are_refused(fill):
-    *rest, _, number = arguments()
-    with pytest.raises(Exception, match="integer"):
-        fill(*rest, 1.5, number)
+    *rest, count, number = arguments()
+    for wrong in (1.5, None, "1", 2**63):
+        with pytest.raises(TypeError, match="fill: a number among the arguments"):
+            fill(*rest, wrong, number)
+    with pytest.raises(TypeError, match="fill: a number among the arguments"):
+        fill(*rest, count, "1")
     with pytest.raises(TypeError):
-        fill(*rest, 1)
+        fill(*rest, count)
 
 
 def test_an_array_that_numpy_keeps_elsewhere_is_seen(monkeypatch):
@@ -100,6 +104,12 @@ def test_an_array_that_numpy_keeps_elsewhere_is_seen(monkeypatch):
     monkeypatch.setattr(native, "_TYPE", native._TYPE + 8)
     with pytest.raises(RuntimeError, match="another way"):
         native._check_layout.__wrapped__()
+
+
+def test_no_function_is_made_before_that_is_known(monkeypatch, tmp_path):
+    monkeypatch.setattr(native, "_check_layout", lambda: 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        cache.build_module(FAILS, tmp_path)
 
 
 FAILS = f"""\
@@ -156,6 +166,24 @@ print(f(5.5), "numba" in sys.modules)
     assert first == second
     assert float(first[0]) == pytest.approx(52.34277778455352 + np.sin(5.5), rel=1e-14)
     assert second[1] == "True"
+
+
+def test_numba_that_may_not_compile_is_told_of(tmp_path):
+    code = f"""\
+from flatmin.sims.cache import load_module
+from flatmin.theory import InvalidInput
+try:
+    load_module({GAMMA!r})
+except InvalidInput as error:
+    print("unset" in str(error))
+"""
+    run = subprocess.run(
+        [sys.executable, "-c", code],
+        capture_output=True,
+        text=True,
+        env=os.environ | {"FLATMIN_CACHE_DIR": str(tmp_path), "NUMBA_DISABLE_JIT": "1"},
+    )
+    assert run.stdout == "True\n", run.stderr
 
 
 STUDY = """\

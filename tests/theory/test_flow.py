@@ -12,7 +12,7 @@ from flatmin.theory import flow as flow_module
 from flatmin.theory.basins import stationary_points_on_curve
 from flatmin.theory.conjecture import Conjecture, make_theory
 from flatmin.theory.derived import Derived
-from flatmin.theory.flow import SlowFlow
+from flatmin.theory.flow import SlowFlow, ending
 from flatmin.theory.geometry import LocalGeometry, nearest_zero_loss_point, retract
 from flatmin.theory.slow import Paper, SmallLearningRate
 from scipy.integrate import solve_ivp
@@ -259,6 +259,27 @@ def test_a_flat_tail_has_no_stationary_points():
     found = stationary_points_on_curve(SlowFlow(Derived(TANH, algorithm)), start)
     assert [p.stability for p in found.points] == ["stable"]
     assert any(end.startswith("arc length") for end in found.ends), "it was followed into the tail"
+
+
+@pytest.mark.parametrize("start", [0.8, -0.5])
+def test_a_flat_minimum_is_one_point(start):
+    """R = (u - v)^12: the velocity vanishes to rounding around u = v = 1, between two that point there."""
+    flow = conjectured_flow(UV, 0.1, (U - V) ** 12)
+    found = stationary_points_on_curve(flow, np.array([1 + start, 1 / (1 + start)]), reach=1.0)
+    assert len(found.points) == 1
+    np.testing.assert_allclose(found.points[0].theta, [1.0, 1.0], rtol=0, atol=0.1)
+
+
+def test_two_starts_close_to_each_other_have_their_own_ends():
+    """Of a family of stationary points (u, w that are not both zero) each start has another."""
+    w = sp.Symbol("w", real=True)
+    theory = SmallLearningRate(Model((U, V, w), U * V + 0 * w, y=[1.0]), full_batch(0.1))
+    starts = [np.array([2.0, 0.5, 1.0 + k * 1e-9]) for k in range(2)]
+    ends = [ending(theory, start) for start in (*starts, starts[0])]
+    assert [end.theta[2] for end in ends] == [1.0, 1.0 + 1e-9, 1.0]
+    assert ends[2] is ends[0], "followed once"
+    with pytest.raises(ValueError, match="read-only"):
+        ends[0].theta[0] = 0.0
 
 
 def test_a_start_at_rest_is_one_of_the_points():
