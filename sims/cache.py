@@ -129,7 +129,8 @@ def _restored(name: str, text: str, folder: Path) -> bool:
         return True
     try:
         known = json.loads((folder / _CODE).read_text(encoding="utf-8"))
-        if len(known) != len(re.findall(r"^@exported\(", text, re.MULTILINE)):
+        complete = len(known) == len(re.findall(r"^@exported\(", text, re.MULTILINE))
+        if not complete or not all(one["lasting"] for one in known.values()):
             return False
         _execute(name, text.split(COMPILED)[0], folder, known)
     except MemoryError:

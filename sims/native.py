@@ -49,7 +49,8 @@ def written(exported: Mapping[str, tuple[str, Any]], folder: Path) -> dict[str, 
         (folder / f"{name}-entry.o").write_bytes(library.codegen._tm.emit_object(entry))
         declared = [f.name for f in library._final_module.functions if f.is_declaration]
         outside = sorted(f for f in declared if not f.startswith("llvm."))
-        known[name] = {"signature": signature, "outside": outside}
+        # With addresses of this process in it, machine code is of no use to another.
+        known[name] = {"signature": signature, "outside": outside, "lasting": not library.has_dynamic_globals}
     return known
 
 

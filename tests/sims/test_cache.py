@@ -153,8 +153,9 @@ def test_a_full_disk_is_done_without(root, monkeypatch):
         "[]",
         "{",
         '{"add": {}}',
-        '{"add": {"outside": [], "signature": "i8("}}',
-        '{"add": {"outside": ["no_such_symbol"], "signature": "void(i8[::1], i8)"}}',
+        '{"add": {"outside": [], "lasting": true, "signature": "i8("}}',
+        '{"add": {"outside": ["no_such_symbol"], "lasting": true, "signature": "void(i8[::1], i8)"}}',
+        '{"add": {"outside": [], "lasting": false, "signature": "void(i8[::1], i8)"}}',
     ],
 )
 def test_a_folder_that_was_changed_with_its_manifest_is_made_anew(root, code):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 import sympy as sp
 from click.testing import CliRunner
@@ -51,6 +53,16 @@ def test_scalar_instructions_are_seen(tmp_path):
     finding = doctor.instructions(assembly(unoptimized(text), tmp_path))
     assert finding.good is False
     assert "report" in finding.advice
+
+
+def test_machine_code_with_addresses_in_it_is_not_taken_by_another_process(tmp_path):
+    u, v = sp.symbols("u v", real=True)
+    text = way_text(generate(Model((u, v), [u * v + sp.sin(u) / 10], y=[1.0])), Way(FULL, RADEMACHER))
+    for name, made in (("right", text), ("addresses", unoptimized(text))):
+        (tmp_path / name).mkdir()
+        build_module(made, tmp_path / name)
+        known = json.loads((tmp_path / name / "code.json").read_text())
+        assert known["run"]["lasting"] == (name == "right")
 
 
 def test_a_slow_kernel_is_seen(tmp_path):
