@@ -92,7 +92,7 @@ def test_blocks_handled_together_are_those_handled_alone(uv, monkeypatch):
         return simulate(uv, algorithm, None, start, 64 * 40 + 5, [0, 40, 100], threads=1, settle=True, control=control)
 
     together = run()
-    monkeypatch.setattr(engine, "_MOST_TOGETHER", 1)
+    monkeypatch.setattr(blocks, "_MOST_TOGETHER", 1)
     alone = run()
     assert 0 < np.sum(alone.status >= 0) < 2000
     assert equal(together, alone)

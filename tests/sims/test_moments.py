@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import sympy as sp
-from flatmin.sims import codegen, moments
+from flatmin.sims import blocks, codegen, moments
 from flatmin.sims.cache import load_module
 from flatmin.sims.engine import simulate
 from flatmin.sims.kernel import Kernel
@@ -96,6 +96,20 @@ def test_replicas_out_of_bounds_do_not_count(uv):
     rows = np.moveaxis(points[:, :, ~out], 1, -1).reshape(-1, 2)
     np.testing.assert_allclose(got.mean, rows.mean(axis=0), rtol=1e-12)
     np.testing.assert_allclose(got.covariance, np.cov(rows.T, bias=True), rtol=1e-11)
+
+
+def test_blocks_taken_together_are_those_taken_alone(uv, monkeypatch):
+    """In one thread 41 blocks make tasks of three; some replicas leave."""
+
+    def run():
+        return average(uv, sgd("full", "gaussian", lr=0.5), [0.6], [2.0, 0.5], 64 * 40 + 5, 200, burn_in=20, threads=1)
+
+    together = run()
+    monkeypatch.setattr(blocks, "_MOST_TOGETHER", 1)
+    alone = run()
+    assert 0 < np.sum(alone.status >= 0) < 2000
+    for name in ("mean", "covariance", "status"):
+        assert np.array_equal(getattr(together, name), getattr(alone, name))
 
 
 def test_replicas_out_of_bounds_do_not_count_where_no_sums_are_shared():
