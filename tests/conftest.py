@@ -5,8 +5,11 @@ from __future__ import annotations
 import os
 
 import pytest
-from hypothesis import HealthCheck, given, settings
-from hypothesis import strategies as st
+from hypothesis import HealthCheck, settings
+
+# No test is one of speed: the first draw reads the sources of all modules, first calls import and compile.
+settings.register_profile("untimed", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("untimed")
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -17,15 +20,3 @@ def _private_cache(tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("FLATMIN_CACHE_DIR", str(folder))
         yield
-
-
-@pytest.fixture(scope="session", autouse=True)
-def _first_draw():
-    """Hypothesis reads the sources of all modules when it first draws; no test is to be charged with that second."""
-
-    @settings(max_examples=1, deadline=None, database=None, suppress_health_check=list(HealthCheck))
-    @given(st.floats())
-    def draw(_):
-        pass
-
-    draw()
