@@ -125,14 +125,17 @@ def _restored(name: str, text: str, folder: Path) -> bool:
     """Whether a folder could be taken; else nothing is left of it in the process."""
     if not (folder / _CODE).exists():
         _probe(folder / "__pycache__")
-        _execute(name, text, folder)
+        with _forgotten(name):
+            _execute(name, text, folder)
         return True
     try:
         known = json.loads((folder / _CODE).read_text(encoding="utf-8"))
         complete = len(known) == len(re.findall(r"^@exported\(", text, re.MULTILINE))
         if not complete or not all(one["lasting"] for one in known.values()):
             return False
-        _execute(name, text.split(COMPILED)[0], folder, known)
+        with _forgotten(name):
+            module = _execute(name, text.split(COMPILED)[0], folder)
+            module.__dict__.update(native.functions(known, folder))
     except MemoryError:
         raise
     except Exception:  # whatever is wrong with it, it can be made anew
@@ -169,19 +172,15 @@ def _checksums(folder: Path) -> dict[str, str]:
     }
 
 
-def _execute(name: str, text: str, folder: Path, known: dict[str, Any] | None = None) -> ModuleType:
-    """Execute a text, with functions from their machine code where that is known."""
+def _execute(name: str, text: str, folder: Path) -> ModuleType:
     # The text in hand is executed, not the file: what runs is what was generated, whatever happens to the file.
     path = folder / _MODULE
     spec = importlib.util.spec_from_file_location(name, path)
     assert spec is not None
     module = importlib.util.module_from_spec(spec)
-    with _forgotten(name):
-        sys.modules[name] = module  # Numba looks functions up there while it compiles
-        with _cached_beside() if "numba" in text else contextlib.nullcontext():
-            exec(compile(text, str(path), "exec"), module.__dict__)
-        if known is not None:
-            module.__dict__.update(native.functions(known, folder))
+    sys.modules[name] = module  # Numba looks functions up there while it compiles
+    with _cached_beside() if "numba" in text else contextlib.nullcontext():
+        exec(compile(text, str(path), "exec"), module.__dict__)
     return module
 
 

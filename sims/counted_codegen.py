@@ -176,8 +176,8 @@ class CountedText:
     @property
     def sizes(self) -> dict[str, object]:
         """Constants of the module."""
-        sizes = {"INPUTS": len(self.model.inputs), "KICKS": len(self.kicks), "OUTPUTS": self.model.outputs}
-        return {"N": self.model.n, **sizes} if self.together else {**sizes}
+        sizes: dict[str, object] = {"N": self.model.n} if self.together else {}
+        return sizes | {"INPUTS": len(self.model.inputs), "KICKS": len(self.kicks), "OUTPUTS": self.model.outputs}
 
     def functions(self) -> list[str]:
         """The texts of functions for draws."""

@@ -5,7 +5,7 @@ Slow time is t = eta lambda k (k: steps), so that the flow d theta/dt = velocity
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Any, Literal
@@ -118,26 +118,15 @@ class SlowFlow:
         NotApplicable
             When it leaves the theory's domain or comes to no rest.
         """
-        theta, now, span = start, 0.0, 0.5
-        self._evaluations = 0
-        rhs, tolerances = self._problem(start)
-        solver = scipy.integrate.LSODA(rhs, 0.0, start, 2 * _LONGEST, **tolerances)
-        while True:
+        self._evaluations, now = 0, 0.0
+        for now, theta in self._looks(start):
             speed = float(np.linalg.norm(self.velocity(theta)))
             if speed <= 1e-13 * (1 + float(np.linalg.norm(theta))):
                 return replace(self.classify(theta), settling_time=now)
             point = self._captor(theta)
             if point is not None:
                 return replace(point, settling_time=self._settling_time(start, now, theta, point))
-            if now > _LONGEST:
-                raise NotApplicable(
-                    "stationary point", f"the slow flow from the start has not come to rest at t={now:.3g}"
-                )
-            now += span
-            theta = self._until(solver, now)
-            if np.linalg.norm(theta) > _FARTHEST * (1 + np.linalg.norm(start)):
-                raise NotApplicable("stationary point", "the slow flow runs to infinity")
-            span *= 1.5
+        raise NotApplicable("stationary point", f"the slow flow from the start has not come to rest at t={now:.3g}")
 
     def first_passage(self, start: Array, distance: Callable[[Array], float], longest: float) -> float | None:
         """The slow time at which `distance` first falls to zero along the flow from `start`; None before `longest`.
@@ -187,13 +176,23 @@ class SlowFlow:
         solution = self._integrate(start, float(times[-1]), t_eval=times)
         return np.array([self._on_gamma(point) for point in solution.y.T])
 
-    def _until(self, solver: Any, time: float) -> Array:
-        """The point of Gamma at `time`, to which a solver makes the steps that it has not made yet."""
-        while solver.t < time:
-            message = solver.step()
-            if solver.status == "failed" or not np.all(np.isfinite(solver.y)):
-                raise NotApplicable("stationary point", f"the slow flow cannot be followed: {message}")
-        return self._on_gamma(solver.dense_output()(time))
+    def _looks(self, start: Array) -> Iterator[tuple[float, Array]]:
+        """Slow times at which the flow from `start` is looked at, in one piece, and where on Gamma it is then."""
+        yield 0.0, start
+        rhs, tolerances = self._problem(start)
+        solver = scipy.integrate.LSODA(rhs, 0.0, start, 2 * _LONGEST, **tolerances)
+        now, span = 0.0, 0.5
+        while now <= _LONGEST:
+            now += span
+            span *= 1.5
+            while solver.t < now:
+                message = solver.step()
+                if solver.status == "failed" or not np.all(np.isfinite(solver.y)):
+                    raise NotApplicable("stationary point", f"the slow flow cannot be followed: {message}")
+            theta = self._on_gamma(solver.dense_output()(now))
+            if np.linalg.norm(theta) > _FARTHEST * (1 + np.linalg.norm(start)):
+                raise NotApplicable("stationary point", "the slow flow runs to infinity")
+            yield now, theta
 
     def _on_gamma(self, theta: Array) -> Array:
         try:
