@@ -9,8 +9,8 @@ from __future__ import annotations
 from .kernel_frame import Layout
 from .kernel_text import indented
 
-__all__ = ["FULL_NOISE", "INDEXED", "NOISE_ROWS", "SCATTER", "SIGNS", "STEP_ROWS", "UNROLLED", "UNROLLED_ARRAYS"]
-__all__ += ["UNROLLED_BEGIN"]
+__all__ = ["BY_ROWS_ARRAYS", "BY_ROWS_BEGIN", "FULL_NOISE", "INDEXED", "NOISE_ROWS", "SCATTER", "SIGNS", "STEP_ROWS"]
+__all__ += ["UNROLLED"]
 
 # One sample's formulas, evaluated for the sample that each replica drew.
 _INDEXED_LOOPS = '''\
@@ -153,13 +153,11 @@ else:
         draw(words, order, index, eps, sigma, b, turn_of(b, batch, step), sampling, law)
         scatter(count, noise, index, eps)"""
 
-UNROLLED_ARRAYS = {"count": "N * LANES", "noise": "N * LANES", "eps": "LANES", "noisy": "2 * N", "index": "LANES"}
+BY_ROWS_ARRAYS = {"count": "N * LANES", "noise": "N * LANES", "eps": "LANES", "index": "LANES"}
 
-UNROLLED_BEGIN = """\
+BY_ROWS_BEGIN = """\
 for k in range(N * LANES):
-    count[k] = 1.0
-for i in range(N):
-    noisy[i], noisy[N + i] = y[i] + sigma[i], y[i] - sigma[i]"""
+    count[k] = 1.0"""
 
 # All samples' formulas in one expression; a batch is a count and a sum of label noise for each sample.
 STEP_ROWS = '''\
@@ -209,8 +207,12 @@ def step_signs_<STRIDE>(theta, words, phase, passes, noisy, rate, raw):
 
 UNROLLED = Layout(
     functions=SCATTER,
-    arrays=UNROLLED_ARRAYS,
-    begin=f"in_words = sampling == FULL and law == RADEMACHER and N <= 64\n{UNROLLED_BEGIN}",
+    arrays={**BY_ROWS_ARRAYS, "noisy": "2 * N"},
+    begin=f"""\
+in_words = sampling == FULL and law == RADEMACHER and N <= 64
+{BY_ROWS_BEGIN}
+for i in range(N):
+    noisy[i], noisy[N + i] = y[i] + sigma[i], y[i] - sigma[i]""",
     # Several steps at once where one word holds their signs.
     steps=f"""\
 if in_words:

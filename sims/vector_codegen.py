@@ -95,7 +95,7 @@ def _only(program: Program, outputs: Iterable[str]) -> Program:
 def vector_module(lists: Mapping[str, Program], constants: str, others: Sequence[str] = ()) -> list[str]:
     """The parts between the functions that all modules have and its frame; `others` are what a layout adds."""
     texts = [f'{name} = """\\\n{program}"""\n' for name, program in lists.items()]
-    emitters = map(below_all, ("vector_moments", "vector_lookup", "vector_steps", "vector_batches"))
+    emitters = map(below_all, ("vector_moments", "vector_lookup", "vector_steps", "vector_signs", "vector_batches"))
     return [*emitters, constants + "".join(texts), *others]
 
 

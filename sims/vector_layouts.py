@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from .kernel_frame import Layout
 from .kernel_text import indented
-from .layouts import FULL_NOISE, NOISE_ROWS, SCATTER, UNROLLED_ARRAYS, UNROLLED_BEGIN
+from .layouts import BY_ROWS_ARRAYS, BY_ROWS_BEGIN, FULL_NOISE, NOISE_ROWS, SCATTER
 
 __all__ = ["INDEXED", "unrolled"]
 
@@ -75,7 +75,7 @@ _SIGNS = """\
 if phase == 0:
     next_words(words)
 taken = left
-signs_pass(theta, words, noisy, rate, phase, taken, <RAW>)"""
+signs_pass(theta, words, labels, rate, phase, taken, <RAW>)"""
 
 _BATCHES = """\
 taken = left
@@ -91,8 +91,13 @@ def unrolled(n: int, alone: bool) -> Layout:
     ]
     return Layout(
         functions=SCATTER,
-        arrays=UNROLLED_ARRAYS,
-        begin=UNROLLED_BEGIN,
+        # Tables of up to 64 numbers for each sample.
+        arrays={**BY_ROWS_ARRAYS, "labels": "64 * N"},
+        begin=f"""\
+{BY_ROWS_BEGIN}
+if sampling == FULL:
+    if law == RADEMACHER:
+        label_pass(labels, y, sigma, rate)""",
         # Branches on the sampling and the law alone, so that what another way takes is not compiled.
         steps=f"""\
 if law == RADEMACHER:

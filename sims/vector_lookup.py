@@ -14,7 +14,7 @@ from .vector_list import GROUPS, INDEX, INDEX32, Cells, load, place, spread
 
 INPUTS = 1  # each module has its own
 
-__all__ = ["chosen", "looked_up", "permuted", "signed_labels"]
+__all__ = ["looked_up", "permuted", "signed_labels"]
 
 
 def signed_labels(v, word, pairs, offset):
@@ -24,23 +24,11 @@ def signed_labels(v, word, pairs, offset):
     if v.wide:
         return permuted(v, spread(v, pair), word)
     if v.picks:
-        return of_pairs(v, spread(v, pair), v.left(word, 1))
+        # One of each pair by the second bit of a word.
+        return v.call("llvm.x86.avx.vpermilvar.pd.256", spread(v, pair), v.left(word, 1))
     above, below = (spread(v, v.builder.extract_element(pair, INDEX32(k))) for k in (0, 1))
-    return chosen(v, word, above, below)
-
-
-def chosen(v, word, clear, set_, bit=0):
-    """One of two by a bit of a word; each of the two is the same in all replicas."""
-    if v.picks:
-        table = v.each(lambda a, b: shuffled(v.builder, a, b, [0, 5, 2, 7]), clear, set_)
-        return of_pairs(v, table, v.left(word, 1) if bit == 0 else v.right(word, bit - 1))
-    odd = v.each(lambda w: v.builder.trunc(w, ir.VectorType(ir.IntType(1), LENGTH)), v.right(word, bit))
-    return v.each(v.builder.select, odd, set_, clear)
-
-
-def of_pairs(v, table, word):
-    """One of each pair by the second bit of words."""
-    return v.call("llvm.x86.avx.vpermilvar.pd.256", table, word)
+    odd = v.each(lambda w: v.builder.trunc(w, ir.VectorType(ir.IntType(1), LENGTH)), word)
+    return v.each(v.builder.select, odd, below, above)
 
 
 def permuted(v, table, word):

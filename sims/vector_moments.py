@@ -154,7 +154,7 @@ def take_steps(v, steps, unit, some, raw, base, width=GROUPS):
         return
     # theta goes to a small buffer, so that the sums need registers only now and then.
     size = LENGTH * width * D
-    most = max(1, min(64, (2048 if v.wide else 1024) // size))
+    most = max(1, min(64, (2048 if v.wide else 1024) // size) // unit) * unit
     buffer = cgutils.alloca_once(builder, ir.DoubleType(), size=INDEX(most * size))
     buffer.align = 64  # a vector that crosses a cache line is stored and loaded twice
     left, filled = (cgutils.alloca_once_value(builder, start) for start in (steps, INDEX(0)))

@@ -7,11 +7,8 @@ What stands below `__all__` is copied into every generated module that needs it.
 
 from __future__ import annotations
 
-import itertools
-
 from numba.core import cgutils
 
-from .kernel_vector import shuffled
 from .lanes import LANES
 from .vector_draws import drawn_codes
 from .vector_list import (
@@ -19,23 +16,21 @@ from .vector_list import (
     INDEX,
     Cells,
     D,
-    apart,
     each_group,
     evaluate,
-    joined,
     load_rows,
     place,
     spread,
     store_rows,
 )
-from .vector_lookup import chosen, looked_up, permuted, signed_labels
+from .vector_lookup import looked_up, signed_labels
 from .vector_math import WORDS
 from .vector_moments import add_moments, take_steps
 from .vector_pass import vector_pass
 
 # Each module has its own.
 INPUTS, N = 1, 1
-SAMPLE = UPDATE = STEP = SIGNS = ""
+SAMPLE = UPDATE = STEP = ""
 
 __all__ = ["doubled_pass", "drawn_pass", "full_pass", "rows_pass", "same_pass", "update_pass"]
 
@@ -173,55 +168,6 @@ def update_pass(v, theta, total, rate, raw):
         now, sums = load_rows(v, theta, base, D), load_rows(v, total, base, D)
         store_rows(v, theta, base, evaluate(v, UPDATE, [*now, *sums, rate]))
         store_rows(v, total, base, [[v.number(0.0)] * GROUPS] * D)
-
-    each_group(v, group)
-
-
-@vector_pass
-def signs_pass(v, theta, words, noisy, rate, phase, steps, raw):
-    """Full batches of all samples' formulas in one list, with the signs in the last word from step `phase` on."""
-    builder, rate = v.builder, spread(v, rate)
-    rows = [[spread(v, builder.load(place(v, noisy, first + i))) for i in range(N)] for first in (0, N)]
-    above, below = ([v.mul(rate, label) for label in labels] for labels in rows)
-    # Three signs for a shift of the word: with wide vectors each of three bits has a table of eight numbers.
-    bits, unit = 3, 3 if N <= 4 else 1
-    tables, alone = {}, apart(v, SIGNS)
-
-    def label(word, i, bit):
-        if v.wide:
-            return permuted(v, tables[i, bit], word)
-        return chosen(v, word, above[i], below[i], bit)
-
-    if v.wide:
-        for i, bit in itertools.product(range(N), range(bits)):
-            entries = [k + 8 * (k >> bit & 1) for k in range(8)]
-            tables[i, bit] = [shuffled(v.builder, above[i][0], below[i][0], entries)] * GROUPS
-
-    def group(base):
-        state = Cells(v, load_rows(v, theta, base, D))
-        (last,) = load_rows(v, place(v, words, 4 * LANES), base, 1, kind=WORDS)
-        word = Cells(v, [v.right(last, spread(v, builder.mul(phase, INDEX(N))))])
-
-        def some(count, keep):
-            ((now),) = word.get()
-            used = 0
-            for _ in range(count):
-                entries = []
-                for i in range(N):
-                    entries.append(label(now, i, used))
-                    used += 1
-                    if used == bits:
-                        now, used = v.right(now, bits), 0
-                rows, after = [*state.get(), *entries, rate], []
-                for part in [[[a] for a in vectors] for vectors in zip(*rows)] if alone else [rows]:
-                    found = evaluate(v, SIGNS, part)
-                    keep(part[:D], found[D:])
-                    after.append(v.finished(found[:D]) if alone else found[:D])
-                state.put(joined(after))
-            word.put([v.right(now, used) if used else now])
-
-        take_steps(v, steps, unit, some, raw, base)
-        store_rows(v, theta, base, state.get())
 
     each_group(v, group)
 

@@ -133,7 +133,7 @@ def test_burn_in_must_be_shorter_than_the_run(uv):
         average(uv, sgd("full"), [0.1], [2.0, 0.5], 64, 10, burn_in=10)
 
 
-@pytest.mark.parametrize(("name", "lanes"), [("uv", 128), ("tanh", 32)])
+@pytest.mark.parametrize(("name", "lanes"), [("uv", 128), ("uv", 32), ("tanh", 32)])
 @pytest.mark.parametrize("sampling", [FULL, WITH_REPLACEMENT, WITHOUT_REPLACEMENT])
 def test_the_lane_width_changes_no_bit(request, name, lanes, sampling):
     kernel = request.getfixturevalue(name)
