@@ -7,6 +7,8 @@ What stands below `__all__` is copied into every generated module that needs it.
 
 from __future__ import annotations
 
+import functools
+
 from llvmlite import ir
 from numba.core import cgutils
 
@@ -57,15 +59,27 @@ def registers(v):
 
 
 def in_registers(v):
-    """The monomials in blocks whose sums and parameters have a register each."""
-    blocks = [[]]
-    for pair in MONOMIALS:
-        block = [*blocks[-1], pair]
-        if len(block) + len({j for pair in block for j in pair}) > registers(v):
-            block = [pair]
-            blocks.append(block)
-        blocks[-1] = block
+    """Numbers of the monomials, in blocks whose sums and parameters have a register each.
+
+    Products first, of few parameters, and no more than keep the multiplying units busy while sums wait for themselves
+    where registers are few; then parameters themselves.
+    """
+    most = len(MONOMIALS) if v.wide else 8
+    products = sorted((m for m, pair in enumerate(MONOMIALS) if len(pair) == 2), key=lambda m: MONOMIALS[m][::-1])
+    blocks, alone = [], [m for m, pair in enumerate(MONOMIALS) if len(pair) == 1]
+    while products or alone:
+        block = []
+        for m in [*products[:most], *alone]:
+            if len(block) + 1 + len(parameters_of([*block, m])) <= registers(v):
+                block.append(m)
+        blocks.append(block)
+        products, alone = ([m for m in left if m not in block] for left in (products, alone))
     return blocks
+
+
+def parameters_of(block):
+    """The parameters in a block of monomials."""
+    return sorted({j for m in block for j in MONOMIALS[m]})
 
 
 def add_kept(v, raw, buffer, count):
@@ -88,32 +102,33 @@ def add_kept(v, raw, buffer, count):
 def with_vector(v, sums, block, buffer, number):
     """The sums of a block of monomials with a vector of each parameter, number so many in the buffer."""
     at = v.builder.mul(number, INDEX(D * LENGTH))
-    theta = {j: [load(v, buffer, at, j * LENGTH)] for pair in block for j in pair}
-    return add_monomials(v, sums, monomials(v, block, theta))
+    theta = {j: [load(v, buffer, at, j * LENGTH)] for j in parameters_of(block)}
+    return add_monomials(v, sums, monomials(v, [MONOMIALS[m] for m in block], theta))
 
 
 def add_blocks(v, raw, buffer, count):
     """What `add_kept` does, for few monomials at a time."""
-    first = 0
+    builder = v.builder
     for block in in_registers(v):
-        used = sorted({j for pair in block for j in pair})
-        # Few sums wait for themselves: two of each then take turns.
-        turns = 2 if 2 * (len(block) + len(used)) <= registers(v) else 1
-        begin = [load(v, raw, (first + m) * LANES) for m in range(len(block))]
+        # Few sums wait for themselves: several of each then take turns.
+        room = registers(v) - len(parameters_of(block))
+        turns = max(t for t in (1, 2, 4) if t == 1 or t * len(block) <= room)
+        begin = [load(v, raw, m * LANES) for m in block]
         sums = Cells(v, [begin, *[[v.number(0.0)] * len(block)] * (turns - 1)])
-
-        with cgutils.for_range(v.builder, v.builder.udiv(count, INDEX(turns))) as loop:
-            begun = v.builder.mul(loop.index, INDEX(turns))
-            numbers = [v.builder.add(begun, INDEX(k)) for k in range(turns)]
-            sums.put([with_vector(v, row, block, buffer, k) for k, row in zip(numbers, sums.get())])
-        if turns == 2:
-            with v.builder.if_then(v.builder.trunc(count, ir.IntType(1))):  # one is left
-                row, other = sums.get()
-                sums.put([with_vector(v, row, block, buffer, v.builder.sub(count, INDEX(1))), other])
-        for m, totals in enumerate(zip(*sums.get())):
-            total = totals[0] if turns == 1 else v.builder.fadd(*totals)
-            store(v, total, raw, (first + m) * LANES)
-        first += len(block)
+        rounds, left = builder.udiv(count, INDEX(turns)), builder.urem(count, INDEX(turns))
+        with cgutils.for_range(builder, rounds) as loop:
+            first = builder.mul(loop.index, INDEX(turns))
+            sums.put(
+                [with_vector(v, row, block, buffer, builder.add(first, INDEX(k))) for k, row in enumerate(sums.get())]
+            )
+        if turns > 1:
+            first = builder.sub(count, left)
+            with cgutils.for_range(builder, left) as loop:
+                row, *others = sums.get()
+                sums.put([with_vector(v, row, block, buffer, builder.add(first, loop.index)), *others])
+        total = functools.reduce(v.add, sums.get())
+        for m, value in zip(block, total):
+            store(v, value, raw, m * LANES)
 
 
 def take_steps(v, steps, unit, some, raw, base, width=GROUPS):
@@ -154,7 +169,7 @@ def take_steps(v, steps, unit, some, raw, base, width=GROUPS):
         return
     # theta goes to a small buffer, so that the sums need registers only now and then.
     size = LENGTH * width * D
-    most = max(1, min(64, (2048 if v.wide else 1024) // size) // unit) * unit
+    most = max(1, min(64, 2048 // size) // unit) * unit
     buffer = cgutils.alloca_once(builder, ir.DoubleType(), size=INDEX(most * size))
     buffer.align = 64  # a vector that crosses a cache line is stored and loaded twice
     left, filled = (cgutils.alloca_once_value(builder, start) for start in (steps, INDEX(0)))
