@@ -19,9 +19,7 @@ import os
 import sys
 from pathlib import Path
 
-from .bound import bounds
 from .engines import ENGINES
-from .protocol import Unavailable
 from .report import as_json, as_markdown, as_text, machine, tables
 from .rounds import Result, measure
 from .works import WORKS, named
@@ -74,7 +72,7 @@ def main(arguments: list[str] | None = None) -> int:
     where = machine(cores)
     shown = {"rounds": options.rounds, "seconds": options.seconds}
     reference = options.reference if options.reference in engines else engines[0]
-    made = tables(results, where, shown, reference, _bounds(cores))
+    made = tables(results, where, shown, reference)
     print("\n\n".join(as_text(*table) for table in made))
     for reason in sorted({reason for r in results for reason in r.missing.values()}):
         print(f"left out: {reason}")
@@ -83,20 +81,6 @@ def main(arguments: list[str] | None = None) -> int:
     if options.json:
         options.json.write_text(json.dumps(as_json(results, where, shown), indent=1) + "\n", encoding="utf-8")
     return _verdict(results)
-
-
-def _bounds(cores: list[int]) -> dict[str, float]:
-    """What one core could do at most; nothing where that cannot be measured, or for more cores."""
-    if len(cores) > 1:
-        return {}
-    before = os.sched_getaffinity(0)
-    os.sched_setaffinity(0, cores)
-    try:
-        return bounds()
-    except Unavailable:
-        return {}
-    finally:
-        os.sched_setaffinity(0, before)
 
 
 def _verdict(results: list[Result]) -> int:

@@ -2,16 +2,22 @@
 
 A model: the operations of the fused multiply-add pipes (fused ones and products) and the divisions of one replica-step
 that no way of writing it can do without, at the rates that the processor reaches when it does nothing else. A division
-keeps the pipes busy for half of its time.
+keeps the pipes busy for half of its time. The rates are measured in each round, as the engines are: whatever else the
+machine does slows down both.
 """
 
 from __future__ import annotations
 
 import ctypes
+import os
+import time
+from collections.abc import Callable
+from statistics import harmonic_mean
 
 from .engines.c import library
+from .protocol import Unavailable
 
-__all__ = ["OPERATIONS", "bounds"]
+__all__ = ["OPERATIONS", "bound_of"]
 
 # Operations and divisions of a replica-step, counted in the best loops: two tanh take 2 divisions, and in W3 and W4 all
 # is linear in d and B.
@@ -23,15 +29,37 @@ OPERATIONS = {
     "W3b": (8 * 1079, 0),
     "W4": (8 * 19785, 0),
 }
-_STEPS = 10_000_000
+_CHAIN = 500_000  # steps of the loops of rates.c; with ten chains of vectors some milliseconds
 
 
-def bounds() -> dict[str, float]:
-    """Replica-steps per second of each work; raises `Unavailable` where there is no C."""
-    rates = library("rates.c")
+def bound_of(work: str, cores: list[int], seconds: float) -> Callable[[], float] | None:
+    """What measures replica-steps per second in about so many seconds; None for several cores, or without C."""
+    try:
+        rates = library("rates.c")
+    except Unavailable:
+        return None
+    if len(cores) > 1:
+        return None
     for function in (rates.fused, rates.divisions):
         function.argtypes, function.restype = [ctypes.c_long], ctypes.c_double
-    # The fastest of a few: whatever else the machine does only slows it down.
-    fused = max(rates.fused(_STEPS) for _ in range(5))
-    divisions = max(rates.divisions(_STEPS // 10) for _ in range(5))
-    return {work: 1 / (a / fused + 0.5 * b / divisions) for work, (a, b) in OPERATIONS.items()}
+    operations, divisions = OPERATIONS[work]
+
+    def measured() -> float:
+        before = os.sched_getaffinity(0)
+        os.sched_setaffinity(0, cores)
+        try:
+            fused = _rate(rates.fused, _CHAIN, seconds)
+            divided = _rate(rates.divisions, _CHAIN // 10, seconds) if divisions else 1.0
+        finally:
+            os.sched_setaffinity(0, before)
+        return 1 / (operations / fused + 0.5 * divisions / divided)
+
+    return measured
+
+
+def _rate(function: Callable[[int], float], steps: int, seconds: float) -> float:
+    """Operations per second over about so many seconds."""
+    rates, end = [], time.perf_counter() + seconds
+    while not rates or time.perf_counter() < end:
+        rates.append(function(steps))
+    return harmonic_mean(rates)  # the calls do equally much

@@ -9,6 +9,8 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from .agreement import LIMIT
 from .engines import ENGINES
 from .rounds import Result
@@ -34,10 +36,8 @@ def machine(cores: list[int]) -> dict[str, Any]:
     return {"cpu": model, "cores": len(cores), "python": platform.python_version(), "packages": packages}
 
 
-def tables(
-    results: list[Result], where: dict[str, Any], options: dict[str, Any], reference: str, bounds: dict[str, float]
-) -> list[tuple]:
-    """Titles, headers and rows of everything that was measured; `bounds`: most replica-steps per second of a work."""
+def tables(results: list[Result], where: dict[str, Any], options: dict[str, Any], reference: str) -> list[tuple]:
+    """Titles, headers and rows of everything that was measured."""
     works = [r.work for r in results]
     names = [name for name in ENGINES if any(name in r.ready or name in r.missing for r in results)]
     versions = ", ".join(f"{k} {v}" for k, v in where["packages"].items())
@@ -68,10 +68,10 @@ def tables(
         out.append((f"Replica-steps per second ({about})", ["engine", *works], per_work(speed)))
         title = f"Speed of {ENGINES[reference]} over the engine's, median of the ratios within a round"
         out.append((title, ["over", *works], per_work(ratio, left_out=reference)))
-    if bounds and any(r.speeds for r in results):
-        title = "Part of what the multiplications and divisions alone would allow, replica-steps per second in brackets"
-        limits = [f"[{bounds[r.work]:.3g}]" for r in results]
-        rows = per_work(lambda r, name: f"{r.median(name) / bounds[r.work]:.2f}" if name in r.speeds else "-")
+    if all(r.bounds for r in results):
+        title = "Part of what the multiplications and divisions alone would allow, median of the parts within a round"
+        limits = [f"[{np.median(r.bounds):.3g}]" for r in results]
+        rows = per_work(lambda r, name: f"{r.part(name):.2f}" if name in r.speeds else "-")
         out.append((title, ["of the bound", *works], [["all of it", *limits], *rows]))
     out.append(("Seconds to import / to build / for the first call", ["engine", *works], per_work(start)))
     title = f"Same statistic: largest distance from the mean of the other engines, in standard errors (limit {LIMIT:g})"

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from .agreement import Agreement, compare
+from .bound import bound_of
 from .drift import FACTOR, PLANS, TARGETS, Measured, order_lambda, predicted, seconds_to
 from .engines import ENGINES
 from .pool import Pool
@@ -19,6 +20,7 @@ __all__ = ["DRIFT_ENGINES", "Result", "measure"]
 
 DRIFT_ENGINES = ("ours", "c", "jax_expert", "jax_vmap", "numba_plain", "numpy_arrays")
 DRIFT_SECONDS = 1.0
+BOUND = "bound"
 SEED = 1000  # of the comparison; each engine has its own
 
 
@@ -32,6 +34,7 @@ class Result:
     missing: dict[str, str] = field(default_factory=dict)
     agreement: Agreement | None = None
     speeds: dict[str, list[float]] = field(default_factory=dict)  # replica-steps per second, round by round
+    bounds: list[float] = field(default_factory=list)  # the most that multiplications allow, round by round
     drift: dict[str, Any] = field(default_factory=dict)
 
     def median(self, name: str) -> float:
@@ -46,6 +49,10 @@ class Result:
     def ratio(self, name: str, other: str) -> float:
         """Median of the ratios of two engines in the same round."""
         return float(np.median(np.array(self.speeds[name]) / np.array(self.speeds[other])))
+
+    def part(self, name: str) -> float:
+        """Median of the parts of the bound in the same round."""
+        return float(np.median(np.array(self.speeds[name]) / np.array(self.bounds)))
 
 
 def measure(
@@ -72,11 +79,15 @@ def measure(
         if rounds:
             for name in pool.names:
                 pool.ask(name, "speed", seconds / 4, 0)  # not counted: it chooses the length of a call
+        bound = bound_of(work.name, cores, seconds / 2) if rounds else None
         for k in range(rounds):
-            names = pool.names
+            names = [*pool.names, BOUND] if bound else pool.names
             order.shuffle(names)
             say(f"{work.name}: round {k + 1} of {rounds}")
             for name in names:
+                if bound and name == BOUND:
+                    result.bounds.append(bound())
+                    continue
                 answer = pool.ask(name, "speed", seconds, k)
                 if answer:
                     result.speeds.setdefault(name, []).append(answer["replica_steps"] / answer["seconds"])
