@@ -27,9 +27,9 @@ class Layout:
         What the lines call.
     arrays : mapping of str to str
         The size of each array that they use, zeros at first: numbers, and of the name "index" words.
-    begin, steps, noiseless : str
-        Lines, not indented: before the first step, for `taken` steps (one if they do not say it), and for one step
-        without noise.
+    begin, steps, noiseless, begin_noise : str
+        Lines, not indented: before the first step, for `taken` steps (one if they do not say it), for one step
+        without noise, and before the first step with noise.
     """
 
     functions: str
@@ -37,6 +37,7 @@ class Layout:
     begin: str
     steps: str
     noiseless: str
+    begin_noise: str = ""
 
 
 _RUN = '''\
@@ -53,6 +54,7 @@ def run(
     period = 64 // n if n < 64 else 1
 <ARRAYS>
 <BEGIN>
+<BEGIN_NOISE>
 <HELD>
     for m in range(schedule.size):
         stop = schedule[m]
@@ -190,6 +192,7 @@ def framed(layout: Layout, samples: str, moments: bool) -> tuple[list[str], list
         "SAMPLES": samples,
         "ARRAYS": cut(layout.arrays),
         "BEGIN": indented(1, layout.begin),
+        "BEGIN_NOISE": indented(1, layout.begin_noise),
         "STEPS": indented(3, fill(layout.steps, RAW="raw" if moments else "None")),
         "NOISELESS": indented(3, fill(layout.noiseless, RAW="None")),
         "HELD": indented(1, _HELD) if moments else "",

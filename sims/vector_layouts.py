@@ -77,6 +77,11 @@ if phase == 0:
 taken = left
 signs_pass(theta, words, labels, rate, phase, taken, <RAW>)"""
 
+_LABELS = """\
+if sampling == FULL:
+    if law == RADEMACHER:
+        label_pass(labels, y, sigma, rate)"""
+
 _BATCHES = """\
 taken = left
 batches_pass(theta, words, {order}, sigma, y, batch, rate, step, taken, <RAW>)"""
@@ -85,24 +90,22 @@ batches_pass(theta, words, {order}, sigma, y, batch, rate, step, taken, <RAW>)""
 def unrolled(n: int, alone: bool) -> Layout:
     """The layout of a list of so many samples; `alone`: `batches_pass` takes one vector after the other."""
 
+    in_words = n <= 64
     drawn = [
         _BATCHES.format(order=order) if n <= (FEW if alone else FEW_TOGETHER) else _BY_ROWS
         for order in ("None", "order")
     ]
     return Layout(
         functions=SCATTER,
-        # Tables of up to 64 numbers for each sample.
-        arrays={**BY_ROWS_ARRAYS, "labels": "64 * N"},
-        begin=f"""\
-{BY_ROWS_BEGIN}
-if sampling == FULL:
-    if law == RADEMACHER:
-        label_pass(labels, y, sigma, rate)""",
+        # At most 64 numbers of each sample: `CHOICES` of `vector_signs`.
+        arrays={**BY_ROWS_ARRAYS, "labels": "64 * N"} if in_words else BY_ROWS_ARRAYS,
+        begin=BY_ROWS_BEGIN,
+        begin_noise=_LABELS if in_words else "",
         # Branches on the sampling and the law alone, so that what another way takes is not compiled.
         steps=f"""\
 if law == RADEMACHER:
     if sampling == FULL:
-{indented(2, _SIGNS if n <= 64 else _BY_ROWS)}
+{indented(2, _SIGNS if in_words else _BY_ROWS)}
     elif sampling == WITH_REPLACEMENT:
 {indented(2, drawn[0])}
     else:

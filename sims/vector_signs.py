@@ -84,8 +84,9 @@ def signs_pass(v, theta, words, labels, rate, phase, steps, raw):
                     after.append(v.finished(found[:D]) if alone else found[:D])
                 state.put(joined(after))
 
-        # So many that of the steps of a word none is left over.
-        unit = 1 if N > 4 else BITS if v.wide or N == 3 else 4
+        # As many steps as a shift of the words has signs for, or so many that of the steps of a word none is left over.
+        several = BITS if v.wide else 3 if N == 3 else 4
+        unit = several if N <= 4 else 1
         take_steps(v, steps, unit, some, raw, base)
         store_rows(v, theta, base, state.get())
 

@@ -34,11 +34,11 @@ _CHAIN = 500_000  # steps of the loops of rates.c; with ten chains of vectors so
 
 def bound_of(work: str, cores: list[int], seconds: float) -> Callable[[], float] | None:
     """What measures replica-steps per second in about so many seconds; None for several cores, or without C."""
+    if len(cores) > 1:
+        return None
     try:
         rates = library("rates.c")
     except Unavailable:
-        return None
-    if len(cores) > 1:
         return None
     for function in (rates.fused, rates.divisions):
         function.argtypes, function.restype = [ctypes.c_long], ctypes.c_double
@@ -48,11 +48,10 @@ def bound_of(work: str, cores: list[int], seconds: float) -> Callable[[], float]
         before = os.sched_getaffinity(0)
         os.sched_setaffinity(0, cores)
         try:
-            fused = _rate(rates.fused, _CHAIN, seconds)
-            divided = _rate(rates.divisions, _CHAIN // 10, seconds) if divisions else 1.0
+            needed = operations / _rate(rates.fused, _CHAIN, seconds / 2)
+            return 1 / (needed + 0.5 * divisions / _rate(rates.divisions, _CHAIN // 10, seconds / 2))
         finally:
             os.sched_setaffinity(0, before)
-        return 1 / (operations / fused + 0.5 * divisions / divided)
 
     return measured
 

@@ -20,7 +20,6 @@ __all__ = ["DRIFT_ENGINES", "Result", "measure"]
 
 DRIFT_ENGINES = ("ours", "c", "jax_expert", "jax_vmap", "numba_plain", "numpy_arrays")
 DRIFT_SECONDS = 1.0
-BOUND = "bound"
 SEED = 1000  # of the comparison; each engine has its own
 
 
@@ -79,15 +78,14 @@ def measure(
         if rounds:
             for name in pool.names:
                 pool.ask(name, "speed", seconds / 4, 0)  # not counted: it chooses the length of a call
-        bound = bound_of(work.name, cores, seconds / 2) if rounds else None
+        bound = bound_of(work.name, cores, seconds) if rounds else None
         for k in range(rounds):
-            names = [*pool.names, BOUND] if bound else pool.names
+            names = pool.names
             order.shuffle(names)
             say(f"{work.name}: round {k + 1} of {rounds}")
+            if bound:
+                result.bounds.append(bound())
             for name in names:
-                if bound and name == BOUND:
-                    result.bounds.append(bound())
-                    continue
                 answer = pool.ask(name, "speed", seconds, k)
                 if answer:
                     result.speeds.setdefault(name, []).append(answer["replica_steps"] / answer["seconds"])
