@@ -95,6 +95,7 @@ def signs_pass(v, theta, words, labels, rate, phase, steps, raw):
 
 def permuted_labels(v, last, labels, phase):
     """For a group of replicas: the labels of all samples in the next steps, by bits of the words `last`."""
+    tables = [[[load(v, labels, (BITS * i + bit) * LENGTH)] * GROUPS for bit in range(BITS)] for i in range(N)]
 
     def of_group(base):
         (begun,) = load_rows(v, last, base, 1, kind=WORDS)
@@ -106,8 +107,7 @@ def permuted_labels(v, last, labels, phase):
             for _ in range(count):
                 entries = []
                 for i in range(N):
-                    table = load(v, labels, (BITS * i + used) * LENGTH)
-                    entries.append(permuted(v, [table] * GROUPS, now))
+                    entries.append(permuted(v, tables[i][used], now))
                     used += 1
                     if used == BITS:
                         now, used = v.right(now, BITS), 0
