@@ -15,9 +15,10 @@ import itertools
 from llvmlite import ir
 from numba.core import cgutils
 
+from .kernel_hints import heat
 from .kernel_vector import LENGTH, VECTOR
 from .lanes import GROUPS, LANES
-from .vector_math import FUNCTIONS, signs
+from .vector_math import FUNCTIONS, Lanes, signs
 
 D = 1  # each module has its own
 
@@ -117,6 +118,20 @@ class Cells:
     def get(self):
         """All, as they are."""
         return [[self.v.builder.load(place) for place in row] for row in self.places]
+
+
+def outside(v, emit, *args):
+    """Call emit(v, *args) as a function of its own: beside it LLVM has too few registers for a loop over steps."""
+    module, name = v.builder.module, emit.__name__
+    if name not in module.globals:
+        kind = ir.FunctionType(ir.VoidType(), [value.type for value in args])
+        function = ir.Function(module, kind, name)
+        function.linkage = "internal"
+        heat(function)
+        builder = ir.IRBuilder(function.append_basic_block())
+        emit(Lanes(builder), *function.args)
+        builder.ret_void()
+    v.builder.call(module.globals[name], args)
 
 
 def place(v, data, *offsets):

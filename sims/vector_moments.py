@@ -12,11 +12,9 @@ import functools
 from llvmlite import ir
 from numba.core import cgutils
 
-from .kernel_hints import heat
 from .kernel_vector import LENGTH
 from .lanes import LANES
-from .vector_list import GROUPS, INDEX, Cells, D, load, place, store
-from .vector_math import Lanes
+from .vector_list import GROUPS, INDEX, Cells, D, load, outside, place, store
 
 PARAMETERS, MONOMIALS = 1, ((0,), (0, 0))  # each module has its own
 
@@ -82,23 +80,6 @@ def parameters_of(block):
     return sorted({j for m in block for j in MONOMIALS[m]})
 
 
-def add_kept(v, raw, buffer, count):
-    """Add the moments of `count` vectors of each parameter, which stand together in a buffer.
-
-    In a function of its own: beside the vectors of a step LLVM has no registers for all sums.
-    """
-    module, name = v.builder.module, "add_kept"
-    if name not in module.globals:
-        numbers = ir.DoubleType().as_pointer()
-        function = ir.Function(module, ir.FunctionType(ir.VoidType(), [numbers, numbers, INDEX]), name)
-        function.linkage = "internal"
-        heat(function)
-        builder = ir.IRBuilder(function.append_basic_block())
-        add_blocks(Lanes(builder), *function.args)
-        builder.ret_void()
-    v.builder.call(module.globals[name], [raw, buffer, count])
-
-
 def with_vector(v, sums, block, buffer, number):
     """The sums of a block of monomials with a vector of each parameter, number so many in the buffer."""
     at = v.builder.mul(number, INDEX(D * LENGTH))
@@ -106,8 +87,8 @@ def with_vector(v, sums, block, buffer, number):
     return add_monomials(v, sums, monomials(v, [MONOMIALS[m] for m in block], theta))
 
 
-def add_blocks(v, raw, buffer, count):
-    """What `add_kept` does, for few monomials at a time."""
+def add_kept(v, raw, buffer, count):
+    """Add the moments of `count` vectors of each parameter, which stand together in a buffer, few at a time."""
     builder = v.builder
     for block in in_registers(v):
         # Few sums wait for themselves: several of each then take turns.
@@ -188,4 +169,4 @@ def take_steps(v, steps, unit, some, raw, base, width=GROUPS):
         builder.store(builder.sub(builder.load(left), count), left)
         builder.store(INDEX(0), filled)
         loops(count, keep)
-        add_kept(v, place(v, raw, base), buffer, builder.mul(count, INDEX(width)))
+        outside(v, add_kept, place(v, raw, base), buffer, builder.mul(count, INDEX(width)))

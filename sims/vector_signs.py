@@ -12,7 +12,6 @@ import functools
 from llvmlite import ir
 from numba.core import cgutils
 
-from .kernel_hints import heat
 from .kernel_vector import LENGTH, VECTOR, shuffled
 from .lanes import LANES
 from .vector_list import (
@@ -27,13 +26,14 @@ from .vector_list import (
     joined,
     load,
     load_rows,
+    outside,
     place,
     spread,
     store,
     store_rows,
 )
 from .vector_lookup import permuted
-from .vector_math import WORDS, Lanes
+from .vector_math import WORDS
 from .vector_moments import take_steps
 from .vector_pass import vector_pass
 
@@ -152,20 +152,10 @@ def choices_of(v, last):
 
     Of 64 words, eight bytes for a bit: first of vectors 0, 2, 4 and so on in all bits, then of vectors 1, 3, 5.
     """
-    builder, module, name = v.builder, v.builder.module, "write_choices"
-    kind = INDEX.as_pointer()
-    if name not in module.globals:
-        # In a function of its own: beside it the loop over steps would be slower.
-        function = ir.Function(module, ir.FunctionType(ir.VoidType(), [kind, kind]), name)
-        function.linkage = "internal"
-        heat(function)
-        inner = ir.IRBuilder(function.append_basic_block())
-        write_choices(Lanes(inner), *function.args)
-        inner.ret_void()
-    chosen = cgutils.alloca_once(builder, INDEX, size=INDEX(2 * 64 * len(SQUARES)))
+    chosen = cgutils.alloca_once(v.builder, INDEX, size=INDEX(2 * 64 * len(SQUARES)))
     chosen.align = 64
-    builder.call(module.globals[name], [builder.bitcast(last, kind), chosen])
-    return builder.bitcast(chosen, ir.IntType(8).as_pointer())
+    outside(v, write_choices, last, chosen)
+    return v.builder.bitcast(chosen, ir.IntType(8).as_pointer())
 
 
 def write_choices(v, last, chosen):
