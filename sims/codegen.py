@@ -6,7 +6,7 @@ learning rate, label noise, data, batch size and sampling change without a new c
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from itertools import chain
 
@@ -28,7 +28,7 @@ from .kernel_text import (
     rows_at,
 )
 from .program import Program, three_address
-from .vector_codegen import OPERATIONS, common_sources, indexed_lists, vector_module
+from .vector_codegen import OPERATIONS, common_sources, indexed_lists, products_at_hand, vector_module
 
 __all__ = ["MOST_PAIRED", "generate", "generate_moments", "moment_pairs"]
 
@@ -50,8 +50,8 @@ def generate(model: Model, form: Form | None = None) -> str:
 def generate_moments(model: Model, form: Form | None = None) -> str:
     """Return the text of a module with the kernel `accumulate`: first and second moments over all steps.
 
-    Products of parameters come from the same three-address list as residual and gradient, where all samples are in
-    one; of more than `MOST_PAIRED` parameters only the squares are summed.
+    Products of parameters that the step has are taken from it, where all samples are in one three-address list; of more
+    than `MOST_PAIRED` parameters only the squares are summed.
     """
     return _module(model, form or Form(), moments=True)
 
@@ -77,7 +77,7 @@ def _module(model: Model, form: Form, moments: bool) -> str:
         vectors, body, layout = _counted(model, text, pairs if moments else None)
     else:
         sizes |= {"N": model.n} if unrolled else {"INPUTS": len(model.inputs)}
-        lists = _unrolled_lists(model, form, pairs if moments else []) if unrolled else _indexed_lists(model, names)
+        lists = _unrolled_lists(model, form) if unrolled else _indexed_lists(model, names)
         vectors = _all_vectors(lists)
         if vectors:
             body, layout = _vectors(model, lists, pairs if moments else None)
@@ -111,22 +111,29 @@ def _vectors(
     model: Model, lists: Mapping[str, Program], pairs: Sequence[tuple[int, int]] | None
 ) -> tuple[list[str], Layout]:
     """The parts of a module that walks its lists, and its layout."""
-    parts = vector_module(lists, _monomials(model, pairs))
     if "UPDATE" in lists:
-        return parts, vector_layouts.INDEXED
+        return vector_module(lists, _monomials(model, pairs)), vector_layouts.INDEXED
+    signs = lists["SIGNS"]
+    products = products_at_hand(signs, pairs or ())
+    given = {f"moment_{j}_{i}": value for (j, i), value in products.items()}
+    lists = {**lists, "SIGNS": replace(signs, outputs={**signs.outputs, **given})}
+    parts = vector_module(lists, _monomials(model, pairs, products))
     return parts, vector_layouts.unrolled(model.n, alone=lists["STEP"].polynomial)
 
 
-def _monomials(model: Model, pairs: Sequence[tuple[int, int]] | None) -> str:
-    return "" if pairs is None else f"MONOMIALS = {(*((j,) for j in range(model.d)), *pairs)}\n"
+def _monomials(model: Model, pairs: Sequence[tuple[int, int]] | None, given: Iterable[tuple[int, int]] = ()) -> str:
+    """What is summed up, and the products of it that the step gives."""
+    if pairs is None:
+        return ""
+    return f"MONOMIALS = {(*((j,) for j in range(model.d)), *pairs)}\nPRODUCTS = {tuple(given)}\n"
 
 
 def _indexed_lists(model: Model, names: Names) -> dict[str, Program]:
     return indexed_lists(names.rename(model.prediction[0]), names, _new_rows(names))
 
 
-def _unrolled_lists(model: Model, form: Form, pairs: Sequence[tuple[int, int]]) -> dict[str, Program]:
-    """The step with counts, and that with signs and the products of parameters whose moments are wanted before it."""
+def _unrolled_lists(model: Model, form: Form) -> dict[str, Program]:
+    """The step with counts, and that with signs, which has what it can of the products of parameters."""
     lists = {}
     for name in ("STEP", "SIGNS"):
         names = Names(model, form)
@@ -134,10 +141,10 @@ def _unrolled_lists(model: Model, form: Form, pairs: Sequence[tuple[int, int]]) 
         outputs = _unrolled_outputs(model, names, scaled=name == "SIGNS")
         results = list(outputs)[-len(names.rows) :]
         if name == "SIGNS":
-            products = {str(names.new(f"moment_{j}_{i}")): names.theta[j] * names.theta[i] for j, i in pairs}
-            outputs, results = outputs | products, [*results, *products]
-        program = three_address(outputs, symbols, names.temporaries())
-        lists[name] = replace(program, outputs={r: program.outputs[r] for r in results})
+            outputs |= {
+                str(names.new(f"moment_{j}_{i}")): names.theta[j] * names.theta[i] for j, i in moment_pairs(model.d)
+            }
+        lists[name] = three_address(outputs, symbols, names.temporaries()).only(results)
     return lists
 
 

@@ -145,7 +145,7 @@ class CountedText:
         drawn = zip(names.counts, noises, names.targets, self.columns, strict=True)
         samples = [s for count, noise, target, row in drawn for s in (count, *noise, target, *row)]
         inputs = [*names.rows, *samples, *self.kicks, self.amplitude, names.rate]
-        return {"STEP": _only(three_address(outputs | new, inputs, names.temporaries()), list(new))}
+        return {"STEP": three_address(outputs | new, inputs, names.temporaries()).only(new)}
 
     def _one_by_one(self) -> dict[str, Program]:
         """One sample's part of the total, and the update by the total."""
@@ -167,7 +167,7 @@ class CountedText:
         }
         inputs = [*names.rows, *names.total, *self.kicks, self.amplitude, names.rate]
         update = three_address(kicked | new, inputs, names.temporaries())
-        return {"SAMPLE": _only(sample, list(parts)), "UPDATE": _only(update, list(new))}
+        return {"SAMPLE": sample.only(parts), "UPDATE": update.only(new)}
 
     def _new_rows(self) -> list[sp.Expr]:
         names = self.names
@@ -237,7 +237,3 @@ class CountedText:
 def in_groups(entries: list[Any], size: int) -> list[list[Any]]:
     """Slices of so many entries."""
     return [entries[i : i + size] for i in range(0, len(entries), size)]
-
-
-def _only(program: Program, outputs: Sequence[str]) -> Program:
-    return Program(program.inputs, program.lines, {name: program.outputs[name] for name in outputs})

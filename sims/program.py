@@ -73,6 +73,16 @@ class Program:
         tail = [f"out {name} = {value}" for name, value in self.outputs.items()]
         return "\n".join([head, *map(str, self.lines), *tail]) + "\n"
 
+    def only(self, outputs: Iterable[str]) -> Program:
+        """What these outputs need."""
+        kept = {name: self.outputs[name] for name in outputs}
+        needed, lines = set(kept.values()), []
+        for line in reversed(self.lines):
+            if line.target in needed:
+                needed.update(line.arguments)
+                lines.append(line)
+        return Program(self.inputs, tuple(reversed(lines)), kept)
+
     @property
     def polynomial(self) -> bool:
         """Whether there are none but short operations."""

@@ -57,6 +57,21 @@ def fused(program: Program) -> Program:
     return program
 
 
+def products_at_hand(program: Program, pairs: Iterable[tuple[int, int]]) -> dict[tuple[int, int], str]:
+    """Where a list has products of inputs, by their numbers: other than in a single sum, of which they are a part then.
+
+    So a step has the same bits whether or not moments are summed up.
+    """
+    uses = Counter(a for line in program.lines for a in line.arguments)
+    sums = (line for line in program.lines if line.operation in ("add", "sub"))
+    parts = {a for line in sums for a in line.arguments if uses[a] == 1}
+    where = {line.arguments: line.target for line in program.lines if line.operation == "mul"}
+    ways = (
+        (pair, tuple(program.inputs[j] for j in way)) for pair in pairs for way in dict.fromkeys((pair, pair[::-1]))
+    )
+    return {pair: where[way] for pair, way in ways if way in where and where[way] not in parts}
+
+
 def indexed_lists(f: sp.Expr, names: Names, new: NewTheta) -> dict[str, Program]:
     """One sample's part of the total, the update by the total, and the step by a single sample.
 
@@ -82,14 +97,10 @@ def indexed_lists(f: sp.Expr, names: Names, new: NewTheta) -> dict[str, Program]
     update = three_address(updated, [*names.rows, *names.total, *unused, names.rate], names.temporaries())
     step = three_address(stepped, [*data, names.rate], names.temporaries())
     return {
-        "SAMPLE": _only(sample, parts),
+        "SAMPLE": fused(sample.only(parts)),
         "UPDATE": update,
-        "STEP": _only(step, [name for name in stepped if name not in (str(residual), str(scaled))]),
+        "STEP": fused(step.only(name for name in stepped if name not in (str(residual), str(scaled)))),
     }
-
-
-def _only(program: Program, outputs: Iterable[str]) -> Program:
-    return fused(replace(program, outputs={name: program.outputs[name] for name in outputs}))
 
 
 def vector_module(lists: Mapping[str, Program], constants: str, others: Sequence[str] = ()) -> list[str]:

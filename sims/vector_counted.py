@@ -45,8 +45,7 @@ def samples_pass(v, theta, total, count, noise, x, y, n):
             label = spread(v, builder.load(place(v, y, loop.index)))
             drawn = load_rows(v, place(v, count, row), base, 1)
             drawn += load_rows(v, place(v, noise, builder.mul(row, INDEX(OUTPUTS))), base, OUTPUTS)
-            parts = evaluate(v, SAMPLE, [*now, *inputs, label, *drawn])
-            sums.put([v.add(t, part) for t, part in zip(sums.get(), parts)])
+            sums.put(evaluate(v, SAMPLE, [*now, *inputs, label, *drawn], sums.get()))
         store_rows(v, total, base, sums.get())
 
     each_group(v, group)

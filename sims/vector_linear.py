@@ -23,9 +23,9 @@ def row_at(v, data, row):
     return place(v, data, v.builder.mul(row, INDEX(LANES)))
 
 
-def add_to(v, row, base, values):
-    """Add to a row."""
-    store_rows(v, row, base, [v.add(load_rows(v, row, base, 1)[0], values)])
+def add_to(v, row, base, a, b):
+    """Add a product to a row."""
+    store_rows(v, row, base, [v.multiply_add(a, b, load_rows(v, row, base, 1)[0])])
 
 
 def entry(v, data, *offsets):
@@ -38,7 +38,7 @@ def with_slope(v, z, base, start, weight, r):
     total = Cells(v, [start])
     with cgutils.for_range(v.builder, r) as loop:
         (row,) = load_rows(v, row_at(v, z, loop.index), base, 1)
-        total.put([v.add(total.get()[0], v.mul(weight(loop.index), row))])
+        total.put([v.multiply_add(weight(loop.index), row, total.get()[0])])
     return total.get()[0]
 
 
@@ -47,10 +47,10 @@ def push(v, z, t, change, base, residual, weight, bend, r, m):
     builder = v.builder
     with cgutils.for_range(builder, r) as loop:
         c = loop.index
-        add_to(v, row_at(v, change, c), base, v.mul(weight(c), residual))
+        add_to(v, row_at(v, change, c), base, weight(c), residual)
         (row,) = load_rows(v, row_at(v, z, c), base, 1)
         with cgutils.for_range(builder, m) as inner:
-            add_to(v, row_at(v, t, inner.index), base, v.mul(v.mul(bend(inner.index, c), residual), row))
+            add_to(v, row_at(v, t, inner.index), base, v.mul(bend(inner.index, c), residual), row)
 
 
 def rows_of_sample(v, g, second, i, r, m):
@@ -110,12 +110,12 @@ def add_counted(v, y, t, change, count, noise, i, row, g, second, r, m, forces, 
     def group(base):
         (drawn,), (flips,) = (load_rows(v, row_at(v, data, at), base, 1) for data, at in ((count, i), (noise, first)))
         slope = with_slope(v, y, base, [v.number(0.0)] * GROUPS, weight, r)
-        residual = Cells(v, [v.mul(v.add(v.mul(drawn, before), v.mul(flips, more)), slope)])
+        residual = Cells(v, [v.mul(v.multiply_add(drawn, before, v.mul(flips, more)), slope)])
         with cgutils.for_range(builder, classes) as loop:
             force = entry(v, forces, builder.mul(row, classes), loop.index)
             (number,) = load_rows(v, row_at(v, noise, builder.add(first, loop.index)), base, 1)
-            excess = v.sub(number, v.mul(mean, drawn))
-            residual.put([v.add(residual.get()[0], v.mul(excess, force))])
+            excess = v.sub_multiply(number, mean, drawn)
+            residual.put([v.multiply_add(excess, force, residual.get()[0])])
         push(v, y, t, change, base, residual.get()[0], weight, bend, r, m)
 
     each_group(v, group)
@@ -131,7 +131,7 @@ def add_bent(v, t, y, normal, bent, j, d, r, m):
         with cgutils.for_range(builder, m) as outer, cgutils.for_range(builder, r) as loop:
             at = builder.mul(builder.add(builder.mul(outer.index, r), loop.index), d)
             (row,) = load_rows(v, row_at(v, y, loop.index), base, 1)
-            add_to(v, row_at(v, t, outer.index), base, v.mul(v.mul(entry(v, bent, at, j), row), number))
+            add_to(v, row_at(v, t, outer.index), base, v.mul(entry(v, bent, at, j), row), number)
 
     each_group(v, group)
 
@@ -163,7 +163,7 @@ def apply(v, z, change, rate, r):
         with cgutils.for_range(v.builder, r) as loop:
             rows = [row_at(v, data, loop.index) for data in (z, change)]
             (state,), (moved,) = (load_rows(v, row, base, 1) for row in rows)
-            store_rows(v, rows[0], base, [v.sub(state, v.mul(rate, moved))])
+            store_rows(v, rows[0], base, [v.sub_multiply(state, rate, moved)])
             store_rows(v, rows[1], base, [[v.number(0.0)] * GROUPS])
 
     each_group(v, group)

@@ -27,10 +27,12 @@ __all__ = ["Cells", "each_group", "evaluate", "load_rows", "store_rows"]
 # Replicas whose vectors stand side by side are so far apart, whatever the length of a vector, and share their sums.
 COLUMNS = LANES // GROUPS
 INDEX, INDEX32 = ir.IntType(64), ir.IntType(32)
+# Operations that are one instruction or two; `Lanes` knows them.
+SIMPLE = ("add", "sub", "mul", "div", "neg", "sqrt", "abs", "multiply_add", "multiply_sub", "sub_multiply")
 
 
-def evaluate(v, listing, inputs):
-    """The results of a printed list for these values of its inputs, in order.
+def evaluate(v, listing, inputs, onto=None):
+    """The results of a printed list for these values of its inputs, in order; added `onto` others if there are any.
 
     Functions that can be evaluated together stand side by side as the vectors do. Sixteen registers are too few for
     eight of them at once, and four fill the time in which each waits for itself: where all functions come in twos, two
@@ -40,12 +42,20 @@ def evaluate(v, listing, inputs):
     twos = v.wide or in_twos(lines[1:])
     vectors, functions = (GROUPS if v.wide else 2, 2) if twos else (GROUPS, 1)
     if len(inputs[0]) > vectors:
-        parts = ([row[g : g + vectors] for row in inputs] for g in range(0, len(inputs[0]), vectors))
-        return joined([evaluate(v, listing, part) for part in parts])
+        parts = [
+            [None if rows is None else [row[g : g + vectors] for row in rows] for rows in (inputs, onto)]
+            for g in range(0, len(inputs[0]), vectors)
+        ]
+        return joined([evaluate(v, listing, *part) for part in parts])
     values = dict(zip(lines[0][1:], inputs))
     waiting = [(line[0], line[2], line[3:]) for line in lines[1:] if line[0] != "out"]
-    simple = {"add": v.add, "sub": v.sub, "mul": v.mul, "div": v.div, "neg": v.neg, "sqrt": v.sqrt, "abs": v.abs}
-    simple["sign"] = lambda a: signs(v, a)
+    results = [line[3] for line in lines if line[0] == "out"]
+    if onto is not None:
+        values |= {f"before {k}": row for k, row in enumerate(onto)}
+        waiting += [(f"after {k}", "add", [f"before {k}", result]) for k, result in enumerate(results)]
+        results = [f"after {k}" for k in range(len(results))]
+    waiting = contracted(waiting, results)
+    simple = {name: getattr(v, name) for name in SIMPLE} | {"sign": lambda a: signs(v, a)}
 
     def known(argument):
         return values[argument] if argument in values else [v.number(float(argument))] * len(inputs[0])
@@ -63,12 +73,34 @@ def evaluate(v, listing, inputs):
         if ready:
             together = [line for line in ready if line[1] == ready[0][1]][:functions]
             size = len(inputs[0])
-            results = FUNCTIONS[ready[0][1]](v, [a for line in together for a in known(line[2][0])])
+            found = FUNCTIONS[ready[0][1]](v, [a for line in together for a in known(line[2][0])])
             for k, line in enumerate(together):
-                values[line[0]] = results[k * size : (k + 1) * size]
+                values[line[0]] = found[k * size : (k + 1) * size]
             later = [line for line in later if line not in together]
         waiting = later
-    return [known(line[3]) for line in lines if line[0] == "out"]
+    return [known(result) for result in results]
+
+
+def contracted(lines, results):
+    """The same lines, where a product that a single sum or difference takes, and nothing else, is a part of it.
+
+    Of two products the first. So what is fused depends on the list alone.
+    """
+    uses = collections.Counter(itertools.chain(results, *(arguments for _, _, arguments in lines)))
+    products = {target: factors for target, operation, factors in lines if operation == "mul" and uses[target] == 1}
+    taken, found = set(), []
+    for target, operation, arguments in lines:
+        product = next((a for a in arguments if a in products), None)
+        if operation in ("add", "sub") and product:
+            first = product == arguments[0]
+            factors, other = products[product], arguments[1 if first else 0]
+            if operation == "sub" and not first:
+                operation, arguments = "sub_multiply", [other, *factors]
+            else:
+                operation, arguments = f"multiply_{operation}", [*factors, other]
+            taken.add(product)
+        found.append((target, operation, arguments))
+    return [line for line in found if line[0] not in taken]
 
 
 def in_twos(lines):

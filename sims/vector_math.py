@@ -20,6 +20,8 @@ __all__ = ["FUNCTIONS", "WORDS", "Lanes", "exps", "logs", "sigmoids", "signs", "
 
 
 WORDS = ir.VectorType(ir.IntType(64), LENGTH)
+# Of functions, not of these operations: Numba lets LLVM contract operations that have no flag of their own.
+ALONE = ("afn",)
 # Adding it rounds to an integer, which then stands in the low bits, ready to be moved into the exponent field.
 ROUND = 6755399441055744.0 + 1023.0
 # (exp(r) - 1 - r) / r**2 for abs(r) <= log(2)/2, the Chebyshev fit of degree 10, lowest power first.
@@ -55,8 +57,8 @@ TANH_BOTTOM = (0.4444327139148643, 0.015868324226120546)
 class Lanes:
     """Operations on lists of vectors; a number stands for a list of vectors of it.
 
-    Floating-point operations may be contracted to fused ones, and nothing else: other liberties remove tests for nan,
-    or reorder the additions that round to an integer.
+    What is fused is said outright. LLVM fuses what it happens to find side by side, which differs with the loops around
+    it, and so would the last bit; other liberties remove tests for nan, or reorder additions that round to an integer.
     """
 
     def __init__(self, builder):
@@ -79,33 +81,38 @@ class Lanes:
 
     def add(self, a, b):
         """a + b."""
-        return self.each(self.builder.fadd, a, b, flags=("contract",))
+        return self.each(self.builder.fadd, a, b, flags=ALONE)
 
     def sub(self, a, b):
         """a - b."""
-        return self.each(self.builder.fsub, a, b, flags=("contract",))
+        return self.each(self.builder.fsub, a, b, flags=ALONE)
 
     def mul(self, a, b):
         """a b."""
-        return self.each(self.builder.fmul, a, b, flags=("contract",))
+        return self.each(self.builder.fmul, a, b, flags=ALONE)
 
     def div(self, a, b):
         """a / b."""
-        return self.each(self.builder.fdiv, a, b, flags=("contract",))
+        return self.each(self.builder.fdiv, a, b, flags=ALONE)
 
     def neg(self, a):
         """-a."""
-        return self.each(self.builder.fneg, a)
+        return self.each(self.builder.fneg, a) if isinstance(a, list) else -a
 
     def multiply_add(self, a, b, c):
-        """a b + c, fused where the processor can.
-
-        Said outright: LLVM fuses no product that is in two sums.
-        """
+        """a b + c, fused where the processor can."""
         if not self.fused:
             return self.add(self.mul(a, b), c)
         rows = self.each(lambda *row: row, *(a, b, c))
         return self.call(f"llvm.fma.v{LENGTH}f64", *map(list, zip(*rows)))
+
+    def multiply_sub(self, a, b, c):
+        """a b - c, likewise."""
+        return self.multiply_add(a, b, self.neg(c))
+
+    def sub_multiply(self, a, b, c):
+        """a - b c, likewise."""
+        return self.multiply_add(b, self.neg(c), a)
 
     def finished(self, rows):
         """The same rows of vectors, which LLVM makes before what stands behind: else it begins with too many at once.
@@ -172,9 +179,9 @@ def reduced(v, x, scale, offset=ROUND):
     m = v.sub(shifted, offset)
     if v.fused and scale == 2.0:
         # Off by m/2 ulp of log(2): where m is large tanh no longer notices.
-        return m, shifted, v.sub(x, v.mul(m, 0.6931471805599453 / scale))
+        return m, shifted, v.sub_multiply(x, m, 0.6931471805599453 / scale)
     high, low = 0.6931471803691238 / scale, 1.9082149292705877e-10 / scale
-    return m, shifted, v.sub(v.sub(x, v.mul(m, high)), v.mul(m, low))
+    return m, shifted, v.sub_multiply(v.sub_multiply(x, m, high), m, low)
 
 
 def tanhs(v, x):
@@ -207,9 +214,9 @@ def quotients(v, a, b):
     kind = ir.FunctionType(VECTOR, [VECTOR, VECTOR, ir.IntType(8)])
     estimate = cgutils.get_or_insert_function(v.builder.module, kind, "llvm.x86.avx512.rcp14.pd.512")
     inverse = v.each(lambda d: v.builder.call(estimate, [d, v.number(0.0), ir.IntType(8)(-1)]), b)
-    inverse = v.multiply_add(inverse, v.sub(1.0, v.mul(b, inverse)), inverse)
+    inverse = v.multiply_add(inverse, v.sub_multiply(1.0, b, inverse), inverse)
     quotient = v.mul(a, inverse)
-    return v.sub(quotient, v.mul(v.sub(v.mul(b, quotient), a), inverse))  # in this order -0 stays
+    return v.sub_multiply(quotient, v.multiply_sub(b, quotient, a), inverse)  # in this order -0 stays
 
 
 def exps(v, x):
@@ -217,7 +224,7 @@ def exps(v, x):
     x = v.between(x, -750.0, 710.0)
     m, _, r = reduced(v, x, 1.0)
     square = v.mul(r, r)
-    value = v.add(v.add(v.mul(square, v.polynomial(r, EXPM1)), r), 1.0)
+    value = v.add(v.multiply_add(square, v.polynomial(r, EXPM1), r), 1.0)
     if v.wide:
         kind = ir.FunctionType(VECTOR, [VECTOR, VECTOR, VECTOR, ir.IntType(8), ir.IntType(32)])
         scale = cgutils.get_or_insert_function(v.builder.module, kind, "llvm.x86.avx512.mask.scalef.pd.512")
@@ -243,8 +250,8 @@ def logs(v, x):
     z = v.mul(s, s)
     q = v.polynomial(z, LOG)
     half = v.mul(v.mul(f, f), 0.5)
-    low = v.add(v.mul(s, v.add(half, v.mul(z, q))), v.mul(k, 1.90821492927058770002e-10))
-    value = v.sub(v.mul(k, 6.93147180369123816490e-01), v.sub(v.sub(half, low), f))
+    low = v.multiply_add(s, v.multiply_add(z, q, half), v.mul(k, 1.90821492927058770002e-10))
+    value = v.multiply_sub(k, 6.93147180369123816490e-01, v.sub(v.sub(half, low), f))
     value = v.where("<", x, math.inf, value, x)
     value = v.where("==", x, 0.0, -math.inf, value)
     return v.where("<", x, 0.0, math.nan, value)

@@ -16,38 +16,28 @@ from .kernel_vector import LENGTH
 from .lanes import LANES
 from .vector_list import GROUPS, INDEX, Cells, D, load, outside, place, store
 
-PARAMETERS, MONOMIALS = 1, ((0,), (0, 0))  # each module has its own
+PARAMETERS, MONOMIALS, PRODUCTS = 1, ((0,), (0, 0)), ()  # each module has its own
 
 __all__ = ["add_moments", "take_steps"]
 
 
-def monomials(v, which, theta):
-    """Parameters, and products of two of them."""
-    rows = [[theta[j] for j in pair] for pair in which]
-    return [v.mul(*factors) if len(factors) == 2 else factors[0] for factors in rows]
-
-
-def added(v, sums, values):
-    """The sums, each one vector, with values whose vectors stand side by side; their own sums where there are none."""
-    sums = list(sums) or [None] * len(values)
-    for m, row in enumerate(values):
-        for value in row:
-            sums[m] = value if sums[m] is None else v.add([sums[m]], [value])[0]
+def added(v, sums, monomials):
+    """The sums, each one vector, with factors whose vectors stand side by side; their own sums where there are none."""
+    sums = list(sums) or [None] * len(monomials)
+    for m, rows in enumerate(monomials):
+        for vectors in zip(*rows):
+            factors = [[vector] for vector in vectors]
+            if sums[m] is None:
+                (sums[m],) = v.mul(*factors) if len(factors) == 2 else factors[0]
+            else:
+                (sums[m],) = (v.multiply_add if len(factors) == 2 else v.add)(*factors, [sums[m]])
     return sums
-
-
-def add_monomials(v, sums, values):
-    """The sums, each one vector, with values whose vectors stand side by side.
-
-    These are added up first: a sum is then ready for the next step after one addition.
-    """
-    return v.add(sums, added(v, [], values))
 
 
 def add_moments(v, raw, base, theta):
     """Add the moments of rows of replicas to the sums that they share."""
-    for m, pair in enumerate(MONOMIALS):
-        (total,) = add_monomials(v, [load(v, raw, base, m * LANES)], monomials(v, [pair], theta))
+    for m, own in enumerate(added(v, [], [[theta[j] for j in m] for m in MONOMIALS])):
+        (total,) = v.add([load(v, raw, base, m * LANES)], [own])
         store(v, total, raw, base, m * LANES)
 
 
@@ -84,7 +74,7 @@ def with_vector(v, sums, block, buffer, number):
     """The sums of a block of monomials with a vector of each parameter, number so many in the buffer."""
     at = v.builder.mul(number, INDEX(D * LENGTH))
     theta = {j: [load(v, buffer, at, j * LENGTH)] for j in parameters_of(block)}
-    return add_monomials(v, sums, monomials(v, [MONOMIALS[m] for m in block], theta))
+    return added(v, sums, [[theta[j] for j in MONOMIALS[m]] for m in block])
 
 
 def add_kept(v, raw, buffer, count):
@@ -115,8 +105,8 @@ def add_kept(v, raw, buffer, count):
 def take_steps(v, steps, unit, some, raw, base, width=GROUPS):
     """`steps` steps, `unit` at a time: some(count, keep) takes `count`, and keeps the state before each.
 
-    keep(rows, products) takes vectors of the state, and their monomials of second degree where they are at hand: of
-    `width` vectors in each step, in one call or in several.
+    keep(rows, products) takes vectors of the state, and of `PRODUCTS` where those are at hand: of `width` vectors in
+    each step, in one call or in several.
     """
     builder = v.builder
 
@@ -136,10 +126,15 @@ def take_steps(v, steps, unit, some, raw, base, width=GROUPS):
         parts, missing = [], width
 
         def add(rows, products=()):
-            # The parts of a step are added up first: its sum is then ready for the next one after one addition.
             nonlocal parts, missing
-            values = [*rows[:PARAMETERS], *products] if products else monomials(v, MONOMIALS, rows)
-            parts, missing = added(v, parts, values), missing - len(rows[0])
+            known = dict(zip(PRODUCTS, products))
+            monomials = [[known[m]] if m in known else [rows[j] for j in m] for m in MONOMIALS]
+            if v.wide:
+                # Sums and products share two units: an addition less counts for more than what a sum waits for.
+                sums.put([added(v, sums.get()[0], monomials)])
+                return
+            # The parts of a step are added up first: its sum is then ready for the next one after one addition.
+            parts, missing = added(v, parts, monomials), missing - len(rows[0])
             if not missing:
                 sums.put([v.add(sums.get()[0], parts)])
                 parts, missing = [], width

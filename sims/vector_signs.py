@@ -59,7 +59,7 @@ def label_pass(v, labels, y, sigma, rate):
     builder = v.builder
     with cgutils.for_range(builder, INDEX(N)) as loop:
         target, size = (builder.load(place(v, data, loop.index)) for data in (y, sigma))
-        both = (builder.fmul(rate, noisy) for noisy in (builder.fadd(target, size), builder.fsub(target, size)))
+        both = (v.mul([rate], noisy)[0] for noisy in (v.add([target], [size]), v.sub([target], [size])))
         above, below = (spread(v, label)[0] for label in both)
         for c, entries in enumerate(CHOICES):
             at = builder.mul(loop.index, INDEX(len(CHOICES) * LENGTH))

@@ -7,6 +7,7 @@ What stands below `__all__` is copied into every generated module that needs it.
 
 from __future__ import annotations
 
+from llvmlite import ir
 from numba.core import cgutils
 
 from .lanes import LANES
@@ -47,16 +48,15 @@ def doubled_pass(v, pairs, x, y, sigma, n, width, size):
                 both = [builder.load(place(v, x, first, c))] * 2
             else:
                 target = builder.load(place(v, y, loop.index))
-                noise = builder.fmul(size, builder.load(place(v, sigma, loop.index)))
-                both = [builder.fadd(target, noise), builder.fsub(target, noise)]
+                noise = v.mul([size], [builder.load(place(v, sigma, loop.index))])
+                both = [*v.add([target], noise), *v.sub([target], noise)]
             for k, value in enumerate(both):
                 builder.store(value, place(v, at, k))
 
 
 def add_sample(v, theta, total, inputs, label):
     """Add a sample's part to the total."""
-    parts = evaluate(v, SAMPLE, [*theta, *inputs, label])
-    total.put([v.add(t, part) for t, part in zip(total.get(), parts)])
+    total.put(evaluate(v, SAMPLE, [*theta, *inputs, label], total.get()))
 
 
 @vector_pass
@@ -93,6 +93,11 @@ def full_pass(v, theta, words, pairs, n, width, rate, phase, steps, raw):
     each_group(v, group)
 
 
+def asked_again(v, number):
+    """The same number, of which LLVM does not know so: it makes no loop twice for one question in it (slower)."""
+    return v.builder.asm(ir.FunctionType(INDEX, [INDEX]), "", "=r,0", [number], True)
+
+
 @vector_pass
 def drawn_pass(v, theta, words, order, pairs, n, width, rate, batch, step, steps, raw):
     """Batches of drawn samples, with random signs, from number `step` on."""
@@ -111,7 +116,7 @@ def drawn_pass(v, theta, words, order, pairs, n, width, rate, batch, step, steps
             now, turn = state.get(), builder.load(taken)
             keep(now)
             builder.store(builder.add(turn, INDEX(1)), taken)
-            with builder.if_else(builder.icmp_unsigned("==", batch, INDEX(1))) as (one, more):
+            with builder.if_else(builder.icmp_unsigned("==", asked_again(v, batch), INDEX(1))) as (one, more):
                 with one:
                     inputs, label = draw(INDEX(0), turn)
                     state.put(evaluate(v, STEP, [*now, *inputs, label, rate]))

@@ -36,8 +36,8 @@ MUTANTS = {
     "the table of the first sample": ("i * len(CHOICES) * LENGTH, choice", "choice"),
     "signs of the first step": ("builder.mul(phase, INDEX(8 * N))", "INDEX(0)"),
     "a step forgotten": ("builder.store(builder.add(at, INDEX(8 * N * count)), turn)", "pass"),
-    "noise with the other sign": ("(builder.fadd(target, size), builder", "(builder.fsub(target, size), builder"),
-    "no noise": ("(builder.fadd(target, size), builder.fsub(target, size))", "(target, target)"),
+    "noise with the other sign": ("in (v.add([target], [size]), v", "in (v.sub([target], [size]), v"),
+    "no noise": ("(v.add([target], [size]), v.sub([target], [size]))", "([target], [target])"),
 }
 
 
