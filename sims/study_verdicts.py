@@ -86,7 +86,9 @@ class StudyVerdicts:
         assert prediction.problem is not None
         statistic = prediction.problem.statistic
         if statistic not in self.measured:
-            others = [self._prediction(i) for i in range(len(self.claims))]
+            # Only claims of a kind can share it: theories of others wait until they are asked for.
+            kind = prediction.claim.kind
+            others = [self._prediction(i) for i, claim in enumerate(self.claims) if claim.kind == kind]
             alike = [p for p in others if p.problem is not None and p.problem.statistic == statistic]
             self.progress.phase("compiling", 0)
             self.gauges[statistic] = gauge(
