@@ -12,15 +12,25 @@ from flatmin.sims.lanes import LANES
 from flatmin.theory import Algorithm, LabelNoise
 
 
-def _run(tasks, threads, calls=20):
-    """The task that made each call, in the order of the calls."""
+def _run(tasks, threads, calls=20, together=0):
+    """The task that made each call, in the order of the calls.
+
+    Of the first `together` none is ahead by more than a call before another task begins, however busy the machine is.
+    """
     made = []
+
+    def ahead(first):
+        slowest = min(made.count(task) for task in range(together))
+        return first < together and made.count(first) > slowest + 1 and max(made) < together
 
     def work(first, last):
         assert last == first + 1
         for _ in range(calls):
             made.append(first)
+            begun = time.monotonic()
             time.sleep(1e-4)  # others get the interpreter
+            while together and ahead(first) and time.monotonic() < begun + 10:
+                time.sleep(1e-4)
             yield
 
     Blocks(tasks * LANES, None, None).run(work, threads)
@@ -35,7 +45,7 @@ def test_every_block_makes_all_its_calls(tasks, threads):
 
 
 def test_the_last_blocks_take_turns_where_they_are_fewer_than_the_threads_need():
-    made = _run(3, 2)
+    made = _run(3, 2, together=2)
     # The third begins before one of the others has made its last call.
     begun = made.index(2)
     assert made[:begun].count(0) < 20
