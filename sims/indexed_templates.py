@@ -39,7 +39,8 @@ def entries(theta, state, first):
 def workspace(theta, y, batch):
     """State, data and what else `run` needs; allocated here, because Numba takes a second to compile it."""
     replicas = theta.size // D
-    drawn, scratch = draw_stride(batch) * replicas, TURNS * SCRATCH + (batch + 8) * SCRATCH_EACH
+    # Codes are put down for whole vectors of replicas.
+    drawn, scratch = draw_stride(batch) * -(-replicas // 8) * 8, TURNS * SCRATCH + (batch + 8) * SCRATCH_EACH
     labels = 2 * y.size
     space = numbers(np.float64, replicas * STATE, y.size * WIDTH, scratch, TURNS * 8, LANES, drawn, labels)
     for outside, inside in entries(theta, space[0], 0):
@@ -82,18 +83,31 @@ def put(index, noise, y, places, target, number, stride, replicas):
 
 
 @called
-def put_drawn(words, labels, n, turn, index, places, target, number, stride, replicas):
-    """`draw` with replacement and `put` in one: the codes of all replicas first, many at a time."""
+def put_code(words, n, turn, places, number, stride, replicas):
+    """The codes of one draw of all replicas, with replacement; `look_up` takes them up."""
     hot()
     if turn == np.uint64(0):
         next_words(words)
-    size = np.uint64(n) & np.uint64(0x7FFFFFFF)  # as in `draw`
-    for k in range(LANES):
-        index[k] = code_of(words[4 * LANES + k], turn, size)
     for r in range(replicas):
-        i, code = np.uint64(r) * stride + number, index[np.uint64(r)]
-        places[i] = (code >> np.uint64(1)) * np.uint64(WIDTH)
-        target[i] = labels[code]
+        places[np.uint64(r) * stride + number] = code_of(words[np.uint64(4 * LANES) + np.uint64(r)], turn, n)
+
+
+@called
+def put_codes(words, n, places, number, stride, replicas):
+    """`put_code` of four draws, the first of which begins a word."""
+    hot()
+    for r in range(0, LANES, LENGTH):
+        four_codes(words, r, replicas, n, places, np.uint64(r) * stride + number, stride)
+
+
+@called
+def look_up(labels, places, target, begin, end):
+    """Where the samples of codes stand, and their noisy targets."""
+    hot()
+    for i in range(begin, end):
+        code = places[np.uint64(i)]
+        target[np.uint64(i)] = labels[code]
+        places[np.uint64(i)] = (code >> np.uint64(1)) * np.uint64(WIDTH)
 
 
 @called
@@ -117,6 +131,7 @@ def draws(
     n = sigma.size
     period = max(1, 64 // n)
     apart, used = np.uint64(stride), np.uint64(replicas)
+    size = np.uint64(n) & np.uint64(0x7FFFFFFF)  # as in `draw`
     for t in range(steps):
         phase = (step + t) % period
         if sampling == FULL and law == RADEMACHER:
@@ -126,11 +141,14 @@ def draws(
                 first, count, number = np.uint64(b), np.uint64(min(64, n - b)), np.uint64(t * n + b)
                 put_row(words, np.uint64(phase * n), labels, first, count, places, target, number, apart, used)
             continue
+        if sampling == WITH_REPLACEMENT and law == RADEMACHER:
+            for b in range(0, batch - 3, 4):
+                put_codes(words, size, places, np.uint64(t * batch + b), apart, replicas)
+            for b in range(batch & ~3, batch):
+                put_code(words, size, turn_of(b, batch, step + t), places, np.uint64(t * batch + b), apart, replicas)
+            continue
         for b in range(batch):
             number, turn = np.uint64(t * batch + b), turn_of(b, batch, step + t)
-            if sampling == WITH_REPLACEMENT and law == RADEMACHER:
-                put_drawn(words, labels, n, turn, index, places, target, number, apart, used)
-                continue
             if sampling == FULL:
                 gaussian_noise(words, noise, np.uint64(0), sigma[np.uint64(b)])
                 for k in range(LANES):
@@ -138,6 +156,9 @@ def draws(
             else:
                 draw(words, order, index, noise, sigma, b, turn, sampling, law)
             put(index, noise, y, places, target, number, apart, used)
+    if sampling == WITH_REPLACEMENT and law == RADEMACHER:
+        for r in range(replicas):
+            look_up(labels, places, target, r * stride, r * stride + steps * batch)
 
 
 @exported(

@@ -22,7 +22,6 @@ from .vector_list import (
     each_group,
     evaluate,
     load_rows,
-    next_word,
     place,
     polynomial,
     spread,
@@ -31,6 +30,7 @@ from .vector_list import (
 from .vector_math import WORDS
 from .vector_moments import take_steps
 from .vector_pass import vector_pass
+from .vector_words import next_word
 
 # Each module has its own.
 N, STEP = 1, ""

@@ -117,5 +117,5 @@ def common_sources() -> list[str]:
     """
     functions = {**function_sources("kernel_math"), **function_sources("kernel_random")}
     del functions["next_words"]  # it is an intrinsic here
-    passes = ("kernel_vector", "vector_math", "vector_list", "vector_pass", "vector_draws")
+    passes = ("kernel_vector", "vector_math", "vector_words", "vector_list", "vector_pass", "vector_draws")
     return [*map(below_all, ("kernel_hints", "kernel_memory")), *functions.values(), *map(below_all, passes)]

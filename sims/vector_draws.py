@@ -20,13 +20,13 @@ from .vector_list import (
     Cells,
     each_group,
     load_rows,
-    next_word,
     place,
     spread,
     store_rows,
 )
 from .vector_math import WORDS
 from .vector_pass import vector_pass
+from .vector_words import next_word
 
 __all__ = ["drawn_codes", "next_words", "sign_noise"]
 

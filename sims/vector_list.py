@@ -213,19 +213,3 @@ def each_group(v, body, width=GROUPS):
     """Call body(first lane) for all lanes, `width` vectors at a time."""
     with cgutils.for_range(v.builder, INDEX(LANES // LENGTH // width)) as loop:
         body(v.builder.mul(loop.index, INDEX(LENGTH)))
-
-
-def next_word(v, state):
-    """The next words of xoshiro256++, and its new state."""
-    a, b, c, d = state
-    builder = v.builder
-    word = v.each(builder.add, turned(v, v.each(builder.add, a, d), 23), a)
-    shifted = v.left(b, 17)
-    c, d = v.each(builder.xor, c, a), v.each(builder.xor, d, b)
-    a, b = v.each(builder.xor, a, d), v.each(builder.xor, b, c)
-    return word, [a, b, v.each(builder.xor, c, shifted), turned(v, d, 45)]
-
-
-def turned(v, word, by):
-    """Words, rotated to the left."""
-    return v.each(v.builder.or_, v.left(word, by), v.right(word, 64 - by))
