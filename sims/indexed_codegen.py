@@ -83,11 +83,9 @@ def _module(model: IndexedModel, moments: bool) -> str:
     step = _linear(symbols, found, moments) if found else _pointwise(model, symbols, moments)
     run = _run(linear=bool(found), moments=moments)
     drivers = (texts.COMMON, texts.ACCUMULATE if moments else texts.DRIVERS)
-    hints = map(
-        below_all, ("kernel_hints", "kernel_vector", "vector_math", "vector_words", "kernel_tiles", "kernel_codes")
-    )
+    vectors = ("kernel_hints", "kernel_vector", "vector_math", "vector_words", "kernel_tiles", "kernel_codes")
     functions = (*function_sources("kernel_math").values(), *function_sources("kernel_random").values(), _update())
-    return templates.module(header, sizes, drivers, (*hints, *functions, texts.CHECK, *step, run))
+    return templates.module(header, sizes, drivers, (*map(below_all, vectors), *functions, texts.CHECK, *step, run))
 
 
 def _run(linear: bool, moments: bool) -> str:

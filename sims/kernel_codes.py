@@ -43,7 +43,7 @@ def columns(builder, rows):
 def four_codes(typing_context, words, at, replicas, size, to, begin, stride):
     """The next two words of a vector of replicas, from number `at` on, and their codes, if there are so many replicas.
 
-    to[begin + k stride + q] is that of draw q < 4 of replica at + k: of each word the upper half and then the lower one.
+    to[begin + k stride + q] is that of draw q < 4 of replica at + k: of each word the upper half, then the lower one.
     """
 
     def codegen(context, builder, signature, args):
