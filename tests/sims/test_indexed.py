@@ -11,17 +11,14 @@ import sympy as sp
 from flatmin.sims import cache
 from flatmin.sims.engine import simulate
 from flatmin.sims.indexed_codegen import features, generate_indexed, generate_indexed_moments
-from flatmin.sims.kernel import Kernel
 from flatmin.sims.lanes import FULL, GAUSSIAN, LANES, RADEMACHER, WITH_REPLACEMENT, WITHOUT_REPLACEMENT
-from flatmin.sims.random import block_words
-from flatmin.sims.replay import KernelMismatch, check_kernel, replay
 from flatmin.theory import Algorithm, LabelNoise
 from flatmin.theory.indexed import IndexedModel
 from indexed_models import J, based, data, difference_model, net_model, start, tanh_model
+from indexed_runs import LR, advance, fresh, replayed
 from kernel_models import WholeKernel
 
 LAYOUTS = {"difference": difference_model, "tanh": tanh_model, "net": net_model}
-LR = 0.01
 
 
 @pytest.fixture(scope="session")
@@ -34,29 +31,6 @@ class Other:
 
     def __init__(self, model, kernel):
         self.model, self.module = model, kernel.module
-
-
-def fresh(model, replicas, theta=None):
-    """theta, words, order and status of a block."""
-    words = np.concatenate([block_words(3, (), 0, LANES).ravel(), np.zeros(LANES, dtype=np.uint64)])
-    order = np.repeat(np.arange(model.n, dtype=np.uint64), LANES)
-    theta = np.repeat(start(model) if theta is None else theta, replicas)
-    return theta, words, order, np.full(LANES, -1, dtype=np.int64)
-
-
-def advance(kernel, state, schedule, *, first=0, sigmas=None, lr=LR, batch=3, sampling=1, law=0, bound=np.inf):
-    """theta at the scheduled steps, shape (M, d, replicas)."""
-    model, out = kernel.model, np.empty((len(schedule), len(state[0])))
-    sigmas = np.linspace(0.1, 0.3, model.n) if sigmas is None else sigmas
-    arguments = (model.x, model.y, sigmas, lr, batch, sampling, law, bound)
-    kernel.module.advance(*state, first, np.array(schedule), out, *arguments)
-    return out.reshape(len(schedule), model.d, -1)
-
-
-def replayed(model, replicas, steps, sigmas=None, **arguments):
-    words = block_words(3, (), 0, LANES)[:, :replicas]
-    sigmas = np.linspace(0.1, 0.3, model.n) if sigmas is None else sigmas
-    return replay(model, start(model), words, sigmas, lr=LR, steps=steps, **arguments)
 
 
 # Batches in one pass of four or eight samples, in several, and with samples that fill up.
@@ -90,37 +64,6 @@ def test_equals_the_replay_with_signs_of_one_size(kernels, name, sampling):
     arguments["sigmas"] = np.full(model.n, 0.2)
     got = advance(kernels[name], fresh(model, 3), range(1, 15), **arguments)
     np.testing.assert_allclose(got, replayed(model, 3, 14, **arguments), rtol=0, atol=1e-12)
-
-
-# Two vectors of replicas, or four, and a part of one; draws by four at once, and what is left over.
-@pytest.mark.parametrize("batch", [6, 8, 11])
-def test_draws_of_many_replicas_equal_the_replay(kernels, batch):
-    kernel, arguments = kernels["difference"], {"sampling": WITH_REPLACEMENT, "batch": batch, "law": RADEMACHER}
-    state = fresh(kernel.model, 21)
-    got = advance(kernel, state, range(1, 8), **arguments)
-    np.testing.assert_allclose(got, replayed(kernel.model, 21, 7, **arguments), rtol=0, atol=1e-12)
-
-
-MUTANTS = {
-    "lower halves twice": [("v.right(word, 32), v.each", "v.each(v.builder.and_, word, 0xFFFFFFFF), v.each")],
-    "draws of another replica": [("*pairs[k % 2], [first", "*pairs[0], [first")],
-    "the same word twice": [
-        ("word, state = next_word(v", "word, again = next_word(v"),
-        ("[*state, word]", "[*again, word]"),
-    ],
-    "a generator that stands still": [("zip(rows, [*state, word])", "zip(rows[4:], [word])")],
-}
-
-
-@pytest.mark.parametrize("mutant", MUTANTS)
-def test_mutants_of_draws_are_caught(mutant):
-    model = difference_model()
-    text = generate_indexed(model)
-    for right, wrong in MUTANTS[mutant]:
-        assert text.count(right) == 1
-        text = text.replace(right, wrong)
-    with pytest.raises(KernelMismatch):
-        check_kernel(Kernel.from_source(model, text), start(model), 8, WITH_REPLACEMENT, RADEMACHER)
 
 
 def test_the_comparison_notices_other_draws(kernels):
