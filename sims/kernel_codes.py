@@ -12,7 +12,7 @@ from llvmlite import ir
 from numba import types
 from numba.extending import intrinsic
 
-from .kernel_tiles import data_of
+from .kernel_tiles import data_of, spread
 from .kernel_vector import LENGTH, shuffled
 from .lanes import LANES
 from .vector_math import WORDS, Lanes
@@ -41,9 +41,10 @@ def columns(builder, rows):
 
 @intrinsic
 def four_codes(typing_context, words, at, replicas, size, to, begin, stride):
-    """The next two words of a vector of replicas, from number `at` on, and their codes, if there are so many replicas.
+    """The next two words of a vector of replicas, from number `at` on, and their codes, if `at` is one of the replicas.
 
     to[begin + k stride + q] is that of draw q < 4 of replica at + k: of each word the upper half, then the lower one.
+    There has to be room for the whole vector, also where the replicas end within it.
     """
 
     def codegen(context, builder, signature, args):
@@ -53,8 +54,7 @@ def four_codes(typing_context, words, at, replicas, size, to, begin, stride):
         rows = [builder.bitcast(row, WORDS.as_pointer()) for row in rows]
         # Products of halves of words are one instruction where both are seen to be halves.
         twice = builder.and_(builder.shl(args[3], number(1)), number(0xFFFFFFFF))
-        twice = builder.insert_element(ir.Constant(WORDS, ir.Undefined), twice, ir.IntType(32)(0))
-        twice = [shuffled(builder, twice, twice, [0] * LENGTH)]
+        twice = [spread(builder, twice)]
         state, codes = [[builder.load(row, align=8)] for row in rows[:4]], []
         for _ in range(2):
             word, state = next_word(v, state)

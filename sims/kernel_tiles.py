@@ -34,14 +34,13 @@ def load_vector(builder, data, *offsets):
 
 def spread(builder, number):
     """A number in all places."""
-    one = builder.insert_element(ir.Constant(VECTOR, ir.Undefined), number, ir.IntType(32)(0))
-    return builder.shuffle_vector(
-        one, ir.Constant(VECTOR, ir.Undefined), ir.Constant(ir.VectorType(ir.IntType(32), LENGTH), [0] * LENGTH)
-    )
+    nothing = ir.Constant(ir.VectorType(number.type, LENGTH), ir.Undefined)
+    one = builder.insert_element(nothing, number, ir.IntType(32)(0))
+    return shuffled(builder, one, one, [0] * LENGTH)
 
 
 def multiply_add(builder, a, b, total):
-    """total + a b, fused where the processor can."""
+    """total + a b, fused where the processor can: nothing stands between the two, so that LLVM always does."""
     return builder.fadd(builder.fmul(a, b, flags=("contract",)), total, flags=("contract",))
 
 

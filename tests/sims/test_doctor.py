@@ -67,7 +67,7 @@ def test_machine_code_with_addresses_in_it_is_not_taken_by_another_process(tmp_p
 
 
 class Slow(Kernel):
-    """A kernel that takes eight times as long, as scalar code does at least."""
+    """A kernel that takes eight times as long, as scalar code may."""
 
     def advance(self, block, *arguments, **options):
         for _ in range(7):

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import sympy as sp
 from flatmin.sims.cache import build_module
-from flatmin.sims.codegen import generate
+from flatmin.sims.codegen import generate, generate_moments
 from flatmin.sims.kernel import Kernel
 from flatmin.sims.kernel_ways import Way, way_text
 from flatmin.sims.lanes import FULL, GAUSSIAN, LANES, RADEMACHER, WITH_REPLACEMENT, WITHOUT_REPLACEMENT
@@ -85,28 +85,45 @@ def test_products_at_hand_are_those_that_a_step_has_anyway():
     program = Program(("a", "b"), tuple(Line(*line) for line in lines), {"new": "s"})
     # a a is a part of the sum, b b is nowhere.
     assert products_at_hand(program, [(0, 0), (0, 1), (1, 1)]) == {(0, 1): "t"}
+    # A sum takes it, and something else: it is a product of its own.
+    both = Program(
+        ("a", "b"), (Line("t", "mul", ("a", "b")), Line("s", "add", ("t", "a")), Line("d", "sub", ("s", "t"))), {}
+    )
+    assert products_at_hand(both, [(0, 1)]) == {(0, 1): "t"}
 
 
-def left_to_llvm(model, way, tmp_path, change=lambda text: text):
-    """Operations on vectors that LLVM may contract, in what it made of a module."""
-    text = change(way_text(generate(model), way))
+def left_to_llvm(text, tmp_path):
+    """Operations on vectors that LLVM may contract, in what it made of a module, but for the shift of sums."""
     compiled = build_module(text, tmp_path).EXPORTED["run"][1]
     (code,) = compiled.inspect_llvm().values()
-    assert re.search(r"@llvm\.fma\.v\d+f64\(|= fmul afn <\d+ x double>", code)
-    return re.findall(r"= f(?:mul|add|sub) contract <\d+ x double>", code)
+    functions = [f for f in re.split(r"^define ", code, flags=re.MULTILINE)[1:] if "flush" not in f.split("(")[0]]
+    assert any(re.search(r"@llvm\.fma\.v\d+f64\(|= fmul afn <\d+ x double>", f) for f in functions)
+    return [line for f in functions for line in re.findall(r"= f(?:mul|add|sub) contract <\d+ x double>", f)]
 
 
-@pytest.mark.parametrize(("make", "sampling"), [(uv_model, FULL), (tanh_model, FULL), (tanh_model, WITH_REPLACEMENT)])
-def test_nothing_is_left_to_llvm(make, sampling, tmp_path):
-    assert not left_to_llvm(make(), Way(sampling, RADEMACHER), tmp_path)
+KINDS = [(generate, uv_model, FULL), (generate, tanh_model, FULL), (generate, tanh_model, WITH_REPLACEMENT)]
+KINDS += [(generate_moments, uv_model, FULL), (generate_moments, tanh_model, FULL)]
 
 
-def test_what_is_left_to_llvm_is_seen(tmp_path):
-    def change(text):
-        assert text.count('ALONE = ("afn",)') == 1
-        return text.replace('ALONE = ("afn",)', 'ALONE = ("contract",)')
+@pytest.mark.parametrize(("text", "make", "sampling"), KINDS)
+def test_nothing_is_left_to_llvm(text, make, sampling, tmp_path):
+    assert not left_to_llvm(way_text(text(make()), Way(sampling, RADEMACHER)), tmp_path)
 
-    assert left_to_llvm(tanh_model(), Way(FULL, RADEMACHER), tmp_path, change)
+
+# An addition after a product, both with the flag that Numba gives.
+_SUM = "lambda *f: v.each(v.builder.fadd, f[-1], v.each(v.builder.fmul, *f[:2]) if len(f) == 3 else f[0])"
+MUTANTS = {
+    "all": (generate, 'ALONE = ("afn",)', 'ALONE = ("contract",)'),
+    "sums": (generate_moments, "v.multiply_add if len(factors) == 2 else v.add)(*factors", f"{_SUM})(*factors"),
+}
+
+
+@pytest.mark.parametrize("mutant", MUTANTS)
+def test_what_is_left_to_llvm_is_seen(mutant, tmp_path):
+    generated, right, wrong = MUTANTS[mutant]
+    text = way_text(generated(tanh_model()), Way(FULL, RADEMACHER))
+    assert text.count(right) == 1
+    assert left_to_llvm(text.replace(right, wrong), tmp_path)
 
 
 def unrolled(f, *parameters):

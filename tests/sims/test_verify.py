@@ -193,6 +193,24 @@ def test_a_rival_shares_the_trouble_of_its_claim(monkeypatch):
     assert {r.verdict for r in verdict.rivals} == {"inconclusive"}
 
 
+def test_theories_of_other_kinds_wait_until_they_are_asked_for(monkeypatch):
+    asked, known = [], []
+
+    def noted(model, algorithm, claim, start):
+        asked.append(claim.kind)
+        return predict(model, algorithm, claim, start)
+
+    def run(self, *_, **__):
+        known.append(list(asked))
+        return Measured(None, 0.0, "nothing could be measured", 1.0, 0.0)
+
+    monkeypatch.setattr("flatmin.sims.study_verdicts.predict", noted)
+    monkeypatch.setattr(Ladder, "run", run)
+    verify(UV, SGD, start=START, claims=[Claim("drift"), Claim("covariance"), Claim("drift", "paper")])
+    # The most demanding claim about a statistic sets its sample size: the other drift is known with the first.
+    assert known == [["drift", "drift"], ["drift", "drift", "covariance"]]
+
+
 def test_zero_prediction_at_a_stationary_start():
     (drift, fixed) = verify(UV, SGD, start=[1.0, 1.0], claims=[Claim("drift"), Claim("fixed-point")], seed=10)
     assert (drift.verdict, fixed.verdict) == ("supported", "supported")
