@@ -49,3 +49,15 @@ def test_mutants_are_caught(mutant):
     assert text.count(right) == 1
     with pytest.raises(KernelMismatch):
         check_kernel(Kernel.from_source(model, text.replace(right, wrong)), START, 2, FULL, RADEMACHER)
+
+
+def test_paths_that_part_by_themselves_are_no_mismatch():
+    """Where grad f is small the learning rate of the comparison is large, and a last bit grows to 0.2 in 67 steps."""
+    u, v, w = sp.symbols("u v w", real=True)
+    model, start = Model((u, v, w), [(u * v * w) ** 2 - u * v * w], y=[0.5]), np.array([0.6, 0.7, 0.8])
+    text = generate(model)
+    check_kernel(Kernel.from_source(model, text), start, 1, FULL, RADEMACHER)
+    wrong = text.replace("in (v.add([target], [size]), v", "in (v.sub([target], [size]), v")
+    assert wrong != text
+    with pytest.raises(KernelMismatch):
+        check_kernel(Kernel.from_source(model, wrong), start, 1, FULL, RADEMACHER)
