@@ -16,7 +16,7 @@ from .kernel_tiles import data_of, spread
 from .kernel_vector import LENGTH, shuffled
 from .lanes import LANES
 from .vector_math import WORDS, Lanes
-from .vector_words import next_word
+from .vector_words import multiply_shift, next_word
 
 __all__ = ["four_codes"]
 
@@ -24,8 +24,7 @@ __all__ = ["four_codes"]
 def codes_of(v, word, twice):
     """`code_of` of the upper and of the lower halves of words."""
     for half in (v.right(word, 32), v.each(v.builder.and_, word, 0xFFFFFFFF)):
-        (code,) = v.right(v.each(v.builder.mul, half, twice), 32)
-        yield code
+        yield from multiply_shift(v, half, twice)
 
 
 def columns(builder, rows):

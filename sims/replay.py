@@ -277,13 +277,13 @@ def _compare(
 
     path = replayed(start)
     tolerance = 1e-9 * (1 + float(np.max(np.abs(path), initial=0.0, where=np.isfinite(path))))
-    wrong = _distances(got, path) > tolerance
+    errors = _distances(got, path)
+    wrong = errors > tolerance
     if wrong[2:].any() and not wrong[:2].any():
         # Where paths part by themselves, as from a start where grad f is small, a last bit grows as a nudge does.
-        wrong &= _distances(got, path) > _distances(replayed(start + 1e-12 * (1 + np.abs(start))), path)
+        wrong &= errors > _distances(replayed(start + 1e-12 * (1 + np.abs(start))), path)
     if wrong.any():
-        error = float(np.max(_distances(got, path)))
         raise KernelMismatch(
-            f"the kernel generated for {model} differs from its replay by {error:.3g} (tolerance {tolerance:.3g});"
-            f" {arguments}; please report this model"
+            f"the kernel generated for {model} differs from its replay by {errors.max():.3g}"
+            f" (tolerance {tolerance:.3g}); {arguments}; please report this model"
         )

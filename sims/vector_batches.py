@@ -30,7 +30,7 @@ from .vector_list import (
 from .vector_math import WORDS
 from .vector_moments import take_steps
 from .vector_pass import vector_pass
-from .vector_words import next_word
+from .vector_words import multiply_shift, next_word
 
 # Each module has its own.
 N, STEP = 1, ""
@@ -51,7 +51,7 @@ def half_drawn(v, generator, turn):
     upper = takes_upper(v, turn)
     with builder.if_then(upper):
         fresh(v, generator)
-    code = v.right(v.each(builder.mul, half_of(v, generator.get()[4], upper), 2 * N), 32)
+    code = multiply_shift(v, half_of(v, generator.get()[4], upper), 2 * N)
     return v.right(code, 1), v.left(code, 63)
 
 
@@ -59,7 +59,7 @@ def shuffled_out(v, generator, permutation, first):
     """Index and sign of draw `first` without replacement, a number that is known: a step of a Fisher-Yates shuffle."""
     builder, rows = v.builder, permutation.get()
     word = fresh(v, generator)
-    other = v.each(builder.add, v.right(v.each(builder.mul, v.right(word, 32), N - first), 32), first)
+    other = v.each(builder.add, multiply_shift(v, v.right(word, 32), N - first), first)
     before = found = rows[first]
     for j in range(first + 1, N):
         here = v.each(lambda a, b: builder.icmp_unsigned("==", a, b), other, j)

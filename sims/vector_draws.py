@@ -26,7 +26,7 @@ from .vector_list import (
 )
 from .vector_math import WORDS
 from .vector_pass import vector_pass
-from .vector_words import next_word
+from .vector_words import multiply_shift, next_word
 
 __all__ = ["drawn_codes", "next_words", "sign_noise"]
 
@@ -103,7 +103,7 @@ def multiplied(v, half, count):
     """A whole number below `count` of each half of a word."""
     # Products of halves of words are one instruction where both are seen to be halves.
     count = spread(v, v.builder.and_(count, INDEX(HALF)))
-    return v.right(v.each(v.builder.mul, half, count), 32)
+    return multiply_shift(v, half, count)
 
 
 def exchanged(v, order, base, n, first, other):

@@ -7,7 +7,7 @@ What stands below `__all__` is copied into every generated module that needs it.
 
 from __future__ import annotations
 
-__all__ = ["next_word"]
+__all__ = ["multiply_shift", "next_word"]
 
 
 def next_word(v, state):
@@ -19,6 +19,11 @@ def next_word(v, state):
     c, d = v.each(builder.xor, c, a), v.each(builder.xor, d, b)
     a, b = v.each(builder.xor, a, d), v.each(builder.xor, b, c)
     return word, [a, b, v.each(builder.xor, c, shifted), turned(v, d, 45)]
+
+
+def multiply_shift(v, half, count):
+    """A whole number below `count` of each half of a word; words whose upper halves are seen to be zero."""
+    return v.right(v.each(v.builder.mul, half, count), 32)
 
 
 def turned(v, word, by):
