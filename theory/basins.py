@@ -6,12 +6,12 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
-import scipy  # its parts are imported where they are used
 from numpy.typing import NDArray
 
 from .errors import NotApplicable
 from .flow import SlowFlow, StationaryPoint
 from .geometry import LocalGeometry, retract
+from .integration import crossing
 
 __all__ = ["CurvePoints", "stationary_points_on_curve"]
 
@@ -129,5 +129,4 @@ class _Trace:
         def between(s: float) -> Array:
             return retract(self.flow.model, theta + s * (ahead - theta))
 
-        root = scipy.optimize.brentq(lambda s: self._speed(between(s), direction), 0.0, 1.0, xtol=1e-14, rtol=1e-13)
-        return between(float(root))
+        return between(crossing(lambda s: self._speed(between(s), direction), 0.0, 1.0))

@@ -6,16 +6,16 @@ Slow time is t = eta lambda k (k: steps), so that the flow d theta/dt = velocity
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
-import scipy  # its parts are imported where they are used
 from numpy.typing import NDArray
 
 from .errors import NoInterpolation, NotApplicable
 from .geometry import LocalGeometry, retract
+from .integration import Piece, crossing, pieces
 from .slow import SlowTheory
 
 __all__ = ["SETTLED", "SlowFlow", "StationaryPoint", "ending"]
@@ -29,7 +29,9 @@ _LONGEST = 1e5
 # Farther than this from the start, in units of its size, counts as infinity.
 _FARTHEST = 1e6
 # A stretch of the flow takes hundreds of evaluations; near a singularity the integrator would never end.
-_MAX_EVALUATIONS = 20_000
+_MAX_EVALUATIONS = 25_000
+# So many points of the way to a stationary point are kept at most.
+_PASSED = 8
 # Rates below this fraction of the largest count as zero: a family of stationary points, from a symmetry of the model.
 # Finite differences of the velocity carry 1e-9 of it.
 _NEUTRAL = 1e-6
@@ -49,12 +51,15 @@ class StationaryPoint:
     settling_time : float
         Slow time that the flow from the start needs to come within `SETTLED` of the way to it; NaN when it was not
         followed.
+    passed : ndarray, shape (k, d)
+        Some points of the flow on its way from the start; none when it was not followed.
     """
 
     theta: Array
     rates: NDArray[np.complex128]
     stability: Literal["stable", "neutral", "unstable"]
     settling_time: float = float("nan")
+    passed: Array = field(default_factory=lambda: np.empty((0, 0)))
 
     @property
     def relaxation_rate(self) -> float:
@@ -67,7 +72,8 @@ class StationaryPoint:
 @lru_cache(maxsize=64)
 def _followed(theory: SlowTheory, start: tuple[float, ...]) -> StationaryPoint:
     point = SlowFlow(theory).stationary_point(np.array(start))
-    point.theta.flags.writeable = point.rates.flags.writeable = False
+    for array in (point.theta, point.rates, point.passed):
+        array.flags.writeable = False
     return point
 
 
@@ -87,7 +93,6 @@ class SlowFlow:
     def __init__(self, theory: SlowTheory) -> None:
         self.theory = theory
         self.model = theory.model
-        self._evaluations = 0
 
     def velocity(self, theta: Array) -> Array:
         """Velocity at the zero-loss point `theta`, shape (d,); raises `NotApplicable` outside the theory's domain."""
@@ -103,11 +108,15 @@ class SlowFlow:
             When the flow leaves the theory's domain: the learning rate's limit, a lost rank, infinity.
         """
         times = np.asarray(times, dtype=np.float64)
-        self._evaluations = 0
         out = np.tile(np.asarray(start, dtype=np.float64), (len(times), 1))
         later, where = np.unique(times[times > 0], return_inverse=True)
         if later.size:
-            out[times > 0] = self._advance(start, later)[where]
+            met = [
+                self._on_gamma(piece.at(t))
+                for piece in self._pieces(start, float(later[-1]))
+                for t in later[(later > piece.begin) & (later <= piece.end)]
+            ]
+            out[times > 0] = np.array(met)[where]
         return out
 
     def stationary_point(self, start: Array) -> StationaryPoint:
@@ -118,14 +127,17 @@ class SlowFlow:
         NotApplicable
             When it leaves the theory's domain or comes to no rest.
         """
-        self._evaluations, now = 0, 0.0
-        for now, theta in self._looks(start):
+        passed = [start]
+        for now, theta in self._looks(start, passed):
             speed = float(np.linalg.norm(self.velocity(theta)))
             if speed <= 1e-13 * (1 + float(np.linalg.norm(theta))):
-                return replace(self.classify(theta), settling_time=now)
-            point = self._captor(theta)
-            if point is not None:
-                return replace(point, settling_time=self._settling_time(start, now, theta, point))
+                point, settled = self.classify(theta), now
+            elif captor := self._captor(theta):
+                point, settled = captor, self._settling_time(start, now, theta, captor)
+            else:
+                continue
+            some = np.unique(np.linspace(0, len(passed) - 1, _PASSED).round().astype(int))
+            return replace(point, settling_time=settled, passed=np.array([self._on_gamma(passed[k]) for k in some]))
         raise NotApplicable("stationary point", f"the slow flow from the start has not come to rest at t={now:.3g}")
 
     def first_passage(self, start: Array, distance: Callable[[Array], float], longest: float) -> float | None:
@@ -138,15 +150,10 @@ class SlowFlow:
         """
         if distance(start) <= 0:
             return 0.0
-        self._evaluations = 0
-
-        def met(_: float, theta: Array) -> float:
-            return distance(theta)
-
-        met.terminal, met.direction = True, -1  # type: ignore[attr-defined]
-        solution = self._integrate(start, longest, events=met)
-        times = solution.t_events[0]
-        return float(times[0]) if len(times) else None
+        for piece in self._pieces(start, longest):
+            if distance(piece.last) <= 0:
+                return crossing(lambda t, at=piece.at: distance(at(t)), piece.begin, piece.end)  # type: ignore[misc]
+        return None
 
     def classify(self, theta: Array) -> StationaryPoint:
         """The stationary point at `theta` with its rates."""
@@ -171,28 +178,23 @@ class SlowFlow:
         tangent, _, derivative = self._chart(theta)
         return tangent, derivative
 
-    def _advance(self, start: Array, times: Array) -> Array:
-        """Positions at times above zero, shape (len(times), d)."""
-        solution = self._integrate(start, float(times[-1]), t_eval=times)
-        return np.array([self._on_gamma(point) for point in solution.y.T])
-
-    def _looks(self, start: Array) -> Iterator[tuple[float, Array]]:
-        """Slow times at which the flow from `start` is looked at, in one piece, and where on Gamma it is then."""
+    def _looks(self, start: Array, passed: list[Array]) -> Iterator[tuple[float, Array]]:
+        """Slow times at which the flow from `start` is looked at, and where on Gamma it is; `passed` has all steps."""
         yield 0.0, start
-        rhs, tolerances = self._problem(start)
-        solver = scipy.integrate.LSODA(rhs, 0.0, start, 2 * _LONGEST, **tolerances)
-        now, span = 0.0, 0.5
-        while now <= _LONGEST:
-            now += span
-            span *= 1.5
-            while solver.t < now:
-                message = solver.step()
-                if solver.status == "failed" or not np.all(np.isfinite(solver.y)):
-                    raise NotApplicable("stationary point", f"the slow flow cannot be followed: {message}")
-            theta = self._on_gamma(solver.dense_output()(now))
+        now, span = 0.5, 0.5
+        for piece in self._pieces(start, 2 * _LONGEST):
+            passed.append(piece.last)
+            if piece.end < now:
+                continue
+            theta = self._on_gamma(piece.last)
             if np.linalg.norm(theta) > _FARTHEST * (1 + np.linalg.norm(start)):
                 raise NotApplicable("stationary point", "the slow flow runs to infinity")
-            yield now, theta
+            yield piece.end, theta
+            if piece.end > _LONGEST:
+                return
+            while now <= piece.end:
+                span *= 1.5
+                now += span
 
     def _on_gamma(self, theta: Array) -> Array:
         try:
@@ -200,29 +202,23 @@ class SlowFlow:
         except NoInterpolation as error:
             raise NotApplicable("rank of the Jacobian", f"the slow flow reaches a singular point: {error}") from None
 
-    def _integrate(self, start: Array, span: float, **options: Any) -> Any:
-        """The solution by `solve_ivp` over a span of slow time, with its options."""
-        rhs, tolerances = self._problem(start)
-        solution = scipy.integrate.solve_ivp(rhs, (0.0, span), start, method="LSODA", **tolerances, **options)
-        if not solution.success or not np.all(np.isfinite(solution.y)):
-            raise NotApplicable("stationary point", f"the slow flow cannot be followed: {solution.message}")
-        return solution
-
-    def _problem(self, start: Array) -> tuple[Callable[[float, Array], Array], dict[str, float]]:
-        """The velocity as integrators want it, and their tolerances."""
+    def _pieces(self, start: Array, span: float) -> Iterator[Piece]:
+        """The flow from `start`, step by step over a span of slow time."""
         size = 1 + float(np.linalg.norm(start))
+        evaluations = 0
 
-        def rhs(_: float, theta: Array) -> Array:
-            # Off Gamma by the integrator's error only; the retraction below takes that away.
-            self._evaluations += 1
-            if self._evaluations > _MAX_EVALUATIONS:
+        def velocity(theta: Array) -> Array:
+            # Off Gamma by the integrator's error only; the retraction of what is looked at takes that away.
+            nonlocal evaluations
+            evaluations += 1
+            if evaluations > _MAX_EVALUATIONS:
                 rule = f"the slow flow is not at rest after {_MAX_EVALUATIONS} evaluations: too slow, stiff or singular"
                 raise NotApplicable("stationary point", rule)
             if np.linalg.norm(theta) > _FARTHEST * size:
                 raise NotApplicable("stationary point", "the slow flow runs to infinity")
             return self.velocity(theta)
 
-        return rhs, {"rtol": 1e-9, "atol": 1e-11 * size}
+        return pieces(velocity, start, span, rtol=1e-9, atol=1e-11 * size)
 
     def _chart(self, theta: Array) -> tuple[Array, Array, Array]:
         """Tangent basis T, T^T velocity and its derivative along T by central differences."""

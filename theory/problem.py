@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -78,30 +79,40 @@ class Prediction:
     scale : float
         What a relative error is relative to.
     assumptions : tuple of Assumption
-    rivals : tuple of Rival
     problem : Problem or None
     origin : ndarray or None
         In the shape of the statistic: the predicted direction is that from here to `value`; None when not applicable.
     times : ndarray or None
         Trajectory: steps at the study's own strength.
-    notes : tuple of str
     labels : tuple of str
         Names of the components of a vector; none where tables show its norm.
     at_least : bool
         Whether `value`, one number, is a bound: only what is measured below it is an error.
+    compare, remark : callable
+        What makes `rivals` and `notes` when they are first asked for: a measurement need not wait for them.
     """
 
     claim: Claim
     value: Array | None
     scale: float
     assumptions: tuple[Assumption, ...]
-    rivals: tuple[Rival, ...] = ()
     problem: Problem | None = None
     origin: Array | None = None
     times: Array | None = None
-    notes: tuple[str, ...] = ()
     labels: tuple[str, ...] = ()
     at_least: bool = False
+    compare: Callable[[], tuple[Rival, ...]] = tuple
+    remark: Callable[[], tuple[str, ...]] = tuple
+
+    @cached_property
+    def rivals(self) -> tuple[Rival, ...]:
+        """Who else predicts the statistic."""
+        return self.compare()
+
+    @cached_property
+    def notes(self) -> tuple[str, ...]:
+        """What else is to be known about the prediction."""
+        return self.remark()
 
     @property
     def failed(self) -> Assumption | None:

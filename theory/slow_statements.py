@@ -56,8 +56,6 @@ class FixedPointStatement(Statement):
         point = self._end(theory)
         if own or point.stability == "unstable":
             self._stability(point.rates, point.stability, own)
-        if own and self.local.tangent.shape[1] == 1:
-            self._count_basins(SlowFlow(theory))
         return point.theta
 
     def visited(self) -> tuple[Array, float, float]:
@@ -69,8 +67,7 @@ class FixedPointStatement(Statement):
         relaxation = 1.0 / rate if np.isfinite(rate) else 1.0
         # Ten relaxation times when the start is the end already: the ensemble must still spread.
         horizon = max(point.settling_time, 10 * relaxation)
-        times = horizon * np.array([0.0, 0.02, 0.05, 0.1, 0.2, 0.4, 1.0])
-        return np.vstack([SlowFlow(self.derived).path(self.theta, times), point.theta]), horizon, relaxation
+        return np.vstack([point.passed, point.theta]), horizon, relaxation
 
     def origin(self, value: Array) -> Array:
         """The start."""
@@ -95,18 +92,20 @@ class FixedPointStatement(Statement):
         """The way of the claim."""
         return scale
 
+    def remarks(self) -> tuple[str, ...]:
+        """How many ends there are on a curve."""
+        if self.local.tangent.shape[1] != 1:
+            return ()
+        try:
+            basins = stationary_points_on_curve(SlowFlow(self.theory), self.theta).basins
+        except NotApplicable:
+            # Elsewhere on the curve the theory has no value: that says nothing about the end that was reached.
+            return ()
+        return (f"the zero-loss curve has {basins} stable points: the end depends on the start",) if basins > 1 else ()
+
     def _end(self, theory: SlowTheory) -> StationaryPoint:
         """Where the flow of `theory` ends; followed once, also where a claim, a rival and the horizon ask for it."""
         return ending(theory, self.theta)
-
-    def _count_basins(self, flow: SlowFlow) -> None:
-        try:
-            basins = stationary_points_on_curve(flow, self.theta).basins
-        except NotApplicable:
-            # Elsewhere on the curve the theory has no value: that says nothing about the end that was reached.
-            return
-        if basins > 1:
-            self.notes.append(f"the zero-loss curve has {basins} stable points: the end depends on the start")
 
     def _stability(self, rates: NDArray[np.complex128], stability: str, own: bool) -> None:
         largest = float(rates.real.max(initial=-np.inf))

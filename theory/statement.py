@@ -98,25 +98,27 @@ class Statement(ABC):
         self.notes += [note] if note else []
         assumptions = self._merged(visited)
         applicable = all(a.holds for a in assumptions)
-        rivals = self.rivals(value, scale) if applicable else ()
-        shown = value if applicable else None
         return Prediction(
             self.claim,
-            shown,
+            value if applicable else None,
             scale,
             assumptions,
-            rivals,
             problem,
             self.origin(value),
             self.times(),
-            tuple(self.notes),
             self.labels(),
             bool(self.claim.settings.get("bound")),
+            compare=lambda: self.rivals(value, scale) if applicable else (),
+            remark=lambda: (*self.notes, *self.remarks()),
         )
 
     @abstractmethod
     def value(self, theory: SlowTheory, speed: float = 1.0, own: bool = False) -> Array:
         """The statistic by `theory` with lambda multiplied by `speed`; `own`: for the claim itself, not for a rival."""
+
+    def remarks(self) -> tuple[str, ...]:
+        """Notes for which no measurement should wait."""
+        return ()
 
     def parameter_names(self) -> tuple[str, ...]:
         """Of theta_1..theta_d."""

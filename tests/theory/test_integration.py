@@ -1,0 +1,211 @@
+"""Integration of flows: against SciPy's methods, where it hands over to them, and roots between two signs."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from itertools import pairwise
+
+import numpy as np
+import pytest
+from flatmin.theory import NotApplicable, integration
+from flatmin.theory.integration import crossing, pieces
+from scipy.integrate import solve_ivp
+
+RTOL, ATOL = 1e-9, 1e-11
+# Errors of some hundred steps, each within the tolerance, on flows that neither grow nor shrink them much.
+TOLERANCE = 1e-7
+
+
+def pendulum(theta):
+    """Turns, damped a little: a third and a trigonometric nonlinearity."""
+    return np.array([theta[1] - 0.1 * theta[0] ** 3, 0.2 * np.sin(theta[1]) - theta[0]])
+
+
+def valley(theta):
+    """Down a valley that is 10^4 times as steep across."""
+    return np.array([-1e4 * (theta[0] - np.cos(theta[1])) - np.sin(theta[1]), 1.0])
+
+
+def distances(velocity, start, span):
+    """Largest distance from SciPy's method of order 8, at ends of steps and in between; and where steps end."""
+    exact = solve_ivp(
+        lambda _, theta: velocity(theta), (0, span), start, "DOP853", rtol=1e-13, atol=1e-13, dense_output=True
+    )
+    ends, between, times = [], [], [0.0]
+    for piece in pieces(velocity, start, span, RTOL, ATOL):
+        assert piece.begin == times[-1]
+        times.append(piece.end)
+        ends.append(np.abs(piece.last - exact.sol(piece.end)).max())
+        for part in (0.0, 0.2, 0.5, 0.9, 1.0):
+            time = piece.begin + part * (piece.end - piece.begin)
+            between.append(np.abs(piece.at(time) - exact.sol(time)).max())
+    return max(ends), max(between), times
+
+
+@pytest.fixture
+def by_scipy(monkeypatch):
+    """Times at which SciPy's integrator took over."""
+    began = []
+    original = integration._stiff_pieces
+
+    def noted(velocity, begin, *others):
+        began.append(begin)
+        return original(velocity, begin, *others)
+
+    monkeypatch.setattr(integration, "_stiff_pieces", noted)
+    return began
+
+
+@pytest.mark.parametrize("span", [1e-9, 0.3, 9.0])
+def test_steps_and_what_lies_between_are_where_the_flow_is(span, by_scipy):
+    start = np.array([1.3, 0.4])
+    ends, between, times = distances(pendulum, start, span)
+    assert max(ends, between) < TOLERANCE
+    assert times[-1] == span
+    assert all(a < b for a, b in pairwise(times))
+    assert by_scipy == []
+
+
+def test_every_weight_of_a_stage_counts(monkeypatch):
+    """The error of one step is of the sixth order: a tenth in any weight makes it 20 times as large at least."""
+    start, right = np.array([1.3, 0.4]), integration._STAGES
+
+    def error(h):
+        exact = solve_ivp(lambda _, theta: pendulum(theta), (0, h), start, "DOP853", rtol=1e-13, atol=1e-15)
+        return np.abs(integration._step(pendulum, start, pendulum(start), h)[0] - exact.y[:, -1]).max()
+
+    small = error(0.05)
+    assert 50 < error(0.1) / small < 80  # 2^6, and what is of the next order
+    for stage, weights in enumerate(right):
+        for entry in np.flatnonzero(weights):
+            changed = [w * (1 + 0.1 * ((k == stage) & (np.arange(len(w)) == entry))) for k, w in enumerate(right)]
+            monkeypatch.setattr(integration, "_STAGES", changed)
+            assert error(0.05) > 20 * small, (stage, entry)
+
+
+@pytest.mark.parametrize("entry", np.flatnonzero(integration._ERROR))
+def test_the_error_is_that_of_order_four(entry, monkeypatch):
+    """It falls by 2^5 where a step is half as long, and not with another weight."""
+    start = np.array([1.3, 0.4])
+
+    def told(h):
+        return np.abs(h * (integration._ERROR @ integration._step(pendulum, start, pendulum(start), h)[1])).max()
+
+    assert 28 < told(0.1) / told(0.05) < 36
+    monkeypatch.setattr(integration, "_ERROR", integration._ERROR * (1 + 0.1 * (np.arange(7) == entry)))
+    assert told(0.1) / told(0.05) < 20
+
+
+def test_every_weight_in_between_counts(monkeypatch):
+    right = integration._MIDDLE
+    for entry in np.flatnonzero(right):
+        monkeypatch.setattr(integration, "_MIDDLE", right * (1 + 0.01 * (np.arange(7) == entry)))
+        ends, between, _ = distances(pendulum, np.array([1.3, 0.4]), 2.0)
+        assert between > 30 * ends, entry
+    monkeypatch.setattr(integration, "_MIDDLE", right)
+    ends, between, _ = distances(pendulum, np.array([1.3, 0.4]), 2.0)
+    assert between < 2 * ends
+
+
+def test_a_stiff_flow_is_handed_over(by_scipy):
+    """In 2,000 slopes the explicit method comes to 333 x 3.3/10^4; from there an implicit one takes long steps."""
+    start = np.array([1.0, 0.0])
+    *_, last = pieces(valley, start, 3.0, RTOL, ATOL)
+    assert len(by_scipy) == 1
+    assert 0.05 < by_scipy[0] < 0.3
+    assert last.end == 3.0
+    # theta_0 = cos t is the valley's floor, and its curvature over the steepness what the flow is away from it.
+    np.testing.assert_allclose(last.last, [np.cos(3.0), 3.0], rtol=0, atol=1e-7)
+    np.testing.assert_allclose(last.at(last.begin), [np.cos(last.begin), last.begin], rtol=0, atol=1e-7)
+
+
+def test_what_is_no_number_cannot_be_followed(by_scipy):
+    met = []
+    flow = pieces(lambda theta: np.where(theta < 1, 1.0, np.nan), np.array([0.0]), 2.0, RTOL, ATOL)
+    with pytest.raises(NotApplicable, match="stationary point: the slow flow cannot be followed"):
+        met.extend(piece.last[0] for piece in flow)
+    assert max(met) < 1
+    assert len(by_scipy) == 1
+
+
+def test_a_stage_outside_of_the_domain_is_not_the_flow_outside():
+    """The velocity is there below 1 only: theta = 0.9 (1 - e^-t) stays below, 2 (1 - e^-t) does not."""
+    asked = []
+
+    def towards(aim):
+        def velocity(theta):
+            asked.append(theta[0])
+            if theta[0] >= 1:
+                raise NotApplicable("domain", "theta must be below 1")
+            return aim - theta
+
+        return velocity
+
+    # Loose tolerances, so that steps are long and their stages far from the flow.
+    *_, last = pieces(towards(0.9), np.array([0.0]), 300.0, 0.1, 0.1)
+    assert max(asked) >= 1, "a stage was outside"
+    assert last.end == 300.0
+    assert last.last[0] == pytest.approx(0.9, abs=0.1)
+    asked.clear()
+    met = []
+    with pytest.raises(NotApplicable, match="domain"):
+        met.extend(piece.end for piece in pieces(towards(2.0), np.array([0.0]), 300.0, RTOL, ATOL))
+    assert met[-1] == pytest.approx(np.log(2), abs=1e-3)
+    assert len(asked) < 1000
+
+
+@pytest.mark.parametrize(
+    ("f", "low", "high", "root"),
+    [
+        (lambda x: x - 0.3, 0.0, 1.0, 0.3),
+        (lambda x: 0.3 - x, 0.0, 1.0, 0.3),
+        (lambda x: (x - 0.1) ** 11, -1.0, 1.0, 0.1),  # flat where it is zero
+        (lambda x: np.tanh(50 * (x - 0.123)), 0.0, 1.0, 0.123),
+        (lambda x: np.exp(10 * x) - 2, 0.0, 5.0, np.log(2) / 10),  # 10^21 at one end
+        (lambda x: -1.0 if x < 0.7 else 1.0, 0.0, 1.0, 0.7),
+        (lambda x: x - 2, 2.0, 3.0, 2.0),
+        (lambda x: x - 3, 2.0, 3.0, 3.0),
+    ],
+)
+def test_roots_are_found_to_rounding_in_a_bounded_number_of_steps(f, low, high, root):
+    asked = []
+
+    def counted(x):
+        asked.append(x)
+        return f(x)
+
+    found = crossing(counted, low, high)
+    assert found == pytest.approx(root, rel=1e-15, abs=1e-3 if f(root + 1e-3) == f(root - 1e-3) else 1e-15)
+    assert len(asked) <= 165  # a bisection to rounding takes 53, and every third of these steps halves
+
+
+def test_a_fixed_point_is_predicted_without_what_takes_half_a_second_to_import():
+    code = """
+import sys
+from flatmin.theory.prediction import predict
+from flatmin.theory.study import parse_study
+study = parse_study('''
+[model]
+parameters = ["u", "v"]
+prediction = "u*v"
+[data]
+y = [1.0]
+[algorithm]
+lr = 0.1
+batch_size = "full"
+[algorithm.noise]
+kind = "label"
+sigma = 0.1
+[start]
+u = 2.0
+v = 0.5
+[[claim]]
+kind = "fixed-point"
+''', "uv.toml")
+prediction = predict(study.model, study.algorithm, study.claims[0], study.start)
+assert prediction.rivals and prediction.notes == ()
+print(*(name for name in ("scipy.integrate", "scipy.optimize", "scipy.special") if name in sys.modules))
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == ""
