@@ -14,10 +14,9 @@ from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
-import scipy  # its parts are imported where they are used
 from flatmin.theory import Algorithm, Model
 from flatmin.theory.geometry import LocalGeometry
-from flatmin.theory.linear import linear_rule, slow_projector
+from flatmin.theory.linear import discrete_lyapunov, linear_rule, slow_projector
 from flatmin.theory.rules import SGD
 from numpy.typing import NDArray
 
@@ -194,9 +193,7 @@ class Segment:
                 self.slope.shape
             )
             return np.asarray(forms - stays.T @ forms @ stays)
-        return np.array([scipy.linalg.solve_discrete_lyapunov(self.mean_step.T, q) for q in self.slope]).reshape(
-            self.slope.shape
-        )
+        return discrete_lyapunov(self.mean_step.T, self.slope)
 
     @cached_property
     def end(self) -> Array:

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from .numeric import numeric
 from .rules import SGD, UpdateRule
 
-__all__ = ["LinearRule", "StepSymbols", "is_linear", "linear_rule", "slow_projector"]
+__all__ = ["LinearRule", "StepSymbols", "discrete_lyapunov", "is_linear", "linear_rule", "slow_projector"]
 
 Array = NDArray[np.float64]
 
@@ -105,6 +105,22 @@ class LinearRule:
         """Speed of theta per unit of gradient when only the slow motion is left; the mean over the coordinates."""
         slow = slow_projector(self.carried)
         return float(np.mean(np.diag((slow @ self.gain)[: self.d])))
+
+
+def discrete_lyapunov(a: Array, q: Array) -> Array:
+    """X = a X a^T + q, for q of shape (..., s, s) and a spectral radius of a, shape (s, s), below 1.
+
+    The sum of a^k q (a^T)^k, of which each round doubles the number of terms (R. A. Smith, 1968). SciPy's solver is no
+    more accurate, and takes a fifth of a second to import.
+    """
+    total = np.array(q, dtype=np.float64)
+    for _ in range(64):
+        more = a @ total @ a.T
+        total += more
+        a = a @ a
+        if not np.max(np.abs(more), initial=0.0) > 1e-17 * np.max(np.abs(total), initial=0.0):
+            break
+    return total
 
 
 def slow_projector(a: Array, tolerance: float = 1e-8) -> Array:

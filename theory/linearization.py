@@ -13,14 +13,13 @@ from __future__ import annotations
 from functools import cache
 
 import numpy as np
-import scipy  # its parts are imported where they are used
 from numpy.typing import NDArray
 
 from .algorithm import Algorithm
 from .averaging import Averaged, motion_along
 from .errors import NotApplicable
 from .geometry import LocalGeometry
-from .linear import LinearRule, slow_projector
+from .linear import LinearRule, discrete_lyapunov, slow_projector
 from .model import Model
 
 __all__ = ["linearized", "packed_places"]
@@ -71,7 +70,7 @@ def linearized(
         if radius >= 1:
             raise NotApplicable("second-moment limit", f"spectral radius {radius:.6g} must be below 1")
     else:
-        solved = scipy.linalg.solve_discrete_lyapunov(mean, inside) if len(mean) else inside
+        solved = discrete_lyapunov(mean, inside)
     covariance = basis @ solved @ basis.T
     push = -0.5 * gain @ local.third(covariance[:d, :d])
     push = push + strength * rule.forcing(np.concatenate([local.theta, np.zeros(rule.size - d)]))

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
 from itertools import pairwise
 
 import numpy as np
@@ -178,34 +176,3 @@ def test_roots_are_found_to_rounding_in_a_bounded_number_of_steps(f, low, high, 
     found = crossing(counted, low, high)
     assert found == pytest.approx(root, rel=1e-15, abs=1e-3 if f(root + 1e-3) == f(root - 1e-3) else 1e-15)
     assert len(asked) <= 165  # a bisection to rounding takes 53, and every third of these steps halves
-
-
-def test_a_fixed_point_is_predicted_without_what_takes_half_a_second_to_import():
-    code = """
-import sys
-from flatmin.theory.prediction import predict
-from flatmin.theory.study import parse_study
-study = parse_study('''
-[model]
-parameters = ["u", "v"]
-prediction = "u*v"
-[data]
-y = [1.0]
-[algorithm]
-lr = 0.1
-batch_size = "full"
-[algorithm.noise]
-kind = "label"
-sigma = 0.1
-[start]
-u = 2.0
-v = 0.5
-[[claim]]
-kind = "fixed-point"
-''', "uv.toml")
-prediction = predict(study.model, study.algorithm, study.claims[0], study.start)
-assert prediction.rivals and prediction.notes == ()
-print(*(name for name in ("scipy.integrate", "scipy.optimize", "scipy.special") if name in sys.modules))
-"""
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert done.stdout.strip() == ""

@@ -1,0 +1,87 @@
+"""What the first step of a simulation need not wait for: slow imports, rivals, notes."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+import sympy as sp
+from flatmin.theory import Algorithm, Claim, LabelNoise, Model, basins
+from flatmin.theory.flow import SlowFlow
+from flatmin.theory.prediction import predict
+
+U, V = sp.symbols("u v", real=True)
+UV = Model((U, V), U * V, y=[1.0])
+
+
+@pytest.fixture
+def asked(monkeypatch):
+    """Whose flow was followed, and whether a curve was traced."""
+    found = []
+    followed, traced = SlowFlow.stationary_point, basins._Trace.__iter__
+
+    def followed_by(flow, start):
+        found.append(flow.theory.name)
+        return followed(flow, start)
+
+    def traced_by(trace):
+        found.append("curve")
+        return traced(trace)
+
+    monkeypatch.setattr(SlowFlow, "stationary_point", followed_by)
+    monkeypatch.setattr(basins._Trace, "__iter__", traced_by)
+    return found
+
+
+def test_rivals_and_notes_are_found_once_and_when_they_are_asked_for(asked):
+    algorithm = Algorithm(0.123, 1, LabelNoise(0.1))  # no other test has this one, whose ends may be known
+    prediction = predict(UV, algorithm, Claim("fixed-point"), [2.0, 0.5])
+    assert prediction.value == pytest.approx([1.0, 1.0])
+    assert asked == ["derived"]
+    assert {r.theory for r in prediction.rivals} == {"lambda x 2", "stays at start"}
+    assert "small-lr" in asked  # it ends there too, and so is no rival
+    assert "curve" not in asked
+    assert prediction.notes == ()
+    assert asked.count("curve") == 2  # both sides
+    before = list(asked)
+    assert prediction.rivals is prediction.rivals
+    assert prediction.notes is prediction.notes
+    assert asked == before
+
+
+def test_what_is_not_applicable_has_none(asked):
+    prediction = predict(UV, Algorithm(2.0, 1, LabelNoise(0.1)), Claim("fixed-point"), [2.0, 0.5])
+    assert prediction.value is None
+    assert (prediction.rivals, prediction.notes, asked) == ((), (), [])
+
+
+def test_a_fixed_point_is_predicted_without_what_takes_half_a_second_to_import():
+    code = """
+import sys
+from flatmin.theory.prediction import predict
+from flatmin.theory.study import parse_study
+study = parse_study('''
+[model]
+parameters = ["u", "v"]
+prediction = "u*v"
+[data]
+y = [1.0]
+[algorithm]
+lr = 0.1
+batch_size = "full"
+[algorithm.noise]
+kind = "label"
+sigma = 0.1
+[start]
+u = 2.0
+v = 0.5
+[[claim]]
+kind = "fixed-point"
+''', "uv.toml")
+prediction = predict(study.model, study.algorithm, study.claims[0], study.start)
+assert prediction.rivals and prediction.notes == ()
+print(*(name for name in ("scipy.integrate", "scipy.optimize", "scipy.special") if name in sys.modules))
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == ""
