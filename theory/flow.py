@@ -127,8 +127,7 @@ class SlowFlow:
         NotApplicable
             When it leaves the theory's domain or comes to no rest.
         """
-        passed = [start]
-        for now, theta in self._looks(start, passed):
+        for now, theta, passed in self._looks(start):
             speed = float(np.linalg.norm(self.velocity(theta)))
             if speed <= 1e-13 * (1 + float(np.linalg.norm(theta))):
                 point, settled = self.classify(theta), now
@@ -178,9 +177,10 @@ class SlowFlow:
         tangent, _, derivative = self._chart(theta)
         return tangent, derivative
 
-    def _looks(self, start: Array, passed: list[Array]) -> Iterator[tuple[float, Array]]:
-        """Slow times at which the flow from `start` is looked at, and where on Gamma it is; `passed` has all steps."""
-        yield 0.0, start
+    def _looks(self, start: Array) -> Iterator[tuple[float, Array, list[Array]]]:
+        """Slow times at which the flow from `start` is looked at, where on Gamma it is then, and its steps so far."""
+        passed = [start]
+        yield 0.0, start, passed
         now, span = 0.5, 0.5
         for piece in self._pieces(start, 2 * _LONGEST):
             passed.append(piece.last)
@@ -189,7 +189,7 @@ class SlowFlow:
             theta = self._on_gamma(piece.last)
             if np.linalg.norm(theta) > _FARTHEST * (1 + np.linalg.norm(start)):
                 raise NotApplicable("stationary point", "the slow flow runs to infinity")
-            yield piece.end, theta
+            yield piece.end, theta, passed
             if piece.end > _LONGEST:
                 return
             while now <= piece.end:

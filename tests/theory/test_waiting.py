@@ -59,27 +59,11 @@ def test_what_is_not_applicable_has_none(asked):
 def test_a_fixed_point_is_predicted_without_what_takes_half_a_second_to_import():
     code = """
 import sys
+from flatmin.sims import catalogue
 from flatmin.theory.prediction import predict
-from flatmin.theory.study import parse_study
-study = parse_study('''
-[model]
-parameters = ["u", "v"]
-prediction = "u*v"
-[data]
-y = [1.0]
-[algorithm]
-lr = 0.1
-batch_size = "full"
-[algorithm.noise]
-kind = "label"
-sigma = 0.1
-[start]
-u = 2.0
-v = 0.5
-[[claim]]
-kind = "fixed-point"
-''', "uv.toml")
-prediction = predict(study.model, study.algorithm, study.claims[0], study.start)
+study = catalogue.load("uv")
+claim = next(claim for claim in study.claims if claim.kind == "fixed-point")
+prediction = predict(study.model, study.algorithm, claim, study.start)
 assert prediction.rivals and prediction.notes == ()
 print(*(name for name in ("scipy.integrate", "scipy.optimize", "scipy.special") if name in sys.modules))
 """
