@@ -184,15 +184,13 @@ class SlowFlow:
         now, span = 0.5, 0.5
         for piece in self._pieces(start, 2 * _LONGEST):
             passed.append(piece.last)
-            if piece.end < now:
-                continue
-            theta = self._on_gamma(piece.last)
-            if np.linalg.norm(theta) > _FARTHEST * (1 + np.linalg.norm(start)):
-                raise NotApplicable("stationary point", "the slow flow runs to infinity")
-            yield piece.end, theta, passed
-            if piece.end > _LONGEST:
-                return
             while now <= piece.end:
+                theta = self._on_gamma(piece.at(now))
+                if np.linalg.norm(theta) > _FARTHEST * (1 + np.linalg.norm(start)):
+                    raise NotApplicable("stationary point", "the slow flow runs to infinity")
+                yield now, theta, passed
+                if now > _LONGEST:
+                    return
                 span *= 1.5
                 now += span
 

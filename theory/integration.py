@@ -1,4 +1,4 @@
-"""A flow, integrated step by step: an explicit method of our own, and SciPy's from where the flow turns out stiff.
+"""A flow, integrated step by step: an explicit method of our own, and SciPy's for a flow that turns out stiff or long.
 
 Most slow flows take less time than SciPy's integrators take to import (half a second), for which a study would wait.
 """
@@ -45,8 +45,8 @@ _MIDDLE = np.array(
         69997945 / 29380423,
     ]
 )
-# A flow that asks for so many velocities is stiff, or takes longer than it takes to import SciPy's integrators.
-_MOST_EXPLICIT = 2000
+# A flow that asks for so many velocities is stiff, or takes as long as it takes to import SciPy's integrators.
+_MOST_EXPLICIT = 1000
 # A stage may lie outside of the domain though the flow stays inside: a shorter step is tried. The flow itself leaves
 # where a step over so much of the size of theta does.
 _LEAVES = 1e-5
@@ -106,7 +106,7 @@ def pieces(velocity: Velocity, start: Array, span: float, rtol: float, atol: flo
             now, theta, slope = end, ahead, slopes[-1]
         # In this order: shorter where the error is no number.
         h *= min(5.0, max(0.2, 0.9 * error**-0.2)) if error != 0 else 5.0
-    yield from _stiff_pieces(velocity, now, theta, span, rtol, atol)
+    yield from _pieces_by_scipy(velocity, start, now, span, rtol, atol)
 
 
 def crossing(f: Callable[[float], float], low: float, high: float) -> float:
@@ -158,13 +158,18 @@ def _between(begin: float, theta: Array, h: float, ahead: Array, slopes: Array) 
     return at
 
 
-def _stiff_pieces(
-    velocity: Velocity, begin: float, theta: Array, span: float, rtol: float, atol: float
+def _pieces_by_scipy(
+    velocity: Velocity, start: Array, after: float, span: float, rtol: float, atol: float
 ) -> Iterator[Piece]:
-    """The same by SciPy's LSODA, which takes an implicit method where that is better."""
-    solver = scipy.integrate.LSODA(lambda _, y: velocity(y), begin, theta, span, rtol=rtol, atol=atol)
+    """What is left after a time, by SciPy's LSODA, which takes an implicit method where that is better.
+
+    From the start on all the same: it sees by the fast part of a motion that a flow is stiff, and takes short steps for
+    ever where that part has died out before it comes.
+    """
+    solver = scipy.integrate.LSODA(lambda _, y: velocity(y), 0.0, start, span, rtol=rtol, atol=atol)
     while solver.status == "running":
         message = solver.step()
         if solver.status == "failed" or not np.all(np.isfinite(solver.y)):
             raise NotApplicable("stationary point", f"the slow flow cannot be followed: {message}")
-        yield Piece(solver.t_old, solver.t, solver.y.copy(), solver.dense_output())
+        if solver.t > after:
+            yield Piece(max(after, solver.t_old), solver.t, solver.y.copy(), solver.dense_output())
