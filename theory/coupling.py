@@ -57,7 +57,7 @@ class CouplingStatement(ExponentStatement):
         self._check_motion()
         horizon = 1.0 if self.claim.settings["window"] == "long" else 0.0
         times = horizon * np.array([0.0, 0.1, 0.25, 0.5, 1.0])[: None if horizon else 1]
-        return SlowFlow(self.derived).path(self.theta, times), horizon, 0.0
+        return SlowFlow(self.motion).path(self.theta, times), horizon, 0.0
 
     def given(self) -> Mapping[str, Array]:
         """The path of the slow flow over one unit of slow time."""

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from .errors import NoInterpolation, NotApplicable
 from .geometry import LocalGeometry, retract
-from .integration import Piece, crossing, pieces
+from .integration import Course, Piece, crossing, pieces
 from .slow import SlowTheory
 
 __all__ = ["SETTLED", "SlowFlow", "StationaryPoint", "ending"]
@@ -32,6 +32,8 @@ _FARTHEST = 1e6
 _MAX_EVALUATIONS = 25_000
 # So many points of the way to a stationary point are kept at most.
 _PASSED = 8
+# A stationary point so near, in units of its size, is the end of the flow.
+_NEAR = 1e-5
 # Rates below this fraction of the largest count as zero: a family of stationary points, from a symmetry of the model.
 # Finite differences of the velocity carry 1e-9 of it.
 _NEUTRAL = 1e-6
@@ -70,7 +72,7 @@ class StationaryPoint:
 
 
 @lru_cache(maxsize=64)
-def _followed(theory: SlowTheory, start: tuple[float, ...]) -> StationaryPoint:
+def _ending(theory: SlowTheory, start: tuple[float, ...]) -> StationaryPoint:
     point = SlowFlow(theory).stationary_point(np.array(start))
     for array in (point.theta, point.rates, point.passed):
         array.flags.writeable = False
@@ -78,8 +80,14 @@ def _followed(theory: SlowTheory, start: tuple[float, ...]) -> StationaryPoint:
 
 
 def ending(theory: SlowTheory, start: Array) -> StationaryPoint:
-    """`SlowFlow.stationary_point`, followed once for all claims of a study that ask for it."""
-    return _followed(theory, tuple(map(float, start)))
+    """`SlowFlow.stationary_point`, found once for all claims of a study that ask for it."""
+    return _ending(theory, tuple(map(float, start)))
+
+
+@lru_cache(maxsize=16)
+def _course(theory: SlowTheory, start: tuple[float, ...]) -> Course:
+    """The flow from a start, followed once for all paths, passages and ends."""
+    return Course(lambda: SlowFlow(theory).steps(np.array(start)))
 
 
 class SlowFlow:
@@ -113,7 +121,7 @@ class SlowFlow:
         if later.size:
             met = [
                 self._on_gamma(piece.at(t))
-                for piece in self._pieces(start, float(later[-1]))
+                for piece in self._until(start, float(later[-1]))
                 for t in later[(later > piece.begin) & (later <= piece.end)]
             ]
             out[times > 0] = np.array(met)[where]
@@ -149,9 +157,10 @@ class SlowFlow:
         """
         if distance(start) <= 0:
             return 0.0
-        for piece in self._pieces(start, longest):
-            if distance(piece.last) <= 0:
-                return crossing(lambda t, at=piece.at: distance(at(t)), piece.begin, piece.end)  # type: ignore[misc]
+        for piece in self._until(start, longest):
+            end = min(piece.end, longest)
+            if distance(piece.at(end)) <= 0:
+                return crossing(lambda t, at=piece.at: distance(at(t)), piece.begin, end)  # type: ignore[misc]
         return None
 
     def classify(self, theta: Array) -> StationaryPoint:
@@ -169,7 +178,7 @@ class SlowFlow:
 
     def stationary_point_near(self, theta: Array) -> StationaryPoint | None:
         """The stationary point to which Newton's steps from `theta` lead, of whatever stability; None without one."""
-        found = self._newton(theta)
+        found = self._newton(theta, reach=0.2)
         return None if found is None else self.classify(found)
 
     def linearized(self, theta: Array) -> tuple[Array, Array]:
@@ -182,7 +191,7 @@ class SlowFlow:
         passed = [start]
         yield 0.0, start, passed
         now, span = 0.5, 0.5
-        for piece in self._pieces(start, 2 * _LONGEST):
+        for piece in self._until(start, 2 * _LONGEST):
             passed.append(piece.last)
             while now <= piece.end:
                 theta = self._on_gamma(piece.at(now))
@@ -200,8 +209,15 @@ class SlowFlow:
         except NoInterpolation as error:
             raise NotApplicable("rank of the Jacobian", f"the slow flow reaches a singular point: {error}") from None
 
-    def _pieces(self, start: Array, span: float) -> Iterator[Piece]:
-        """The flow from `start`, step by step over a span of slow time."""
+    def _until(self, start: Array, time: float) -> Iterator[Piece]:
+        """Steps of the flow from `start` until one that holds a slow time."""
+        for piece in _course(self.theory, tuple(map(float, start))):
+            yield piece
+            if piece.end >= time:
+                return
+
+    def steps(self, start: Array) -> Iterator[Piece]:
+        """The flow from `start`, step by step for as long as it may take."""
         size = 1 + float(np.linalg.norm(start))
         evaluations = 0
 
@@ -216,7 +232,7 @@ class SlowFlow:
                 raise NotApplicable("stationary point", "the slow flow runs to infinity")
             return self.velocity(theta)
 
-        return pieces(velocity, start, span, rtol=1e-9, atol=1e-11 * size)
+        return pieces(velocity, start, 2 * _LONGEST, rtol=1e-9, atol=1e-11 * size)
 
     def _chart(self, theta: Array) -> tuple[Array, Array, Array]:
         """Tangent basis T, T^T velocity and its derivative along T by central differences."""
@@ -231,15 +247,15 @@ class SlowFlow:
         derivative = np.array(columns).T if columns else np.zeros((0, 0))
         return tangent, here, derivative
 
-    def _newton(self, theta: Array) -> Array | None:
-        """Newton steps on the velocity; None when they do not converge close by."""
+    def _newton(self, theta: Array, reach: float) -> Array | None:
+        """Newton steps on the velocity, none longer than `reach` times the size; None when they do not converge."""
         size = 1 + float(np.linalg.norm(theta))
         try:
             for _ in range(25):
                 tangent, value, derivative = self._chart(theta)
                 # Directions of a symmetry have no restoring rate: the least-norm step leaves them alone.
                 step = -tangent @ np.linalg.lstsq(derivative, value, rcond=_NEUTRAL)[0]
-                if np.linalg.norm(step) > 0.2 * size:
+                if np.linalg.norm(step) > reach * size:
                     return None
                 theta = retract(self.model, theta + step)
                 if np.linalg.norm(step) <= 1e-11 * size:
@@ -252,12 +268,13 @@ class SlowFlow:
 
     def _captor(self, theta: Array) -> StationaryPoint | None:
         """The point in which the flow from `theta` ends, once that is near, and not unstable unless already there."""
-        found = self._newton(theta)
+        # A longer step leads farther than what counts as near: the second corrects it by its square.
+        found = self._newton(theta, reach=10 * _NEAR)
         if found is None:
             return None
         # Of a family of stationary points Newton's steps pick another member than the flow, by the square of this.
         distance = float(np.linalg.norm(found - theta))
-        if distance > 1e-5 * (1 + float(np.linalg.norm(found))):
+        if distance > _NEAR * (1 + float(np.linalg.norm(found))):
             return None
         point = self.classify(found)
         there = distance <= 1e-12 * (1 + float(np.linalg.norm(found)))

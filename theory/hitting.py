@@ -127,13 +127,13 @@ class _Ball(_Displaced):
         """Slow time that is looked at: twice that of the claim's theory and, where it comes there, of the derived."""
         times = [self.time(self.theory)]
         with suppress(NotApplicable):
-            times.append(self.time(self.derived))
+            times.append(self.time(self.motion))
         return 2 * max(times)
 
     def visited(self) -> tuple[Array, float, float]:
         """See `Statement`."""
         times = self.horizon * np.array([0.0, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0])
-        return SlowFlow(self.derived).path(self.theta, times), self.horizon, 0.0
+        return SlowFlow(self.motion).path(self.theta, times), self.horizon, 0.0
 
     def given(self) -> Mapping[str, Array]:
         """The centre of the ball."""

@@ -7,48 +7,23 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from itertools import count, islice
+from threading import Lock
 
 import numpy as np
 import scipy  # its parts are imported where they are used
 from numpy.typing import NDArray
 
+from .dormand_prince import EVALUATIONS, StageOutside, Velocity, between, error_of, stages
 from .errors import NotApplicable
 
-__all__ = ["Piece", "crossing", "pieces"]
+__all__ = ["Course", "Piece", "crossing", "pieces"]
 
 Array = NDArray[np.float64]
-Velocity = Callable[[Array], Array]
-
-# The method of Dormand and Prince (1980), of order 5: weights of the slopes before each stage. The last stage is the
-# result, and the difference from the embedded one of order 4 tells its error.
-_STAGES = [
-    np.array(weights)
-    for weights in (
-        [1 / 5],
-        [3 / 40, 9 / 40],
-        [44 / 45, -56 / 15, 32 / 9],
-        [19372 / 6561, -25360 / 2187, 64448 / 6561, -212 / 729],
-        [9017 / 3168, -355 / 33, 46732 / 5247, 49 / 176, -5103 / 18656],
-        [35 / 384, 0, 500 / 1113, 125 / 192, -2187 / 6784, 11 / 84],
-    )
-]
-_ERROR = np.array([71 / 57600, 0, -71 / 16695, 71 / 1920, -17253 / 339200, 22 / 525, -1 / 40])
-# What the slopes add to the cubic through both ends of a step, in between: of order 4 then.
-_MIDDLE = np.array(
-    [
-        -12715105075 / 11282082432,
-        0,
-        87487479700 / 32700410799,
-        -10690763975 / 1880347072,
-        701980252875 / 199316789632,
-        -1453857185 / 822651844,
-        69997945 / 29380423,
-    ]
-)
 # A flow that asks for so many velocities is stiff, or takes as long as it takes to import SciPy's integrators.
 _MOST_EXPLICIT = 1000
 # A stage may lie outside of the domain though the flow stays inside: a shorter step is tried. The flow itself leaves
-# where a step over so much of the size of theta does.
+# where a stage does that is so near, in units of the size of theta.
 _LEAVES = 1e-5
 
 
@@ -72,6 +47,49 @@ class Piece:
     at: Callable[[float], Array]
 
 
+class Course:
+    """Steps of a flow, each taken once, when the first who goes through them comes to it.
+
+    Parameters
+    ----------
+    begin : callable
+        Gives the steps, the same whenever it is called. A `NotApplicable` that ends them is raised for all who come
+        there.
+    """
+
+    def __init__(self, begin: Callable[[], Iterator[Piece]]) -> None:
+        self._begin = begin
+        self._taken: list[Piece] = []
+        self._steps: Iterator[Piece] | None = None
+        self._end: NotApplicable | None = None
+        self._lock = Lock()  # a thread may come to the end of what is known while another goes on from there
+
+    def __iter__(self) -> Iterator[Piece]:
+        for k in count():
+            with self._lock:
+                if k == len(self._taken) and not self._take():
+                    return
+            yield self._taken[k]
+
+    def _take(self) -> bool:
+        """Take one more step, if there is one."""
+        if self._end is not None:
+            raise self._end.with_traceback(None)
+        if self._steps is None:
+            self._steps = islice(self._begin(), len(self._taken), None)
+        try:
+            self._taken.append(next(self._steps))
+        except StopIteration:
+            return False
+        except NotApplicable as error:
+            self._end = error
+            raise
+        except BaseException:
+            self._steps = None  # an interrupt ends the generator, but not the flow
+            raise
+        return True
+
+
 def pieces(velocity: Velocity, start: Array, span: float, rtol: float, atol: float) -> Iterator[Piece]:
     """Steps of d theta/dt = velocity(theta) from `start`, one after the other until time `span`.
 
@@ -82,30 +100,30 @@ def pieces(velocity: Velocity, start: Array, span: float, rtol: float, atol: flo
 
     References
     ----------
-    Hairer, Norsett, Wanner (1993), Solving Ordinary Differential Equations I, Sections II.4 to II.6.
+    Hairer, Norsett, Wanner (1993), Solving Ordinary Differential Equations I, Section II.4.
     """
     now, theta, slope = 0.0, start, velocity(start)
-    # Somewhat less than what a method of order 5 can take of a flow that bends over its own size.
-    h = rtol**0.25 * (atol / rtol + float(np.linalg.norm(start))) / max(float(np.linalg.norm(slope)), 1e-300)
-    for _ in range(_MOST_EXPLICIT // len(_STAGES)):
+    # Somewhat less than what a method of order 8 can take of a flow that bends over its own size.
+    h = rtol ** (1 / 6) * (atol / rtol + float(np.linalg.norm(start))) / max(float(np.linalg.norm(slope)), 1e-300)
+    for _ in range(_MOST_EXPLICIT // EVALUATIONS):
         h = min(h, span - now)
         try:
-            ahead, slopes = _step(velocity, theta, slope, h)
-        except NotApplicable:
-            if h * np.linalg.norm(slope) <= _LEAVES * (atol / rtol + np.linalg.norm(theta)):
-                raise
+            ahead, slopes = stages(velocity, theta, slope, h)
+        except StageOutside as stage:
+            if stage.distance <= _LEAVES * (atol / rtol + np.linalg.norm(theta)):
+                raise stage.reason from None
             h *= 0.2
             continue
         allowed = atol + rtol * np.maximum(np.abs(theta), np.abs(ahead))
-        error = h * float(np.sqrt(np.mean((_ERROR @ slopes / allowed) ** 2)))
+        error = error_of(slopes, h, allowed)
         if error <= 1:
             end = span if h == span - now else now + h
-            yield Piece(now, end, ahead, _between(now, theta, h, ahead, slopes))
+            yield Piece(now, end, ahead, between(velocity, now, theta, h, ahead, slopes))
             if end == span:
                 return
             now, theta, slope = end, ahead, slopes[-1]
         # In this order: shorter where the error is no number.
-        h *= min(5.0, max(0.2, 0.9 * error**-0.2)) if error != 0 else 5.0
+        h *= min(5.0, max(0.2, 0.9 * error**-0.125)) if error != 0 else 5.0
     yield from _pieces_by_scipy(velocity, start, now, span, rtol, atol)
 
 
@@ -116,12 +134,12 @@ def crossing(f: Callable[[float], float], low: float, high: float) -> float:
     that the number of steps is bounded whatever f is.
     """
     at_low, at_high, stays = f(low), f(high), 0
-    for count in range(200 if at_low and at_high else 0):
+    for turn in range(200 if at_low and at_high else 0):
         middle = 0.5 * (low + high)
         if not low < middle < high:
             break
         secant = high - at_high * (high - low) / (at_high - at_low)
-        if count % 3 < 2 and low < secant < high:
+        if turn % 3 < 2 and low < secant < high:
             middle = secant
         value = f(middle)
         if value == 0:
@@ -131,31 +149,6 @@ def crossing(f: Callable[[float], float], low: float, high: float) -> float:
         else:
             low, at_low, at_high, stays = middle, value, at_high * (0.5 if stays == 1 else 1.0), 1
     return low if abs(at_low) < abs(at_high) else high
-
-
-def _step(velocity: Velocity, theta: Array, slope: Array, h: float) -> tuple[Array, Array]:
-    """Where a step leads, and the slopes of its stages, shape (7, d)."""
-    slopes = np.empty((len(_STAGES) + 1, len(theta)))
-    slopes[0], ahead = slope, theta
-    for k, weights in enumerate(_STAGES, 1):
-        ahead = theta + h * (weights @ slopes[:k])
-        slopes[k] = velocity(ahead)
-    return ahead, slopes
-
-
-def _between(begin: float, theta: Array, h: float, ahead: Array, slopes: Array) -> Callable[[float], Array]:
-    """Points within a step."""
-    way = ahead - theta
-    bent = h * slopes[0] - way
-    twisted = way - h * slopes[-1] - bent
-    middle = h * (_MIDDLE @ slopes)
-
-    def at(time: float) -> Array:
-        part = (time - begin) / h
-        rest = 1 - part
-        return np.asarray(theta + part * (way + rest * (bent + part * (twisted + rest * middle))))
-
-    return at
 
 
 def _pieces_by_scipy(

@@ -31,7 +31,7 @@ class TrajectoryStatement(Statement):
 
     def visited(self) -> tuple[Array, float, float]:
         """See `Statement`."""
-        return np.vstack([self.theta[None], SlowFlow(self.derived).path(self.theta, SLOW_TIMES)]), 1.0, 1.0
+        return np.vstack([self.theta[None], SlowFlow(self.motion).path(self.theta, SLOW_TIMES)]), 1.0, 1.0
 
     def times(self) -> Array:
         """See `Statement`."""
@@ -60,7 +60,7 @@ class FixedPointStatement(Statement):
 
     def visited(self) -> tuple[Array, float, float]:
         """See `Statement`."""
-        point = self._end(self.derived)
+        point = self._end(self.motion)
         if point.stability == "unstable":
             self._stability(point.rates, point.stability, own=False)
         rate = point.relaxation_rate

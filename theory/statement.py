@@ -23,7 +23,7 @@ from .model import Model
 from .problem import Prediction, Problem
 from .rivals import Rival, candidates, rival_names
 from .rules import SGD, HeavyBall
-from .slow import SlowTheory, shared_theory
+from .slow import Paper, SlowTheory, shared_theory
 from .timescales import timescales
 
 __all__ = ["ZERO", "Statement"]
@@ -135,6 +135,12 @@ class Statement(ABC):
         author = claim.author if given else ""
         tangent = self.local.tangent
         return Problem(claim.kind, self.begin, tangent, scales, horizon, relaxation, claim.settings, given, author)
+
+    @property
+    def motion(self) -> SlowTheory:
+        """Whose flow passes where a run does: the derived theory, or the claim's where it says the same motion."""
+        same = isinstance(self.theory, Paper) and self.derived.has_regularizer
+        return self.theory if same else self.derived
 
     @property
     def begin(self) -> Array:

@@ -61,8 +61,8 @@ class CirculationStatement(Statement):
 
     def visited(self) -> tuple[Array, float, float]:
         """See `Statement`."""
-        path = self._path(self.derived, 1.0)
-        self._require_counted(self.derived, path, 1.0, _LARGEST_TURN)
+        path = self._path(self.motion, 1.0)
+        self._require_counted(self.motion, path, 1.0, _LARGEST_TURN)
         return np.vstack([self.theta[None], path]), self.claim.settings["time"], 1.0
 
     def problem(self, visited: Array, horizon: float, relaxation: float) -> Problem:

@@ -184,8 +184,9 @@ def test_a_flow_that_does_not_rest(monkeypatch):
     flow = conjectured_flow(Model((U, V), U**2 + V**2, y=[1.0]), 0.1, sp.Integer(0) * U)
     assert flow.stationary_point(np.array([1.0, 0.0])).stability == "neutral"
     monkeypatch.setattr(flow_module, "_LONGEST", 20.0)
-    monkeypatch.setattr(flow, "velocity", lambda theta: np.array([-theta[1], theta[0]]))
-    monkeypatch.setattr(flow, "_newton", lambda theta: None)
+    flow = conjectured_flow(flow.model, 0.1, sp.Integer(0) * U)
+    monkeypatch.setattr(flow.theory, "velocity", lambda local: np.array([-local.theta[1], local.theta[0]]))
+    monkeypatch.setattr(flow, "_newton", lambda theta, reach: None)
     with pytest.raises(NotApplicable, match="has not come to rest"):
         flow.stationary_point(np.array([1.0, 0.0]))
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from itertools import pairwise
+import time
+from concurrent.futures import ThreadPoolExecutor
+from itertools import islice, pairwise
 
 import numpy as np
 import pytest
@@ -11,7 +13,7 @@ from flatmin.theory import Algorithm, LabelNoise, Model, NotApplicable, integrat
 from flatmin.theory.derived import Derived
 from flatmin.theory.flow import SlowFlow
 from flatmin.theory.geometry import retract
-from flatmin.theory.integration import crossing, pieces
+from flatmin.theory.integration import Course, crossing, pieces
 from scipy.integrate import solve_ivp
 
 RTOL, ATOL = 1e-9, 1e-11
@@ -59,7 +61,7 @@ def by_scipy(monkeypatch):
     return began
 
 
-@pytest.mark.parametrize(("span", "handed"), [(1e-9, 0), (0.3, 0), (4.0, 0), (9.0, 1)])
+@pytest.mark.parametrize(("span", "handed"), [(1e-9, 0), (0.3, 0), (9.0, 0), (40.0, 1)])
 def test_steps_and_what_lies_between_are_where_the_flow_is(span, handed, by_scipy):
     start = np.array([1.3, 0.4])
     ends, between, times = distances(pendulum, start, span)
@@ -67,47 +69,6 @@ def test_steps_and_what_lies_between_are_where_the_flow_is(span, handed, by_scip
     assert times[-1] == span
     assert all(a < b for a, b in pairwise(times))
     assert len(by_scipy) == handed
-
-
-def test_every_weight_of_a_stage_counts(monkeypatch):
-    """The error of one step is of the sixth order: a tenth in any weight makes it 20 times as large at least."""
-    start, right = np.array([1.3, 0.4]), integration._STAGES
-
-    def error(h):
-        exact = solve_ivp(lambda _, theta: pendulum(theta), (0, h), start, "DOP853", rtol=1e-13, atol=1e-15)
-        return np.abs(integration._step(pendulum, start, pendulum(start), h)[0] - exact.y[:, -1]).max()
-
-    small = error(0.05)
-    assert 50 < error(0.1) / small < 80  # 2^6, and what is of the next order
-    for stage, weights in enumerate(right):
-        for entry in np.flatnonzero(weights):
-            changed = [w * (1 + 0.1 * ((k == stage) & (np.arange(len(w)) == entry))) for k, w in enumerate(right)]
-            monkeypatch.setattr(integration, "_STAGES", changed)
-            assert error(0.05) > 20 * small, (stage, entry)
-
-
-@pytest.mark.parametrize("entry", np.flatnonzero(integration._ERROR))
-def test_the_error_is_that_of_order_four(entry, monkeypatch):
-    """It falls by 2^5 where a step is half as long, and not with another weight."""
-    start = np.array([1.3, 0.4])
-
-    def told(h):
-        return np.abs(h * (integration._ERROR @ integration._step(pendulum, start, pendulum(start), h)[1])).max()
-
-    assert 28 < told(0.1) / told(0.05) < 36
-    monkeypatch.setattr(integration, "_ERROR", integration._ERROR * (1 + 0.1 * (np.arange(7) == entry)))
-    assert told(0.1) / told(0.05) < 20
-
-
-def test_every_weight_in_between_counts(monkeypatch):
-    right = integration._MIDDLE
-    for entry in np.flatnonzero(right):
-        monkeypatch.setattr(integration, "_MIDDLE", right * (1 + 0.01 * (np.arange(7) == entry)))
-        ends, between, _ = distances(pendulum, np.array([1.3, 0.4]), 2.0)
-        assert between > 30 * ends, entry
-    monkeypatch.setattr(integration, "_MIDDLE", right)
-    ends, between, _ = distances(pendulum, np.array([1.3, 0.4]), 2.0)
-    assert between < 2 * ends
 
 
 def test_a_stiff_flow_is_handed_over(by_scipy):
@@ -140,6 +101,78 @@ def test_a_fast_motion_that_has_died_out_is_not_followed_in_short_steps():
     assert len(asked) < 2500
     # q = p0^2 - p1^2 decays at a rate of 1/2 per slow time (two samples): e^-10 is left.
     np.testing.assert_allclose(piece.last, 1.0, rtol=0, atol=1e-3)
+
+
+def test_a_step_of_a_course_is_taken_once(by_scipy):
+    asked = []
+
+    def velocity(theta):
+        asked.append(theta)
+        return pendulum(theta)
+
+    course = Course(lambda: pieces(velocity, np.array([1.3, 0.4]), 4.0, RTOL, ATOL))
+    first = list(islice(course, 3))
+    count = len(asked)
+    assert list(islice(course, 3)) == first
+    assert len(asked) == count
+    whole = list(course)
+    assert whole[:3] == first
+    assert (whole[-1].end, list(course)) == (4.0, whole)
+
+
+def test_a_course_ends_for_all_where_the_domain_does():
+    def steps():
+        began.append(None)
+        yield 0
+        raise NotApplicable("domain", "ends here")
+
+    began = []
+    course = Course(steps)
+    for _ in range(2):
+        met = []
+        with pytest.raises(NotApplicable, match="ends here"):
+            met.extend(course)
+        assert met == [0]
+    assert len(began) == 1
+
+
+def test_an_interrupt_does_not_end_a_course():
+    def steps():
+        for k in range(5):
+            if k == 3 and not interrupted:
+                interrupted.append(k)
+                raise KeyboardInterrupt
+            yield k
+
+    interrupted = []
+    course = Course(steps)
+    with pytest.raises(KeyboardInterrupt):
+        list(course)
+    assert list(course) == [0, 1, 2, 3, 4]
+
+
+def test_threads_share_a_course():
+    def steps():
+        for k in range(200):
+            time.sleep(1e-4)  # another thread asks for the same step meanwhile
+            yield k
+
+    course = Course(steps)
+    with ThreadPoolExecutor(4) as pool:
+        assert list(pool.map(lambda _: list(course), range(4))) == [list(range(200))] * 4
+
+
+def test_a_start_nearly_at_rest_is_not_outside_of_the_domain():
+    """The first step would be as long as it takes at the first speed; its stages overflow: a shorter one is taken."""
+
+    def velocity(theta):
+        if abs(theta[0]) > 2:
+            raise NotApplicable("domain", "theta must be below 2")
+        return -theta
+
+    *_, last = pieces(velocity, np.array([1e-12]), 2e5, RTOL, ATOL)
+    assert last.end == 2e5
+    assert abs(last.last[0]) < 1e-11
 
 
 def test_what_is_no_number_cannot_be_followed(by_scipy):
