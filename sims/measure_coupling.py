@@ -8,6 +8,7 @@ import numpy as np
 from flatmin.theory import Algorithm, Model
 from flatmin.theory.effective import effective
 from flatmin.theory.geometry import retract
+from flatmin.theory.integration import along
 from numpy.typing import NDArray
 
 from .control import Control, LinearControl
@@ -21,7 +22,7 @@ Array = NDArray[np.float64]
 # Recorded steps: all of a short run, and equally many of long ones, whatever lambda: what is missed between is then
 # the same part of the statistic at every strength, and the exponent does not see it.
 _MARKS = 256
-# Phi is integrated to 1e-11 of theta, and a hundred times more is told from it.
+# Phi is integrated to 1e-9 of theta over its way, and to less over a short part of it.
 _LEAST = 1e-9
 # Reference points of the linear process on a long window.
 _SEGMENTS = 32
@@ -100,7 +101,5 @@ class CouplingMeasurement(PowerLawMeasurement):
         return str(self.problem.settings["window"])
 
     def _path(self, steps: Array | NDArray[np.int64], strength: float) -> Array:
-        from scipy.interpolate import CubicSpline  # slow to import
-
         given = self.problem.given
-        return np.asarray(CubicSpline(given["times"], given["path"])(self.rate * strength * np.asarray(steps)))
+        return along(given["times"], given["points"], self.rate * strength * np.asarray(steps, dtype=np.float64))

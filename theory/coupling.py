@@ -22,6 +22,7 @@ from .assumptions import Assumption
 from .claim import Claim
 from .exponents import ExponentStatement
 from .flow import SlowFlow
+from .integration import nodes
 from .linear import linear_rule
 from .model import Model
 
@@ -30,8 +31,6 @@ __all__ = ["CouplingStatement"]
 Array = NDArray[np.float64]
 
 _EXPONENTS = {"long": 0.5, "middle": 0.75, "short": 1.0}
-# Closer together at the beginning, where short windows are.
-_PATH_TIMES = np.concatenate([[0.0], np.geomspace(1e-4, 1.0, 40)])
 # Below this part of its size without the projection the motion along Gamma is rounding.
 _NO_MOTION = 1e-12
 
@@ -60,8 +59,9 @@ class CouplingStatement(ExponentStatement):
         return SlowFlow(self.motion).path(self.theta, times), horizon, 0.0
 
     def given(self) -> Mapping[str, Array]:
-        """The path of the slow flow over one unit of slow time."""
-        return {"times": _PATH_TIMES, "path": SlowFlow(self.theory).path(self.theta, _PATH_TIMES)}
+        """The path of the slow flow over one unit of slow time; see `flatmin.theory.integration.nodes`."""
+        times, points = nodes(SlowFlow(self.theory).steps(self.theta, 1.0))
+        return {"times": times, "points": points}
 
     def _check_motion(self) -> None:
         """Without a motion along Gamma by the noise, Delta may be of a higher order than the exponent says."""

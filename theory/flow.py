@@ -87,7 +87,7 @@ def ending(theory: SlowTheory, start: Array) -> StationaryPoint:
 @lru_cache(maxsize=16)
 def _course(theory: SlowTheory, start: tuple[float, ...]) -> Course:
     """The flow from a start, followed once for all paths, passages and ends."""
-    return Course(lambda: SlowFlow(theory).steps(np.array(start)))
+    return Course(lambda: SlowFlow(theory).integrate(np.array(start)))
 
 
 class SlowFlow:
@@ -121,11 +121,18 @@ class SlowFlow:
         if later.size:
             met = [
                 self._on_gamma(piece.at(t))
-                for piece in self._until(start, float(later[-1]))
+                for piece in self.steps(start, float(later[-1]))
                 for t in later[(later > piece.begin) & (later <= piece.end)]
             ]
             out[times > 0] = np.array(met)[where]
         return out
+
+    def steps(self, start: Array, time: float) -> Iterator[Piece]:
+        """Steps of the flow from `start` until one that holds a slow time; off Gamma by the integrator's error."""
+        for piece in _course(self.theory, tuple(map(float, start))):
+            yield piece
+            if piece.end >= time:
+                return
 
     def stationary_point(self, start: Array) -> StationaryPoint:
         """The stationary point that the flow from `start` comes to.
@@ -157,7 +164,7 @@ class SlowFlow:
         """
         if distance(start) <= 0:
             return 0.0
-        for piece in self._until(start, longest):
+        for piece in self.steps(start, longest):
             end = min(piece.end, longest)
             if distance(piece.at(end)) <= 0:
                 return crossing(lambda t, at=piece.at: distance(at(t)), piece.begin, end)  # type: ignore[misc]
@@ -191,7 +198,7 @@ class SlowFlow:
         passed = [start]
         yield 0.0, start, passed
         now, span = 0.5, 0.5
-        for piece in self._until(start, 2 * _LONGEST):
+        for piece in self.steps(start, 2 * _LONGEST):
             passed.append(piece.last)
             while now <= piece.end:
                 theta = self._on_gamma(piece.at(now))
@@ -209,14 +216,7 @@ class SlowFlow:
         except NoInterpolation as error:
             raise NotApplicable("rank of the Jacobian", f"the slow flow reaches a singular point: {error}") from None
 
-    def _until(self, start: Array, time: float) -> Iterator[Piece]:
-        """Steps of the flow from `start` until one that holds a slow time."""
-        for piece in _course(self.theory, tuple(map(float, start))):
-            yield piece
-            if piece.end >= time:
-                return
-
-    def steps(self, start: Array) -> Iterator[Piece]:
+    def integrate(self, start: Array) -> Iterator[Piece]:
         """The flow from `start`, step by step for as long as it may take."""
         size = 1 + float(np.linalg.norm(start))
         evaluations = 0

@@ -53,8 +53,9 @@ class Loss:
 
     @cached_property
     def slope(self) -> sp.Expr:
-        """dl/df."""
-        return sp.simplify(self.expression.diff(_F))
+        """dl/df, simplified."""
+        known = _SLOPES.get(self)
+        return sp.simplify(self.expression.diff(_F)) if known is None else known
 
     def slope_at(self, f: sp.Expr, y: sp.Expr) -> sp.Expr:
         """dl/df at a prediction and a label."""
@@ -87,6 +88,13 @@ LOSSES = {
     "square": Loss("square", (_F - _Y) ** 2 / 2),
     "logistic": Loss("logistic", sp.log(1 + sp.exp(-_Y * _F))),
     "exponential": Loss("exponential", sp.exp(-_Y * _F)),
+}
+
+# What `simplify` makes of their slopes: it imports SymPy's physical units, for which a study would wait.
+_SLOPES = {
+    LOSSES["square"]: _F - _Y,
+    LOSSES["logistic"]: -_Y / (sp.exp(_Y * _F) + 1),
+    LOSSES["exponential"]: -_Y * sp.exp(-_Y * _F),
 }
 
 

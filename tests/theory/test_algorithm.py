@@ -253,6 +253,11 @@ def test_noise_that_does_not_fit():
         LabelFlip(1.0)
 
 
+@pytest.mark.parametrize("loss", LOSSES.values(), ids=str)
+def test_known_slopes_are_what_sympy_finds(loss):
+    assert loss.slope == sp.simplify(loss.expression.diff(loss.f))
+
+
 @pytest.mark.parametrize("p", [0.1, 0.3])
 def test_flip_laws(p):
     """c, alpha and sigma^2 of the paper, to rounding of logarithms and roots."""

@@ -13,7 +13,7 @@ from flatmin.theory import Algorithm, LabelNoise, Model, NotApplicable, integrat
 from flatmin.theory.derived import Derived
 from flatmin.theory.flow import SlowFlow
 from flatmin.theory.geometry import retract
-from flatmin.theory.integration import Course, crossing, pieces
+from flatmin.theory.integration import Course, along, crossing, nodes, pieces
 from scipy.integrate import solve_ivp
 
 RTOL, ATOL = 1e-9, 1e-11
@@ -173,6 +173,17 @@ def test_a_start_nearly_at_rest_is_not_outside_of_the_domain():
     *_, last = pieces(velocity, np.array([1e-12]), 2e5, RTOL, ATOL)
     assert last.end == 2e5
     assert abs(last.last[0]) < 1e-11
+
+
+def test_a_flow_as_numbers_is_the_flow():
+    steps = list(pieces(pendulum, np.array([1.3, 0.4]), 4.0, RTOL, ATOL))
+    times, points = nodes(steps)
+    assert times.tolist() == [0.0, *(piece.end for piece in steps)]
+    within = [(p, p.begin + part * (p.end - p.begin)) for p in steps for part in (0.0, 1e-9, 0.3, 0.5, 0.999)]
+    exact = np.array([piece.at(time) for piece, time in within])
+    # A polynomial of degree seven through eight points: rounding.
+    np.testing.assert_allclose(along(times, points, np.array([t for _, t in within])), exact, rtol=0, atol=1e-14)
+    np.testing.assert_array_equal(along(times, points, np.array([4.0]))[0], steps[-1].at(4.0))
 
 
 def test_what_is_no_number_cannot_be_followed(by_scipy):
