@@ -32,6 +32,8 @@ Array = NDArray[np.float64]
 _LARGEST_TURN = 1.0
 # The path of a theory has no noise; from pi on it could have gone round unseen.
 _UNSEEN_TURN = 2.5
+# Of the recorded points every so-many-th is one where assumptions are checked.
+_PASSED = 4
 _REVERSED = "reversed sign"
 
 
@@ -63,7 +65,7 @@ class CirculationStatement(Statement):
         """See `Statement`."""
         path = self._path(self.motion, 1.0)
         self._require_counted(self.motion, path, 1.0, _LARGEST_TURN)
-        return np.vstack([self.theta[None], path]), self.claim.settings["time"], 1.0
+        return np.vstack([self.theta[None], path[_PASSED - 1 :: _PASSED]]), self.claim.settings["time"], 1.0
 
     def problem(self, visited: Array, horizon: float, relaxation: float) -> Problem:
         """See `Statement`; the plane as two indices."""
