@@ -11,7 +11,7 @@ from flatmin.theory import Algorithm, Claim, LabelNoise, Model, basins
 from flatmin.theory.flow import SlowFlow
 from flatmin.theory.prediction import predict
 
-U, V = sp.symbols("u v", real=True)
+U, V, W = sp.symbols("u v w", real=True)
 UV = Model((U, V), U * V, y=[1.0])
 
 
@@ -48,6 +48,17 @@ def test_rivals_and_notes_are_found_once_and_when_they_are_asked_for(asked):
     assert prediction.rivals is prediction.rivals
     assert prediction.notes is prediction.notes
     assert asked == before
+
+
+TWO = Model((U, V, W), [U * sp.tanh(k * W) + k * V for k in (1, 3)], y=[1.0, 0.5])
+
+
+@pytest.mark.parametrize(("batch", "followed"), [("full", ["paper"]), (1, ["paper", "derived"])])
+def test_one_flow_is_followed_where_two_theories_say_the_same_motion(batch, followed, asked):
+    """With minibatches of several samples the derived theory says how a run moves, and the paper's is the claim."""
+    prediction = predict(TWO, Algorithm(0.0987, batch, LabelNoise(0.1)), Claim("fixed-point", "paper"), [1.3, -0.27, 2.0])
+    assert prediction.value is not None, prediction.failed
+    assert asked == followed
 
 
 def test_what_is_not_applicable_has_none(asked):
