@@ -56,7 +56,8 @@ TWO = Model((U, V, W), [U * sp.tanh(k * W) + k * V for k in (1, 3)], y=[1.0, 0.5
 @pytest.mark.parametrize(("batch", "followed"), [("full", ["paper"]), (1, ["paper", "derived"])])
 def test_one_flow_is_followed_where_two_theories_say_the_same_motion(batch, followed, asked):
     """With minibatches of several samples the derived theory says how a run moves, and the paper's is the claim."""
-    prediction = predict(TWO, Algorithm(0.0987, batch, LabelNoise(0.1)), Claim("fixed-point", "paper"), [1.3, -0.27, 2.0])
+    algorithm = Algorithm(0.0987, batch, LabelNoise(0.1))
+    prediction = predict(TWO, algorithm, Claim("fixed-point", "paper"), [1.3, -0.27, 2.0])
     assert prediction.value is not None, prediction.failed
     assert asked == followed
 
