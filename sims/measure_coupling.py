@@ -22,8 +22,9 @@ Array = NDArray[np.float64]
 # Recorded steps: all of a short run, and equally many of long ones, whatever lambda: what is missed between is then
 # the same part of the statistic at every strength, and the exponent does not see it.
 _MARKS = 256
-# Phi is integrated to 1e-9 of theta over its way, and to less over a short part of it.
-_LEAST = 1e-9
+# Phi is integrated to some 1e-9 of theta over its way, and a hundred times more is told from it; 50/eta steps are a
+# small part of the integrator's first step.
+_LEAST = {"long": 1e-7, "middle": 1e-7, "short": 1e-9}
 # Reference points of the linear process on a long window.
 _SEGMENTS = 32
 
@@ -88,7 +89,7 @@ class CouplingMeasurement(PowerLawMeasurement):
 
     def incomplete(self, rows: Array) -> str:
         """Where Delta is zero its rounding has no power of lambda."""
-        least = _LEAST * (1 + float(np.max(np.abs(self.problem.start))))
+        least = _LEAST[self._window] * (1 + float(np.max(np.abs(self.problem.start))))
         return "" if rows[:, 0].mean() > least else f"sup |Delta| is below {least:.1g}, which is the error of Phi"
 
     def reduce(self, points: Array, schedule: NDArray[np.int64], strength: float) -> Array:

@@ -31,6 +31,8 @@ __all__ = ["CouplingStatement"]
 Array = NDArray[np.float64]
 
 _EXPONENTS = {"long": 0.5, "middle": 0.75, "short": 1.0}
+# Slow time of the longest window: the number of its steps is rounded, and half a step is 1/100 at most.
+_WINDOW = 1.01
 # Below this part of its size without the projection the motion along Gamma is rounding.
 _NO_MOTION = 1e-12
 
@@ -59,8 +61,8 @@ class CouplingStatement(ExponentStatement):
         return SlowFlow(self.motion).path(self.theta, times), horizon, 0.0
 
     def given(self) -> Mapping[str, Array]:
-        """The path of the slow flow over one unit of slow time; see `flatmin.theory.integration.nodes`."""
-        times, points = nodes(SlowFlow(self.theory).steps(self.theta, 1.0))
+        """The path of the slow flow over a window; see `flatmin.theory.integration.nodes`."""
+        times, points = nodes(SlowFlow(self.theory).steps(self.theta, _WINDOW))
         return {"times": times, "points": points}
 
     def _check_motion(self) -> None:

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from .errors import NoInterpolation, NotApplicable
 from .geometry import LocalGeometry, retract
-from .integration import Course, Piece, crossing, pieces
+from .integration import Course, Piece, first_zero, pieces, spread
 from .slow import SlowTheory
 
 __all__ = ["SETTLED", "SlowFlow", "StationaryPoint", "ending"]
@@ -26,11 +26,13 @@ Array = NDArray[np.float64]
 SETTLED = 1e-5
 # The flow may take this many units of slow time to come to rest.
 _LONGEST = 1e5
+# Nobody asks for so long a time; the integrator wants a number.
+_NO_END = 1e30
 # Farther than this from the start, in units of its size, counts as infinity.
 _FARTHEST = 1e6
 # A stretch of the flow takes hundreds of evaluations; near a singularity the integrator would never end.
 _MAX_EVALUATIONS = 25_000
-# So many points of the way to a stationary point are kept at most.
+# So many points of the way to a stationary point are kept.
 _PASSED = 8
 # A stationary point so near, in units of its size, is the end of the flow.
 _NEAR = 1e-5
@@ -84,7 +86,7 @@ def ending(theory: SlowTheory, start: Array) -> StationaryPoint:
     return _ending(theory, tuple(map(float, start)))
 
 
-@lru_cache(maxsize=16)
+@lru_cache(maxsize=8)
 def _course(theory: SlowTheory, start: tuple[float, ...]) -> Course:
     """The flow from a start, followed once for all paths, passages and ends."""
     return Course(lambda: SlowFlow(theory).integrate(np.array(start)))
@@ -142,7 +144,7 @@ class SlowFlow:
         NotApplicable
             When it leaves the theory's domain or comes to no rest.
         """
-        for now, theta, passed in self._looks(start):
+        for now, theta, followed in self._looks(start):
             speed = float(np.linalg.norm(self.velocity(theta)))
             if speed <= 1e-13 * (1 + float(np.linalg.norm(theta))):
                 point, settled = self.classify(theta), now
@@ -150,8 +152,8 @@ class SlowFlow:
                 point, settled = captor, self._settling_time(start, now, theta, captor)
             else:
                 continue
-            some = np.unique(np.linspace(0, len(passed) - 1, _PASSED).round().astype(int))
-            return replace(point, settling_time=settled, passed=np.array([self._on_gamma(passed[k]) for k in some]))
+            passed = [self._on_gamma(theta) for theta in spread(start, followed, _PASSED)]
+            return replace(point, settling_time=settled, passed=np.array(passed))
         raise NotApplicable("stationary point", f"the slow flow from the start has not come to rest at t={now:.3g}")
 
     def first_passage(self, start: Array, distance: Callable[[Array], float], longest: float) -> float | None:
@@ -165,9 +167,9 @@ class SlowFlow:
         if distance(start) <= 0:
             return 0.0
         for piece in self.steps(start, longest):
-            end = min(piece.end, longest)
-            if distance(piece.at(end)) <= 0:
-                return crossing(lambda t, at=piece.at: distance(at(t)), piece.begin, end)  # type: ignore[misc]
+            met = first_zero(lambda t, at=piece.at: distance(at(t)), piece.begin, min(piece.end, longest))  # type: ignore[misc]
+            if met is not None:
+                return met
         return None
 
     def classify(self, theta: Array) -> StationaryPoint:
@@ -193,18 +195,18 @@ class SlowFlow:
         tangent, _, derivative = self._chart(theta)
         return tangent, derivative
 
-    def _looks(self, start: Array) -> Iterator[tuple[float, Array, list[Array]]]:
+    def _looks(self, start: Array) -> Iterator[tuple[float, Array, list[Piece]]]:
         """Slow times at which the flow from `start` is looked at, where on Gamma it is then, and its steps so far."""
-        passed = [start]
-        yield 0.0, start, passed
+        followed: list[Piece] = []
+        yield 0.0, start, followed
         now, span = 0.5, 0.5
         for piece in self.steps(start, 2 * _LONGEST):
-            passed.append(piece.last)
+            followed.append(piece)
             while now <= piece.end:
                 theta = self._on_gamma(piece.at(now))
                 if np.linalg.norm(theta) > _FARTHEST * (1 + np.linalg.norm(start)):
                     raise NotApplicable("stationary point", "the slow flow runs to infinity")
-                yield now, theta, passed
+                yield now, theta, followed
                 if now > _LONGEST:
                     return
                 span *= 1.5
@@ -219,20 +221,14 @@ class SlowFlow:
     def integrate(self, start: Array) -> Iterator[Piece]:
         """The flow from `start`, step by step for as long as it may take."""
         size = 1 + float(np.linalg.norm(start))
-        evaluations = 0
 
         def velocity(theta: Array) -> Array:
             # Off Gamma by the integrator's error only; the retraction of what is looked at takes that away.
-            nonlocal evaluations
-            evaluations += 1
-            if evaluations > _MAX_EVALUATIONS:
-                rule = f"the slow flow is not at rest after {_MAX_EVALUATIONS} evaluations: too slow, stiff or singular"
-                raise NotApplicable("stationary point", rule)
             if np.linalg.norm(theta) > _FARTHEST * size:
                 raise NotApplicable("stationary point", "the slow flow runs to infinity")
             return self.velocity(theta)
 
-        return pieces(velocity, start, 2 * _LONGEST, rtol=1e-9, atol=1e-11 * size)
+        return pieces(velocity, start, _NO_END, rtol=1e-9, atol=1e-11 * size, most=_MAX_EVALUATIONS)
 
     def _chart(self, theta: Array) -> tuple[Array, Array, Array]:
         """Tangent basis T, T^T velocity and its derivative along T by central differences."""

@@ -5,9 +5,10 @@ Most slow flows take less time than SciPy's integrators take to import (half a s
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+import itertools
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from itertools import count, islice
+from itertools import islice, pairwise
 from threading import Lock
 
 import numpy as np
@@ -17,7 +18,7 @@ from numpy.typing import NDArray
 from .dormand_prince import EVALUATIONS, StageOutside, Velocity, between, error_of, stages
 from .errors import NotApplicable
 
-__all__ = ["Course", "Piece", "along", "crossing", "nodes", "pieces"]
+__all__ = ["Course", "Piece", "along", "crossing", "first_zero", "nodes", "pieces", "spread"]
 
 Array = NDArray[np.float64]
 # A flow that asks for so many velocities is stiff, or takes as long as it takes to import SciPy's integrators.
@@ -27,6 +28,9 @@ _MOST_EXPLICIT = 1000
 _LEAVES = 1e-5
 
 
+# Dips of a function of where the flow is are looked for between so many points of a step. There it is a polynomial of
+# degree seven, and the square of a distance one of degree 14, which has seven dips at most.
+_LOOKS = 32
 # Within a step a flow is known as a polynomial of degree seven: by its values at so many of Chebyshev's points.
 _NODES = 0.5 - 0.5 * np.cos(np.pi * np.arange(8) / 7)
 _WEIGHTS = np.array([0.5, -1, 1, -1, 1, -1, 1, -0.5])
@@ -70,7 +74,7 @@ class Course:
         self._lock = Lock()  # a thread may come to the end of what is known while another goes on from there
 
     def __iter__(self) -> Iterator[Piece]:
-        for k in count():
+        for k in itertools.count():
             with self._lock:
                 if k == len(self._taken) and not self._take():
                     return
@@ -95,13 +99,16 @@ class Course:
         return True
 
 
-def pieces(velocity: Velocity, start: Array, span: float, rtol: float, atol: float) -> Iterator[Piece]:
+def pieces(
+    velocity: Velocity, start: Array, span: float, rtol: float, atol: float, most: float = np.inf
+) -> Iterator[Piece]:
     """Steps of d theta/dt = velocity(theta) from `start`, one after the other until time `span`.
 
     Raises
     ------
     NotApplicable
-        As `velocity` does, or when the flow cannot be followed.
+        As `velocity` does, or when the flow cannot be followed: not for `most` velocities, points within steps not
+        counted.
 
     References
     ----------
@@ -110,6 +117,7 @@ def pieces(velocity: Velocity, start: Array, span: float, rtol: float, atol: flo
     now, theta, slope = 0.0, start, velocity(start)
     # Somewhat less than what a method of order 8 can take of a flow that bends over its own size.
     h = rtol ** (1 / 6) * (atol / rtol + float(np.linalg.norm(start))) / max(float(np.linalg.norm(slope)), 1e-300)
+    growth = 10.0
     for _ in range(_MOST_EXPLICIT // EVALUATIONS):
         h = min(h, span - now)
         try:
@@ -117,7 +125,7 @@ def pieces(velocity: Velocity, start: Array, span: float, rtol: float, atol: flo
         except StageOutside as stage:
             if stage.distance <= _LEAVES * (atol / rtol + np.linalg.norm(theta)):
                 raise stage.reason from None
-            h *= 0.2
+            h, growth = 0.2 * h, 1.0
             continue
         allowed = atol + rtol * np.maximum(np.abs(theta), np.abs(ahead))
         error = error_of(slopes, h, allowed)
@@ -127,9 +135,10 @@ def pieces(velocity: Velocity, start: Array, span: float, rtol: float, atol: flo
             if end == span:
                 return
             now, theta, slope = end, ahead, slopes[-1]
-        # In this order: shorter where the error is no number.
-        h *= min(5.0, max(0.2, 0.9 * error**-0.125)) if error != 0 else 5.0
-    yield from _pieces_by_scipy(velocity, start, now, span, rtol, atol)
+        # In this order: shorter where the error is no number. Right behind where a step was too long none is longer.
+        h *= min(growth, max(0.2, 0.9 * error**-0.125)) if error != 0 else growth
+        growth = 10.0 if error <= 1 else 1.0
+    yield from _pieces_by_scipy(velocity, start, now, span, rtol, atol, most)
 
 
 def nodes(steps: Iterable[Piece]) -> tuple[Array, Array]:
@@ -140,13 +149,66 @@ def nodes(steps: Iterable[Piece]) -> tuple[Array, Array]:
 
 
 def along(times: Array, points: Array, at: Array) -> Array:
-    """Where a flow is, shape (k, d), at the times `at`, shape (k,), from its `nodes`; by the barycentric formula."""
+    """Where a flow is, shape (k, d), at the times `at`, shape (k,), from its `nodes`; by the barycentric formula.
+
+    Raises
+    ------
+    ValueError
+        At a time that is not between those of its steps.
+    """
+    if np.min(at, initial=np.inf) < times[0] or np.max(at, initial=-np.inf) > times[-1]:
+        raise ValueError(f"the flow is known from {times[0]} to {times[-1]} only")
     step = np.clip(np.searchsorted(times, at, side="right") - 1, 0, len(points) - 1)
     part = (at - times[step]) / (times[step + 1] - times[step])
     away = part[:, None] - _NODES
     met = away == 0
     shares = np.where(met.any(axis=1, keepdims=True), met, _WEIGHTS / np.where(met, 1.0, away))
     return np.einsum("kj,kjd->kd", shares / shares.sum(axis=1, keepdims=True), points[step])
+
+
+def spread(start: Array, steps: Sequence[Piece], count: int) -> list[Array]:
+    """The start and `count` - 1 more points at about equal distances along the steps; the start alone without any."""
+    lengths = np.cumsum([0.0] + [np.linalg.norm(b - a) for a, b in pairwise([start, *(p.last for p in steps)])])
+    points = [start]
+    for mark in lengths[-1] * np.arange(1, count if steps else 1) / (count - 1):
+        k = min(max(1, int(np.searchsorted(lengths, mark))), len(steps))  # rounding may put the last mark behind all
+        piece, part = steps[k - 1], (mark - lengths[k - 1]) / max(lengths[k] - lengths[k - 1], 1e-300)
+        points.append(piece.at(piece.begin + part * (piece.end - piece.begin)))
+    return points
+
+
+def first_zero(f: Callable[[float], float], begin: float, end: float) -> float | None:
+    """The first zero, within a step, of a function that is positive where it begins; None without one."""
+    times = np.linspace(begin, end, _LOOKS + 1)
+    values = [f(time) for time in times]
+    for k in range(_LOOKS + 1):
+        before, behind = max(k - 1, 0), min(k + 1, _LOOKS)
+        if values[k] <= 0:
+            return crossing(f, times[before], times[k])
+        if values[k] <= min(values[before], values[behind]):
+            dip = _dip(f, times[before], times[behind])
+            if f(dip) <= 0:
+                return crossing(f, times[before], dip)
+    return None
+
+
+def _dip(f: Callable[[float], float], low: float, high: float) -> float:
+    """Where a function with one dip between two arguments is least, or not positive; by golden sections."""
+    share = (np.sqrt(5) - 1) / 2
+    inner = [high - share * (high - low), low + share * (high - low)]
+    values = [f(time) for time in inner]
+    for _ in range(50):  # the dip is then known to 4e-11 of the interval, and its depth to the square
+        if min(values) <= 0:
+            break
+        if values[0] < values[1]:
+            high, inner[1], values[1] = inner[1], inner[0], values[0]
+            inner[0] = high - share * (high - low)
+            values[0] = f(inner[0])
+        else:
+            low, inner[0], values[0] = inner[0], inner[1], values[1]
+            inner[1] = low + share * (high - low)
+            values[1] = f(inner[1])
+    return float(inner[int(np.argmin(values))])
 
 
 def crossing(f: Callable[[float], float], low: float, high: float) -> float:
@@ -174,14 +236,22 @@ def crossing(f: Callable[[float], float], low: float, high: float) -> float:
 
 
 def _pieces_by_scipy(
-    velocity: Velocity, start: Array, after: float, span: float, rtol: float, atol: float
+    velocity: Velocity, start: Array, after: float, span: float, rtol: float, atol: float, most: float
 ) -> Iterator[Piece]:
     """What is left after a time, by SciPy's LSODA, which takes an implicit method where that is better.
 
     From the start on all the same: it sees by the fast part of a motion that a flow is stiff, and takes short steps for
     ever where that part has died out before it comes.
     """
-    solver = scipy.integrate.LSODA(lambda _, y: velocity(y), 0.0, start, span, rtol=rtol, atol=atol)
+    asked = itertools.count(_MOST_EXPLICIT)
+
+    def counted(_: float, theta: Array) -> Array:
+        if next(asked) > most:
+            rule = f"the slow flow is not at rest after {most} evaluations: too slow, stiff or singular"
+            raise NotApplicable("stationary point", rule)
+        return velocity(theta)
+
+    solver = scipy.integrate.LSODA(counted, 0.0, start, span, rtol=rtol, atol=atol)
     while solver.status == "running":
         message = solver.step()
         if solver.status == "failed" or not np.all(np.isfinite(solver.y)):

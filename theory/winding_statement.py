@@ -32,8 +32,8 @@ Array = NDArray[np.float64]
 _LARGEST_TURN = 1.0
 # The path of a theory has no noise; from pi on it could have gone round unseen.
 _UNSEEN_TURN = 2.5
-# Of the recorded points every so-many-th is one where assumptions are checked.
-_PASSED = 4
+# Points where assumptions are checked are so far apart, or as far as recorded ones.
+_CHECKED_TURN = 0.5
 _REVERSED = "reversed sign"
 
 
@@ -64,8 +64,9 @@ class CirculationStatement(Statement):
     def visited(self) -> tuple[Array, float, float]:
         """See `Statement`."""
         path = self._path(self.motion, 1.0)
-        self._require_counted(self.motion, path, 1.0, _LARGEST_TURN)
-        return np.vstack([self.theta[None], path[_PASSED - 1 :: _PASSED]]), self.claim.settings["time"], 1.0
+        turn = self._require_counted(self.motion, path, 1.0, _LARGEST_TURN)
+        every = max(1, int(min(len(path), _CHECKED_TURN / max(turn, 1e-300))))
+        return np.vstack([self.theta[None], path[every - 1 :: every]]), self.claim.settings["time"], 1.0
 
     def problem(self, visited: Array, horizon: float, relaxation: float) -> Problem:
         """See `Statement`; the plane as two indices."""
@@ -92,8 +93,8 @@ class CirculationStatement(Statement):
             self._paths[key] = SlowFlow(theory).path(self.theta, speed * self._times)
         return self._paths[key]
 
-    def _require_counted(self, theory: SlowTheory, path: Array, speed: float, most: float) -> None:
-        """Raise where a path turns by too much between recorded times: by its speed, as angles are modulo 2 pi."""
+    def _require_counted(self, theory: SlowTheory, path: Array, speed: float, most: float) -> float:
+        """The largest turn between recorded times, by the speed, as angles are modulo 2 pi; raise where it is more."""
         flow = SlowFlow(theory)
         points = np.vstack([self.theta, path])
         arms = points[:, self.plane] - self.center
@@ -105,6 +106,7 @@ class CirculationStatement(Statement):
             time = self.claim.settings["time"] * most / largest
             rule = f"{theory.name} turns by {largest:.3g} between recorded times; take claim.time={time:.2g} or less"
             raise NotApplicable("slow time", rule)
+        return largest
 
     def _turns(self, path: Array) -> Array:
         """Angles between the points of a path that begins at the start, shape (M,)."""

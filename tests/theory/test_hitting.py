@@ -10,7 +10,9 @@ import sympy as sp
 from flatmin.theory import Algorithm, Claim, LabelNoise, Model
 from flatmin.theory.derived import Derived
 from flatmin.theory.flow import SlowFlow
+from flatmin.theory.integration import along
 from flatmin.theory.prediction import predict
+from flatmin.theory.slow import SmallLearningRate
 from scipy.integrate import quad
 
 U, V = sp.symbols("u v", real=True)
@@ -140,3 +142,37 @@ def test_first_passage_of_a_flow_that_never_comes():
     flow = SlowFlow(Derived(UV, SGD))
     assert flow.first_passage(START, lambda p: 1.0, 1.0) is None
     assert flow.first_passage(START, lambda p: -1.0, 1.0) == 0.0
+
+
+def test_a_ball_is_met_in_the_middle_of_a_step():
+    """Balls on the way of a flow that takes steps of half a unit, smaller than these."""
+    theory, start = SmallLearningRate(UV, SGD), np.array([3.0, 1 / 3])
+    times = np.linspace(0.05, 4.0, 20)
+    for time, centre in zip(times, SlowFlow(theory).path(start, times), strict=True):
+        ball = lambda p, centre=centre: float(np.linalg.norm(p - centre)) - 1e-5  # noqa: E731
+        met = SlowFlow(theory).first_passage(start, ball, 10.0)
+        speed = np.linalg.norm(SlowFlow(theory).velocity(centre))
+        assert met == pytest.approx(time - 1e-5 / speed, abs=1e-6)
+
+
+def test_a_passage_counts_before_the_longest_time_only():
+    flow = SlowFlow(Derived(UV, SGD))
+    (step,) = flow.steps(START, 1e-3)
+    after = flow.path(START, np.array([0.7 * step.end]))[0]
+    ball = lambda p: float(np.linalg.norm(p - after)) - 1e-3  # noqa: E731
+    assert flow.first_passage(START, ball, 0.5 * step.end) is None
+    assert flow.first_passage(START, ball, step.end) < 0.7 * step.end
+
+
+def test_a_coupling_knows_its_path_over_the_whole_window():
+    given = predict(UV, SGD, claim("coupling", window="long"), START).problem.given
+    times = np.linspace(0.0, 1.01, 30)
+    exact = SlowFlow(Derived(UV, SGD)).path(START, times)
+    np.testing.assert_allclose(along(given["times"], given["points"], times), exact, rtol=0, atol=1e-8)
+
+
+def test_any_time_may_be_asked_for():
+    """Longer than a flow may take to its end: so near that end a slow one comes later."""
+    slow = claim("hitting-time", "conjecture", gamma=2e-8, regularizer=4.8e-5 * (U - 1.5) ** 2)
+    assert predict(UV, SGD, slow, START).value > 2e5
+    assert predict(UV, SGD, claim("stays", time=1e6), START).problem.horizon == 1e6

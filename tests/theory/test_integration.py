@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import time
-from concurrent.futures import ThreadPoolExecutor
-from itertools import islice, pairwise
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -13,7 +11,7 @@ from flatmin.theory import Algorithm, LabelNoise, Model, NotApplicable, integrat
 from flatmin.theory.derived import Derived
 from flatmin.theory.flow import SlowFlow
 from flatmin.theory.geometry import retract
-from flatmin.theory.integration import Course, along, crossing, nodes, pieces
+from flatmin.theory.integration import along, crossing, first_zero, nodes, pieces, spread
 from scipy.integrate import solve_ivp
 
 RTOL, ATOL = 1e-9, 1e-11
@@ -103,65 +101,6 @@ def test_a_fast_motion_that_has_died_out_is_not_followed_in_short_steps():
     np.testing.assert_allclose(piece.last, 1.0, rtol=0, atol=1e-3)
 
 
-def test_a_step_of_a_course_is_taken_once(by_scipy):
-    asked = []
-
-    def velocity(theta):
-        asked.append(theta)
-        return pendulum(theta)
-
-    course = Course(lambda: pieces(velocity, np.array([1.3, 0.4]), 4.0, RTOL, ATOL))
-    first = list(islice(course, 3))
-    count = len(asked)
-    assert list(islice(course, 3)) == first
-    assert len(asked) == count
-    whole = list(course)
-    assert whole[:3] == first
-    assert (whole[-1].end, list(course)) == (4.0, whole)
-
-
-def test_a_course_ends_for_all_where_the_domain_does():
-    def steps():
-        began.append(None)
-        yield 0
-        raise NotApplicable("domain", "ends here")
-
-    began = []
-    course = Course(steps)
-    for _ in range(2):
-        met = []
-        with pytest.raises(NotApplicable, match="ends here"):
-            met.extend(course)
-        assert met == [0]
-    assert len(began) == 1
-
-
-def test_an_interrupt_does_not_end_a_course():
-    def steps():
-        for k in range(5):
-            if k == 3 and not interrupted:
-                interrupted.append(k)
-                raise KeyboardInterrupt
-            yield k
-
-    interrupted = []
-    course = Course(steps)
-    with pytest.raises(KeyboardInterrupt):
-        list(course)
-    assert list(course) == [0, 1, 2, 3, 4]
-
-
-def test_threads_share_a_course():
-    def steps():
-        for k in range(200):
-            time.sleep(1e-4)  # another thread asks for the same step meanwhile
-            yield k
-
-    course = Course(steps)
-    with ThreadPoolExecutor(4) as pool:
-        assert list(pool.map(lambda _: list(course), range(4))) == [list(range(200))] * 4
-
-
 def test_a_start_nearly_at_rest_is_not_outside_of_the_domain():
     """The first step would be as long as it takes at the first speed; its stages overflow: a shorter one is taken."""
 
@@ -184,6 +123,46 @@ def test_a_flow_as_numbers_is_the_flow():
     # A polynomial of degree seven through eight points: rounding.
     np.testing.assert_allclose(along(times, points, np.array([t for _, t in within])), exact, rtol=0, atol=1e-14)
     np.testing.assert_array_equal(along(times, points, np.array([4.0]))[0], steps[-1].at(4.0))
+    for outside in (-1e-9, 4.0 + 1e-9):
+        with pytest.raises(ValueError, match=r"known from 0\.0 to 4\.0 only"):
+            along(times, points, np.array([1.0, outside]))
+
+
+def test_points_are_spread_along_the_way():
+    """A circle once around, at a speed that changes threefold."""
+
+    def velocity(theta):
+        return (2 + theta[0]) * np.array([-theta[1], theta[0]])
+
+    start = np.array([1.0, 0.0])
+    steps = list(pieces(velocity, start, 2 * np.pi / np.sqrt(3), RTOL, ATOL))
+    points = np.array(spread(start, steps, 9))
+    angles = np.unwrap(np.arctan2(points[:, 1], points[:, 0]))
+    # Chords of steps for their arcs, and the same speed within a step: some tenths of the mean distance.
+    np.testing.assert_allclose(angles, 2 * np.pi * np.arange(9) / 8, rtol=0, atol=0.3 * 2 * np.pi / 8)
+    np.testing.assert_array_equal(spread(start, [], 9), [start])
+
+
+def test_no_more_velocities_than_scipys_method():
+    asked = []
+
+    def velocity(theta):
+        asked.append(theta)
+        return pendulum(theta)
+
+    start = np.array([1.3, 0.4])
+    assert list(pieces(velocity, start, 9.0, RTOL, ATOL))[-1].end == 9.0
+    scipys = solve_ivp(lambda _, theta: pendulum(theta), (0, 9.0), start, "DOP853", rtol=RTOL, atol=ATOL)
+    assert len(asked) <= scipys.nfev
+
+
+def test_a_flow_is_given_up_after_so_many_velocities(by_scipy):
+    """What is asked within steps that were taken is not counted: there the flow is known."""
+    steps = []
+    with pytest.raises(NotApplicable, match="not at rest after 1500 evaluations"):
+        steps.extend(pieces(pendulum, np.array([1.3, 0.4]), 1e3, RTOL, ATOL, most=1500))
+    assert len(by_scipy) == 1
+    assert np.isfinite([piece.at(piece.begin) for piece in steps]).all()
 
 
 def test_what_is_no_number_cannot_be_followed(by_scipy):
@@ -219,6 +198,27 @@ def test_a_stage_outside_of_the_domain_is_not_the_flow_outside():
         met.extend(piece.end for piece in pieces(towards(2.0), np.array([0.0]), 300.0, RTOL, ATOL))
     assert met[-1] == pytest.approx(np.log(2), abs=1e-3)
     assert len(asked) < 1000
+
+
+@pytest.mark.parametrize(
+    ("f", "zero"),
+    [
+        (lambda x: (x - 0.613) ** 2 - 1e-8, 0.613 - 1e-4),  # a dip between two points
+        (lambda x: (x - 0.0123) ** 2 - 1e-8, 0.0123 - 1e-4),  # in the first part
+        (lambda x: (x - 0.9923) ** 2 - 1e-8, 0.9923 - 1e-4),  # in the last part
+        (lambda x: (x - 0.613) ** 2 + 1e-8, None),
+        (lambda x: abs(x - 0.613) - 1e-7, 0.613 - 1e-7),
+        (lambda x: 1.0 + x, None),
+        (lambda x: 0.4 - x, 0.4),
+        (lambda x: 1.0 - x, 1.0),
+        (lambda x: np.cos(9 * x) + 0.1, np.arccos(-0.1) / 9),  # two dips: the first counts
+        (lambda x: ((x - 0.21) ** 2 + 1e-8) * ((x - 0.77) ** 2 - 1e-8), 0.77 - 1e-4),  # the second goes below zero
+    ],
+)
+def test_the_first_zero_within_a_step(f, zero):
+    for scale in (1.0, 1e-6, 1e6):
+        found = first_zero(lambda t, scale=scale: f(t / scale - 3.0), 3.0 * scale, 4.0 * scale)
+        assert found == (None if zero is None else pytest.approx((zero + 3.0) * scale, rel=1e-9))
 
 
 @pytest.mark.parametrize(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import sympy as sp
-from flatmin.theory import Algorithm, Claim, GradientNoise, InvalidInput, LabelNoise, winding_statement
+from flatmin.theory import Algorithm, Claim, GradientNoise, InvalidInput, LabelNoise, statement, winding_statement
 from flatmin.theory.averaging import UpdateMap, average
 from flatmin.theory.circulation import SlowForm
 from flatmin.theory.derived import Derived
@@ -34,6 +34,20 @@ def test_large_and_small_learning_rates():
     assert rivals == pytest.approx(
         {"small-lr": 1 / 1.5, "lambda x 2": 2, "stays at start": 0, "reversed sign": -1}, abs=0.01
     )
+
+
+@pytest.mark.parametrize(("time", "fewest"), [(1.0, 2), (20.0, 16)])
+def test_assumptions_are_checked_all_along_the_way(time, fewest, monkeypatch):
+    """At points half a radian apart, or those that are recorded."""
+    checked = []
+    find = statement.timescales
+    monkeypatch.setattr(statement, "timescales", lambda *case: checked.append(case[2]) or find(*case))
+    prediction = predicted(circle(), turned_by(ALONG), time=time)
+    angles = np.unwrap(np.arctan2(*checked[0][:, 1::-1].T))
+    turned = abs(prediction.value[0]) * time
+    assert len(angles) >= fewest
+    assert np.abs(np.diff(angles)).max() < 0.6
+    assert abs(angles[-1] - angles[0]) > turned - 0.6
 
 
 def test_two_routes():
