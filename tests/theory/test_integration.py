@@ -213,6 +213,8 @@ def test_a_stage_outside_of_the_domain_is_not_the_flow_outside():
         (lambda x: 1.0 - x, 1.0),
         (lambda x: np.cos(9 * x) + 0.1, np.arccos(-0.1) / 9),  # two dips: the first counts
         (lambda x: ((x - 0.21) ** 2 + 1e-8) * ((x - 0.77) ** 2 - 1e-8), 0.77 - 1e-4),  # the second goes below zero
+        # Six dips, nearly as many as a distance can have within a step; the fifth goes below zero.
+        (lambda x: 1 + np.cos(12 * np.pi * x) + (x - 0.75) ** 2 / 100 - 1e-6, 0.75 - np.sqrt(2e-6) / (12 * np.pi)),
     ],
 )
 def test_the_first_zero_within_a_step(f, zero):
