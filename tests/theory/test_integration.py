@@ -213,14 +213,22 @@ def test_a_stage_outside_of_the_domain_is_not_the_flow_outside():
         (lambda x: 1.0 - x, 1.0),
         (lambda x: np.cos(9 * x) + 0.1, np.arccos(-0.1) / 9),  # two dips: the first counts
         (lambda x: ((x - 0.21) ** 2 + 1e-8) * ((x - 0.77) ** 2 - 1e-8), 0.77 - 1e-4),  # the second goes below zero
-        # Six dips, nearly as many as a distance can have within a step; the fifth goes below zero.
-        (lambda x: 1 + np.cos(12 * np.pi * x) + (x - 0.75) ** 2 / 100 - 1e-6, 0.75 - np.sqrt(2e-6) / (12 * np.pi)),
     ],
 )
 def test_the_first_zero_within_a_step(f, zero):
     for scale in (1.0, 1e-6, 1e6):
         found = first_zero(lambda t, scale=scale: f(t / scale - 3.0), 3.0 * scale, 4.0 * scale)
         assert found == (None if zero is None else pytest.approx((zero + 3.0) * scale, rel=1e-9))
+
+
+def test_one_of_many_dips_goes_below_zero():
+    """Up to seven dips, as many as the distance from a point can have within a step, and this one anywhere."""
+    rng = np.random.default_rng(0)
+    for dips, at in zip(rng.uniform(2, 7, 100), rng.uniform(0.01, 0.99, 100), strict=True):
+        found = first_zero(
+            lambda x, n=dips, at=at: 1 - np.cos(2 * np.pi * n * (x - at)) + (x - at) ** 2 / 100 - 1e-7, 0.0, 1.0
+        )
+        assert found == pytest.approx(at - np.sqrt(2e-7) / (2 * np.pi * dips), abs=1e-8)
 
 
 @pytest.mark.parametrize(
