@@ -92,6 +92,11 @@ def _course(theory: SlowTheory, start: tuple[float, ...]) -> Course:
     return Course(lambda: SlowFlow(theory).integrate(np.array(start)))
 
 
+def _rests(velocity: Array, theta: Array) -> bool:
+    """Whether a velocity is rounding."""
+    return float(np.linalg.norm(velocity)) <= 1e-13 * (1 + float(np.linalg.norm(theta)))
+
+
 class SlowFlow:
     """The flow d theta/dt = velocity(theta) of a `SlowTheory`, kept on Gamma.
 
@@ -145,8 +150,7 @@ class SlowFlow:
             When it leaves the theory's domain or comes to no rest.
         """
         for now, theta, followed in self._looks(start):
-            speed = float(np.linalg.norm(self.velocity(theta)))
-            if speed <= 1e-13 * (1 + float(np.linalg.norm(theta))):
+            if _rests(self.velocity(theta), theta):
                 point, settled = self.classify(theta), now
             elif captor := self._captor(theta):
                 point, settled = captor, self._settling_time(start, now, theta, captor)
@@ -226,7 +230,9 @@ class SlowFlow:
             # Off Gamma by the integrator's error only; the retraction of what is looked at takes that away.
             if np.linalg.norm(theta) > _FARTHEST * size:
                 raise NotApplicable("stationary point", "the slow flow runs to infinity")
-            return self.velocity(theta)
+            found = self.velocity(theta)
+            # Steps as long as rounding allows would make something of it.
+            return 0 * found if _rests(found, theta) else found
 
         return pieces(velocity, start, _NO_END, rtol=1e-9, atol=1e-11 * size, most=_MAX_EVALUATIONS)
 

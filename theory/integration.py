@@ -117,7 +117,7 @@ def pieces(
     now, theta, slope = 0.0, start, velocity(start)
     # Somewhat less than what a method of order 8 can take of a flow that bends over its own size.
     h = rtol ** (1 / 6) * (atol / rtol + float(np.linalg.norm(start))) / max(float(np.linalg.norm(slope)), 1e-300)
-    growth = 10.0
+    growth, first = 10.0, None
     for _ in range(_MOST_EXPLICIT // EVALUATIONS):
         h = min(h, span - now)
         try:
@@ -131,6 +131,7 @@ def pieces(
         error = error_of(slopes, h, allowed)
         if error <= 1:
             end = span if h == span - now else now + h
+            first = first or h
             yield Piece(now, end, ahead, between(velocity, now, theta, h, ahead, slopes))
             if end == span:
                 return
@@ -138,7 +139,7 @@ def pieces(
         # In this order: shorter where the error is no number. Right behind where a step was too long none is longer.
         h *= min(growth, max(0.2, 0.9 * error**-0.125)) if error != 0 else growth
         growth = 10.0 if error <= 1 else 1.0
-    yield from _pieces_by_scipy(velocity, start, now, span, rtol, atol, most)
+    yield from _pieces_by_scipy(velocity, start, now, span, first or h, rtol, atol, most)
 
 
 def nodes(steps: Iterable[Piece]) -> tuple[Array, Array]:
@@ -236,12 +237,13 @@ def crossing(f: Callable[[float], float], low: float, high: float) -> float:
 
 
 def _pieces_by_scipy(
-    velocity: Velocity, start: Array, after: float, span: float, rtol: float, atol: float, most: float
+    velocity: Velocity, start: Array, after: float, span: float, first: float, rtol: float, atol: float, most: float
 ) -> Iterator[Piece]:
     """What is left after a time, by SciPy's LSODA, which takes an implicit method where that is better.
 
     From the start on all the same: it sees by the fast part of a motion that a flow is stiff, and takes short steps for
-    ever where that part has died out before it comes.
+    ever where that part has died out before it comes. Its own choice of a first step leaves the domain at once from
+    where a flow nearly rests.
     """
     asked = itertools.count(_MOST_EXPLICIT)
 
@@ -251,7 +253,7 @@ def _pieces_by_scipy(
             raise NotApplicable("stationary point", rule)
         return velocity(theta)
 
-    solver = scipy.integrate.LSODA(counted, 0.0, start, span, rtol=rtol, atol=atol)
+    solver = scipy.integrate.LSODA(counted, 0.0, start, span, first_step=first, rtol=rtol, atol=atol)
     while solver.status == "running":
         message = solver.step()
         if solver.status == "failed" or not np.all(np.isfinite(solver.y)):

@@ -17,6 +17,7 @@ from flatmin.theory.integration import Course, pieces
 from turning import circle, turned_by
 
 U, V = sp.symbols("u v", real=True)
+UV = Model((U, V), U * V, y=[1.0])
 
 
 def test_a_step_of_a_course_is_taken_once():
@@ -91,7 +92,7 @@ def test_where_a_flow_was_followed_it_is_known_after_it_is_given_up(monkeypatch)
 
 def test_an_end_is_searched_for_only_where_it_is_near(monkeypatch):
     """Each look finds the derivatives of the velocity once; near the end a few Newton steps follow."""
-    flow = SlowFlow(Derived(Model((U, V), U * V, y=[1.0]), Algorithm(0.187, 1, LabelNoise(0.1))))
+    flow = SlowFlow(Derived(UV, Algorithm(0.187, 1, LabelNoise(0.1))))
     charts, looks = [], []
     chart, captor = flow._chart, flow._captor
     monkeypatch.setattr(flow, "_chart", lambda theta: charts.append(0) or chart(theta))
@@ -99,3 +100,14 @@ def test_an_end_is_searched_for_only_where_it_is_near(monkeypatch):
     assert flow.stationary_point(np.array([3.0, 1 / 3])).theta == pytest.approx([1.0, 1.0])
     assert len(looks) > 4
     assert len(charts) <= len(looks) + 4
+
+
+@pytest.mark.parametrize("away", [0.0, 1e-13, 3e-13, 1e-12, 1e-10, 1e-8, 1e-6])
+def test_at_rest_nothing_moves(away):
+    """Also where the velocity is rounding, of which an integrator could make something by long steps."""
+    flow, start = SlowFlow(Derived(UV, Algorithm(0.2, 1, LabelNoise(0.1)))), np.array([1 + away, 1 / (1 + away)])
+    assert np.linalg.norm(flow.velocity(start)) < 1e-15 or away
+    times = np.array([0.1, 1.0, 10.0, 1e3, 1e6])
+    # By hand q = u^2 - v^2 decays at a rate of 2/(2 - eta h), h = 2.
+    exact = 1 + np.outer(away * np.exp(-times / 0.8), [1, -1])
+    np.testing.assert_allclose(flow.path(start, times), exact, rtol=0, atol=1e-15 if not away else 1e-8)
