@@ -22,9 +22,8 @@ Array = NDArray[np.float64]
 # Recorded steps: all of a short run, and equally many of long ones, whatever lambda: what is missed between is then
 # the same part of the statistic at every strength, and the exponent does not see it.
 _MARKS = 256
-# Phi is integrated to some 1e-9 of theta over its way, and a hundred times more is told from it; 50/eta steps are a
-# small part of the integrator's first step.
-_LEAST = {"long": 1e-7, "middle": 1e-7, "short": 1e-9}
+# Phi is integrated to some 1e-9 of theta; what is left of theta must be a hundred times as much.
+_LEAST = 1e-7
 # Reference points of the linear process on a long window.
 _SEGMENTS = 32
 
@@ -57,9 +56,9 @@ class CouplingMeasurement(PowerLawMeasurement):
     def largest_strength(self) -> float:
         """See `Measurement`."""
         scales = self.problem.scales
-        # Windows are long beside the fast relaxation.
+        # Windows are long beside the fast relaxation; the shorter ones are half as long as the long one at most.
         fast = 1 / (self.rate * 50 * max(scales.relaxation_steps, 1.0))
-        longest = {"long": fast, "middle": fast**2, "short": np.inf}[self._window]
+        longest = {"long": fast, "middle": min(fast**2, 0.5**2), "short": 0.5 / 50}[self._window]
         return float(min(1e-2 / max(scales.nonlinearity, 1e-12), 1e-2 / max(scales.spread, 1e-12), longest))
 
     def schedule(self, strength: float) -> NDArray[np.int64]:
@@ -89,7 +88,7 @@ class CouplingMeasurement(PowerLawMeasurement):
 
     def incomplete(self, rows: Array) -> str:
         """Where Delta is zero its rounding has no power of lambda."""
-        least = _LEAST[self._window] * (1 + float(np.max(np.abs(self.problem.start))))
+        least = _LEAST * (1 + float(np.max(np.abs(self.problem.start))))
         return "" if rows[:, 0].mean() > least else f"sup |Delta| is below {least:.1g}, which is the error of Phi"
 
     def reduce(self, points: Array, schedule: NDArray[np.int64], strength: float) -> Array:

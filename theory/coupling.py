@@ -31,7 +31,7 @@ __all__ = ["CouplingStatement"]
 Array = NDArray[np.float64]
 
 _EXPONENTS = {"long": 0.5, "middle": 0.75, "short": 1.0}
-# Slow time of the longest window: the number of its steps is rounded, and half a step is 1/100 at most.
+# Slow time of the longest window: its number of steps is rounded, and half a step is 1/100 at most.
 _WINDOW = 1.01
 # Below this part of its size without the projection the motion along Gamma is rounding.
 _NO_MOTION = 1e-12

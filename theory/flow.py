@@ -26,7 +26,7 @@ Array = NDArray[np.float64]
 SETTLED = 1e-5
 # The flow may take this many units of slow time to come to rest.
 _LONGEST = 1e5
-# Nobody asks for so long a time; the integrator wants a number.
+# Flows are followed no longer than this.
 _NO_END = 1e30
 # Farther than this from the start, in units of its size, counts as infinity.
 _FARTHEST = 1e6
@@ -93,7 +93,7 @@ def _course(theory: SlowTheory, start: tuple[float, ...]) -> Course:
 
 
 def _rests(velocity: Array, theta: Array) -> bool:
-    """Whether a velocity is rounding."""
+    """Whether a velocity is so small that it is taken for rounding."""
     return float(np.linalg.norm(velocity)) <= 1e-13 * (1 + float(np.linalg.norm(theta)))
 
 
@@ -136,6 +136,8 @@ class SlowFlow:
 
     def steps(self, start: Array, time: float) -> Iterator[Piece]:
         """Steps of the flow from `start` until one that holds a slow time; off Gamma by the integrator's error."""
+        if not time <= _NO_END:
+            raise NotApplicable("slow time", f"{time:g} is longer than any flow is followed")
         for piece in _course(self.theory, tuple(map(float, start))):
             yield piece
             if piece.end >= time:

@@ -26,10 +26,8 @@ _MOST_EXPLICIT = 1000
 # A stage may lie outside of the domain though the flow stays inside: a shorter step is tried. The flow itself leaves
 # where a stage does that is so near, in units of the size of theta.
 _LEAVES = 1e-5
-
-
 # Dips of a function of where the flow is are looked for between so many points of a step. There it is a polynomial of
-# degree seven, and the square of a distance one of degree 14, which has seven dips at most.
+# degree seven (LSODA's: twelve at most), and the square of a distance one of degree 14, which has seven dips at most.
 _LOOKS = 32
 # Within a step a flow is known as a polynomial of degree seven: by its values at so many of Chebyshev's points.
 _NODES = 0.5 - 0.5 * np.cos(np.pi * np.arange(8) / 7)
@@ -107,8 +105,8 @@ def pieces(
     Raises
     ------
     NotApplicable
-        As `velocity` does, or when the flow cannot be followed: not for `most` velocities, points within steps not
-        counted.
+        As `velocity` does, or when the flow cannot be followed. LSODA gives up after `most` velocities, those of the
+        explicit method included and those within steps that were taken not.
 
     References
     ----------
@@ -119,6 +117,9 @@ def pieces(
     h = rtol ** (1 / 6) * (atol / rtol + float(np.linalg.norm(start))) / max(float(np.linalg.norm(slope)), 1e-300)
     growth, first = 10.0, None
     for _ in range(_MOST_EXPLICIT // EVALUATIONS):
+        if not np.any(slope):
+            yield _rest(now, span, theta)
+            return
         h = min(h, span - now)
         try:
             ahead, slopes = stages(velocity, theta, slope, h)
@@ -140,6 +141,10 @@ def pieces(
         h *= min(growth, max(0.2, 0.9 * error**-0.125)) if error != 0 else growth
         growth = 10.0 if error <= 1 else 1.0
     yield from _pieces_by_scipy(velocity, start, now, span, first or h, rtol, atol, most)
+
+
+def _rest(begin: float, end: float, theta: Array) -> Piece:
+    return Piece(begin, end, theta, lambda _: theta)
 
 
 def nodes(steps: Iterable[Piece]) -> tuple[Array, Array]:
@@ -168,7 +173,9 @@ def along(times: Array, points: Array, at: Array) -> Array:
 
 
 def spread(start: Array, steps: Sequence[Piece], count: int) -> list[Array]:
-    """The start and `count` - 1 more points at about equal distances along the steps; the start alone without any."""
+    """The start and `count` - 1 more points along the steps, at distances that are equal where those within a step are
+    as its times; the start alone without any.
+    """
     lengths = np.cumsum([0.0] + [np.linalg.norm(b - a) for a, b in pairwise([start, *(p.last for p in steps)])])
     points = [start]
     for mark in lengths[-1] * np.arange(1, count if steps else 1) / (count - 1):
@@ -179,14 +186,18 @@ def spread(start: Array, steps: Sequence[Piece], count: int) -> list[Array]:
 
 
 def first_zero(f: Callable[[float], float], begin: float, end: float) -> float | None:
-    """The first zero, within a step, of a function that is positive where it begins; None without one."""
+    """The first zero, within a step, of a function that is positive where it begins; None where `_LOOKS` show none."""
+    if not begin < end:
+        return None
     times = np.linspace(begin, end, _LOOKS + 1)
     values = [f(time) for time in times]
     for k in range(_LOOKS + 1):
         before, behind = max(k - 1, 0), min(k + 1, _LOOKS)
         if values[k] <= 0:
             return crossing(f, times[before], times[k])
-        if values[k] <= min(values[before], values[behind]):
+        # It falls no faster than around here: at rest, where a dip is rounding, it does not.
+        reach = 2 * float(np.max(np.abs(np.diff(values[max(k - 2, 0) : k + 3]))))
+        if values[k] <= min(values[before], values[behind], reach):
             dip = _dip(f, times[before], times[behind])
             if f(dip) <= 0:
                 return crossing(f, times[before], dip)
@@ -243,7 +254,7 @@ def _pieces_by_scipy(
 
     From the start on all the same: it sees by the fast part of a motion that a flow is stiff, and takes short steps for
     ever where that part has died out before it comes. Its own choice of a first step leaves the domain at once from
-    where a flow nearly rests.
+    where a flow nearly rests; it begins with order one, so with a small part of what one of order eight can take.
     """
     asked = itertools.count(_MOST_EXPLICIT)
 
@@ -253,10 +264,15 @@ def _pieces_by_scipy(
             raise NotApplicable("stationary point", rule)
         return velocity(theta)
 
-    solver = scipy.integrate.LSODA(counted, 0.0, start, span, first_step=first, rtol=rtol, atol=atol)
+    small = 1e-4 * first if 0 < first < np.inf else None
+    solver = scipy.integrate.LSODA(counted, 0.0, start, span, first_step=small, rtol=rtol, atol=atol)
     while solver.status == "running":
+        before = solver.y.copy()
         message = solver.step()
         if solver.status == "failed" or not np.all(np.isfinite(solver.y)):
             raise NotApplicable("stationary point", f"the slow flow cannot be followed: {message}")
         if solver.t > after:
             yield Piece(max(after, solver.t_old), solver.t, solver.y.copy(), solver.dense_output())
+            if np.max(np.abs(solver.y - before)) <= atol and not np.any(velocity(solver.y)):
+                yield _rest(solver.t, span, solver.y.copy())
+                return

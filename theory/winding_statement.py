@@ -32,7 +32,7 @@ Array = NDArray[np.float64]
 _LARGEST_TURN = 1.0
 # The path of a theory has no noise; from pi on it could have gone round unseen.
 _UNSEEN_TURN = 2.5
-# Points where assumptions are checked are so far apart, or as far as recorded ones.
+# Points where assumptions are checked are so far apart by their angle, or as far as recorded ones.
 _CHECKED_TURN = 0.5
 _REVERSED = "reversed sign"
 
@@ -66,7 +66,7 @@ class CirculationStatement(Statement):
         path = self._path(self.motion, 1.0)
         turn = self._require_counted(self.motion, path, 1.0, _LARGEST_TURN)
         every = max(1, int(min(len(path), _CHECKED_TURN / max(turn, 1e-300))))
-        return np.vstack([self.theta[None], path[every - 1 :: every]]), self.claim.settings["time"], 1.0
+        return np.vstack([self.theta[None], path[::-every][::-1]]), self.claim.settings["time"], 1.0
 
     def problem(self, visited: Array, horizon: float, relaxation: float) -> Problem:
         """See `Statement`; the plane as two indices."""

@@ -5,7 +5,9 @@ from __future__ import annotations
 import pytest
 import sympy as sp
 from flatmin.sims import verify
+from flatmin.sims.measure_coupling import CouplingMeasurement
 from flatmin.theory import Algorithm, Claim, LabelNoise, Model
+from flatmin.theory.prediction import predict
 
 U, V = sp.symbols("u v", real=True)
 UV = Model((U, V), U * V, y=[1.0])
@@ -40,6 +42,20 @@ def test_short_coupling():
     assert sum(v.replica_steps > 0 for v in verdicts) == 1
     assert max(true.strengths) == pytest.approx(10**1.5 * min(true.strengths), rel=1e-2)
     assert true.labels == ("exponent",)
+
+
+@pytest.mark.parametrize("window", ["short", "middle", "long"])
+@pytest.mark.parametrize("start", [(2.0, 0.5), (3.0, 1 / 3), (10.0, 0.1)])
+@pytest.mark.parametrize("lr", [0.1, 0.01, 1e-3])
+def test_the_path_is_known_over_every_window(start, lr, window):
+    """At the largest strength too, whatever the learning rate; outside of what is known there is no path."""
+    algorithm = Algorithm(min(lr, 1 / (start[0] ** 2 + start[1] ** 2)), 1, LabelNoise(0.1))
+    problem = predict(UV, algorithm, claim("coupling", window=window), list(start)).problem
+    measurement = CouplingMeasurement(problem, algorithm.lr)
+    strength = measurement.largest_strength()
+    schedule = measurement.schedule(strength)
+    assert measurement.rate * strength * schedule[-1] < {"short": 0.52, "middle": 0.52, "long": 1.01}[window]
+    assert measurement._path(schedule, strength).shape == (len(schedule), 2)
 
 
 @pytest.mark.slow

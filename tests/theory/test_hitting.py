@@ -175,4 +175,6 @@ def test_any_time_may_be_asked_for():
     """Longer than a flow may take to its end: so near that end a slow one comes later."""
     slow = claim("hitting-time", "conjecture", gamma=2e-8, regularizer=4.8e-5 * (U - 1.5) ** 2)
     assert predict(UV, SGD, slow, START).value > 2e5
-    assert predict(UV, SGD, claim("stays", time=1e6), START).problem.horizon == 1e6
+    for time in (1e6, 1e25):
+        assert predict(UV, SGD, claim("stays", time=time), START).problem.horizon == time
+    assert predict(UV, SGD, claim("stays", time=1e31), START).failed.name == "slow time"

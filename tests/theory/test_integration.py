@@ -174,6 +174,38 @@ def test_what_is_no_number_cannot_be_followed(by_scipy):
     assert len(by_scipy) == 1
 
 
+def test_a_velocity_that_is_no_number_at_the_start(by_scipy):
+    with pytest.raises(NotApplicable, match="cannot be followed"):
+        list(pieces(lambda theta: np.full(2, 1e300) * theta, np.array([1e10, 1.0]), 2.0, RTOL, ATOL))
+
+
+@pytest.mark.parametrize("margin", [1e-4, 1e-5, 1e-6])
+def test_lsoda_does_not_leave_a_domain_that_the_flow_does_not(margin, by_scipy):
+    """Around a circle whose outside is forbidden: its first steps are of order one."""
+
+    def velocity(theta):
+        if np.hypot(*theta) >= 1 + margin:
+            raise NotApplicable("domain", "inside the circle only")
+        return np.array([-theta[1], theta[0]])
+
+    last = next(p for p in pieces(velocity, np.array([1.0, 0.0]), 400.0, RTOL, ATOL) if p.end >= 200.0)
+    assert np.hypot(*last.last) == pytest.approx(1.0, abs=1e-6)
+    assert len(by_scipy) == 1
+
+
+def test_a_flow_that_comes_to_rest_has_a_last_step():
+    """A velocity that is zero once the flow is near: by the explicit method, and in a stiff valley by LSODA."""
+    for rate in (1.0, 1e4):
+
+        def velocity(theta, rate=rate):
+            away = theta - np.array([1.0, 2.0])
+            return np.zeros(2) if np.linalg.norm(away) < 1e-12 else -away * np.array([1.0, rate])
+
+        *_, last = pieces(velocity, np.array([3.0, 1.0]), 1e30, RTOL, ATOL)
+        assert (last.begin < 1e9, last.end) == (True, 1e30)
+        np.testing.assert_allclose(last.at(1e20), [1.0, 2.0], rtol=0, atol=1e-12)
+
+
 def test_a_stage_outside_of_the_domain_is_not_the_flow_outside():
     """The velocity is there below 1 only: theta = 0.9 (1 - e^-t) stays below, 2 (1 - e^-t) does not."""
     asked = []
@@ -219,6 +251,15 @@ def test_the_first_zero_within_a_step(f, zero):
     for scale in (1.0, 1e-6, 1e6):
         found = first_zero(lambda t, scale=scale: f(t / scale - 3.0), 3.0 * scale, 4.0 * scale)
         assert found == (None if zero is None else pytest.approx((zero + 3.0) * scale, rel=1e-9))
+
+
+def test_where_nothing_moves_no_dip_is_looked_for():
+    asked = []
+    for noise in (0.0, 1e-16):
+        asked.clear()
+        assert first_zero(lambda t, noise=noise: asked.append(t) or 0.3 + noise * np.sin(1e3 * t), 0.0, 5.0) is None
+        assert len(asked) == 33
+    assert first_zero(lambda t: -1.0, 2.0, 2.0) is None
 
 
 def test_one_of_many_dips_goes_below_zero():
