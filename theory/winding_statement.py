@@ -46,7 +46,6 @@ class CirculationStatement(Statement):
         self._times = settings["time"] * WINDING_TIMES
         self.plane = [names.index(name) for name in settings["plane"]]
         self.center = np.array(settings["center"])
-        self._paths: dict[tuple[str, float], Array] = {}
         if not np.linalg.norm(self.theta[self.plane] - self.center) > 0:
             raise NotApplicable("center", f"claim.center={settings['center']} is the start: it has no angle about it")
 
@@ -88,10 +87,7 @@ class CirculationStatement(Statement):
         return ("angular speed",)
 
     def _path(self, theory: SlowTheory, speed: float) -> Array:
-        key = (theory.name, speed)
-        if key not in self._paths:
-            self._paths[key] = SlowFlow(theory).path(self.theta, speed * self._times)
-        return self._paths[key]
+        return SlowFlow(theory).path(self.theta, speed * self._times)
 
     def _require_counted(self, theory: SlowTheory, path: Array, speed: float, most: float) -> float:
         """The largest turn between recorded times, by the speed, as angles are modulo 2 pi; raise where it is more."""
