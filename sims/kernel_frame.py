@@ -143,20 +143,19 @@ def flush(raw, columns, held, sums, shift):
     """
     hot()
     held *= LANES // columns
-    lanes = np.uint64(LANES)
-    row = np.uint64(PARAMETERS) * lanes
+    lanes, width = np.uint64(LANES), np.uint64(columns)
+    row = np.uint64(PARAMETERS)
     for j in range(PARAMETERS):
-        first, mean_j = np.uint64(j) * lanes, shift[j]
+        first, mean_j = np.uint64(j), shift[j]
         for k in range(columns):
-            at = first + np.uint64(k)
-            sums[at] += raw[at] - held * mean_j
+            sums[first * lanes + np.uint64(k)] += raw[first * width + np.uint64(k)] - held * mean_j
         for i in range(j, PARAMETERS if ALL_PAIRS else j + 1):
-            second, mean_i = np.uint64(i) * lanes, shift[i]
+            second, mean_i = np.uint64(i), shift[i]
             for k in range(columns):
-                a, b = raw[first + np.uint64(k)], raw[second + np.uint64(k)]
-                product = raw[row + np.uint64(k)] - mean_i * a - mean_j * (b - held * mean_i)
-                sums[row + np.uint64(k)] += product
-            row += lanes
+                a, b = raw[first * width + np.uint64(k)], raw[second * width + np.uint64(k)]
+                product = raw[row * width + np.uint64(k)] - mean_i * a - mean_j * (b - held * mean_i)
+                sums[row * lanes + np.uint64(k)] += product
+            row += np.uint64(1)
     clear(raw)
 '''
 
@@ -168,7 +167,7 @@ def accumulate(theta, words, order, status, first, last, sums, shift, x, y, sigm
     (theta_i - shift_i), i >= j, or of the squares alone where there are more than MOST_PAIRED parameters. Replicas k,
     k + SUMMED, k + 2 SUMMED and so on share entry k of a row. State and cuts as in `advance`.
     """
-    space, own = room(STATISTICS * LANES + space_for(y.size)), STATISTICS * LANES
+    space, own = room(STATISTICS * SUMMED + space_for(y.size)), STATISTICS * SUMMED
     how, schedule, out = (lr / batch, batch, sampling, law, bound), np.array([last]), np.empty((1, theta.size))
     moments = (space[:own], sums, shift)
     run(theta, words, order, status, first, schedule, out, x, y, sigma, *how, space[own:], *moments)

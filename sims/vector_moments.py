@@ -13,8 +13,7 @@ from llvmlite import ir
 from numba.core import cgutils
 
 from .kernel_vector import LENGTH
-from .lanes import LANES
-from .vector_list import GROUPS, INDEX, Cells, D, load, outside, place, store
+from .vector_list import COLUMNS, GROUPS, INDEX, Cells, D, load, outside, place, store
 
 PARAMETERS, MONOMIALS, PRODUCTS = 1, ((0,), (0, 0)), ()  # each module has its own
 
@@ -37,8 +36,8 @@ def added(v, sums, monomials):
 def add_moments(v, raw, base, theta):
     """Add the moments of rows of replicas to the sums that they share."""
     for m, own in enumerate(added(v, [], [[theta[j] for j in m] for m in MONOMIALS])):
-        (total,) = v.add([load(v, raw, base, m * LANES)], [own])
-        store(v, total, raw, base, m * LANES)
+        (total,) = v.add([load(v, raw, base, m * COLUMNS)], [own])
+        store(v, total, raw, base, m * COLUMNS)
 
 
 def registers(v):
@@ -84,7 +83,7 @@ def add_kept(v, raw, buffer, count):
         # Few sums wait for themselves: several of each then take turns.
         room = registers(v) - len(parameters_of(block))
         turns = max(t for t in (1, 2, 4) if t == 1 or t * len(block) <= room)
-        begin = [load(v, raw, m * LANES) for m in block]
+        begin = [load(v, raw, m * COLUMNS) for m in block]
         sums = Cells(v, [begin, *[[v.number(0.0)] * len(block)] * (turns - 1)])
         rounds, left = builder.udiv(count, INDEX(turns)), builder.urem(count, INDEX(turns))
         with cgutils.for_range(builder, rounds) as loop:
@@ -99,7 +98,7 @@ def add_kept(v, raw, buffer, count):
                 sums.put([with_vector(v, row, block, buffer, builder.add(first, loop.index)), *others])
         total = functools.reduce(v.add, sums.get())
         for m, value in zip(block, total):
-            store(v, value, raw, m * LANES)
+            store(v, value, raw, m * COLUMNS)
 
 
 def take_steps(v, steps, unit, some, raw, base, width=GROUPS):
@@ -122,7 +121,7 @@ def take_steps(v, steps, unit, some, raw, base, width=GROUPS):
         return
     if len(MONOMIALS) <= (9 if v.wide else 5):
         # The sums fill the time in which a step waits for its results, if there are registers for them.
-        sums = Cells(v, [[load(v, raw, base, m * LANES) for m in range(len(MONOMIALS))]])
+        sums = Cells(v, [[load(v, raw, base, m * COLUMNS) for m in range(len(MONOMIALS))]])
         parts, missing = [], width
 
         def add(rows, products=()):
@@ -141,7 +140,7 @@ def take_steps(v, steps, unit, some, raw, base, width=GROUPS):
 
         loops(steps, add)
         for m, total in enumerate(*sums.get()):
-            store(v, total, raw, base, m * LANES)
+            store(v, total, raw, base, m * COLUMNS)
         return
     # theta goes to a small buffer, so that the sums need registers only now and then.
     size = LENGTH * width * D

@@ -49,7 +49,7 @@ MUTANTS = {
     "words of the descent": ("(D + 5) * LANES", "D * LANES", "descend"),
     "the state before": ("(D + 5) * LANES", "5 * LANES", "descend"),
     "not rounded up": ("return (\n        (", "return 0 * (\n        (", "advance"),
-    "sums alone": ("room(STATISTICS * LANES + space_for(y.size))", "room(STATISTICS * LANES)", "accumulate"),
+    "sums alone": ("room(STATISTICS * SUMMED + space_for(y.size))", "room(STATISTICS * SUMMED)", "accumulate"),
 }
 
 
