@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from .kernel_text import fill, indented
+from .kernel_text import below_all, fill, indented
 
 __all__ = ["SECTION", "WITHOUT_NOISE", "WITH_NOISE", "Layout", "cut", "framed", "space"]
 
@@ -133,32 +133,6 @@ def descend(theta, settled, x, y, lr, tolerance, bound, max_steps):
 '''
 
 # In a module of its own: first and second moments over all steps.
-_FLUSH = '''\
-@called
-def flush(raw, columns, held, sums, shift):
-    """Add the raw sums over `held` steps to the shifted ones, and clear them.
-
-    So few steps are held that a second moment is right to about one ulp of theta^2, however many steps there are.
-    `columns` is SUMMED: loops of a known number of turns, when it is small, are unrolled and not made of vectors.
-    """
-    hot()
-    held *= LANES // columns
-    lanes, width = np.uint64(LANES), np.uint64(columns)
-    row = np.uint64(PARAMETERS)
-    for j in range(PARAMETERS):
-        first, mean_j = np.uint64(j), shift[j]
-        for k in range(columns):
-            sums[first * lanes + np.uint64(k)] += raw[first * width + np.uint64(k)] - held * mean_j
-        for i in range(j, PARAMETERS if ALL_PAIRS else j + 1):
-            second, mean_i = np.uint64(i), shift[i]
-            for k in range(columns):
-                a, b = raw[first * width + np.uint64(k)], raw[second * width + np.uint64(k)]
-                product = raw[row * width + np.uint64(k)] - mean_i * a - mean_j * (b - held * mean_i)
-                sums[row * lanes + np.uint64(k)] += product
-            row += np.uint64(1)
-    clear(raw)
-'''
-
 _ACCUMULATE = '''\
 def accumulate(theta, words, order, status, first, last, sums, shift, x, y, sigma, lr, batch, sampling, law, bound):
     """Run one block of replicas from step `first` to `last`, and add moments of theta before each step to `sums`.
@@ -177,7 +151,7 @@ def accumulate(theta, words, order, status, first, last, sums, shift, x, y, sigm
 _HELD = ("flushed, window = step, 64 // period * period", "full = step // window * window + window")
 _HOLD = (
     "if step >= full or step >= stop:",
-    "    flush(raw, np.int64(SUMMED), step - flushed, sums, shift)",
+    "    flush(raw, step - flushed, sums, shift)",
     "    flushed, full = step, full + window",
 )
 
@@ -202,7 +176,7 @@ def framed(layout: Layout, samples: str, moments: bool) -> tuple[list[str], list
     }
     needed, run, rest = (fill(text, **values) for text in (_SPACE, _RUN, _REST))
     if moments:
-        return [needed, _ACCUMULATE], [layout.functions, _FLUSH, run]
+        return [needed, _ACCUMULATE], [layout.functions, below_all("vector_sums"), run]
     return [needed, WITH_NOISE + _ADVANCE, WITHOUT_NOISE + _DESCEND], [
         layout.functions,
         WITH_NOISE + run,

@@ -84,6 +84,10 @@ def in_python(module):
     def words_at(space, first, count):
         return numbers_at(space, first, count).view(np.uint64)
 
+    def flush(raw, held, sums, shift):
+        assert raw.size == module["STATISTICS"] * module["SUMMED"], "no room"
+        raw.fill(0.0)
+
     def nothing(*_):
         pass
 
@@ -94,6 +98,7 @@ def in_python(module):
         "clear": lambda array: array.fill(0.0),
         "numbers_at": numbers_at,
         "words_at": words_at,
+        "flush": flush,
         "hot": nothing,
         "check": nothing,
     }

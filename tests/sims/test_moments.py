@@ -49,6 +49,17 @@ def test_moments_are_those_of_the_path(request, name, start, batch, law, samplin
     np.testing.assert_allclose(got.covariance, np.cov(rows.T, bias=True), rtol=0, atol=1e-12)
 
 
+def test_many_parameters_have_their_squares_alone():
+    theta = sp.symbols("t:18", real=True)
+    model = Model(theta, [sum(theta[k] * theta[k + 9] for k in range(9))], y=[0.5])
+    kernel, start = Kernel.for_model(model), np.linspace(0.1, 0.6, 18)
+    got = average(kernel, sgd("full"), [0.1], start, 70, 200, seed=3)
+    points = simulate(kernel, sgd("full"), [0.1], start, 70, range(200), seed=3).points
+    rows = np.moveaxis(points, 1, -1).reshape(-1, 18)
+    np.testing.assert_allclose(got.mean, rows.mean(axis=0), rtol=1e-12)
+    np.testing.assert_allclose(got.covariance, np.var(rows, axis=0), rtol=0, atol=1e-12)
+
+
 @pytest.mark.parametrize("lr", [0.1, 0.5])
 def test_progress_counts_each_step_of_a_replica_once(uv, lr):
     """With the larger rate replicas leave their bounds, and full blocks run again."""
