@@ -8,7 +8,6 @@ formula of one term. Sizes of arrays are in the text; learning rate, label noise
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from itertools import chain
 
 import sympy as sp
 from flatmin.theory.indexed import IndexedModel
@@ -80,27 +79,13 @@ def _module(model: IndexedModel, moments: bool) -> str:
         LAYOUT="replicas one at a time, vectors over the index; rows of theta have theta.size // D replicas",
     )
     sizes = _constants(model, moments, len(found) if found else 0)
-    step = _linear(symbols, found, moments) if found else _pointwise(model, symbols, moments)
-    run = _run(linear=bool(found), moments=moments)
+    functions, step, end = _linear(symbols, found, moments) if found else _pointwise(model, symbols, moments)
+    kinds, shift = (", f8[::1]", ", shift") if moments else ("", "")
+    run = fill(texts.RUN, SHIFT=shift, SHIFT_TYPE=kinds, STEP=indented(5, step), END_GROUP=indented(5, end))
     drivers = (texts.COMMON, texts.ACCUMULATE if moments else texts.DRIVERS)
     vectors = ("kernel_hints", "kernel_vector", "vector_math", "vector_words", "kernel_tiles", "kernel_codes")
-    functions = (*function_sources("kernel_math").values(), *function_sources("kernel_random").values(), _update())
-    return templates.module(header, sizes, drivers, (*map(below_all, vectors), *functions, texts.CHECK, *step, run))
-
-
-def _run(linear: bool, moments: bool) -> str:
-    """The loops over replicas and steps, with the calls that end a step."""
-    shift, odd = ", shift" if moments else "", []
-    if not linear:
-        end = [f"end_step(state, at, scratch, places, target, number, residual, data, batch, rate{shift})"]
-    elif moments:
-        end = ["if u == 0:", "    end_step(state, at, scratch, begin, rate)"]
-        end += ["else:", "    end_second(state, at, scratch, begin, rate, shift)"]
-        odd = ["if count == 1:", "    end_pair(state, at, shift)"]
-    else:
-        end = ["end_step(state, at, scratch, begin, rate)"]
-    kinds = ", f8[::1]" if moments else ""
-    return fill(texts.RUN, SHIFT=shift, SHIFT_TYPE=kinds, END_STEP=indented(6, end), END_GROUP=indented(5, odd))
+    formulas = (*function_sources("kernel_math").values(), *function_sources("kernel_random").values(), _update())
+    return templates.module(header, sizes, drivers, (*map(below_all, vectors), *formulas, texts.CHECK, *functions, run))
 
 
 def _constants(model: IndexedModel, moments: bool, features: int) -> dict[str, object]:
@@ -126,7 +111,7 @@ def _constants(model: IndexedModel, moments: bool, features: int) -> dict[str, o
         "SUMS": values + row * features,
         "STATE": values + row * features + (2 * space if moments else 0),
         "WIDTH": width,
-        "VECTORS": width // 8,
+        "FEATURES": features,
         "VECTOR_SPACE": vectors,
         "SLOPES": vectors,
         "SLOPE_VECTORS": vectors // 8,
@@ -154,51 +139,51 @@ def _formula(name: str, docstring: str, outputs: Mapping[str, sp.Expr], inputs: 
     return function_text(name, docstring, three_address(outputs, inputs))
 
 
-def _linear(symbols: _Symbols, found: Mapping[sp.Expr, sp.Expr], moments: bool) -> list[str]:
+# What a module adds between its formulas and `run`, the text of a step, and of what follows two of them.
+Parts = tuple[list[str], str, list[str]]
+
+
+def _linear(symbols: _Symbols, found: Mapping[sp.Expr, sp.Expr], moments: bool) -> Parts:
     """Values and features in two products; the slopes of values come after the second."""
     parameters, values, rows = symbols.parameters, found.values(), range(len(symbols.parameters))
     combined = [sp.Symbol(f"c{s}", real=True) for s in range(len(found))]
-    totals, rates = {}, []
-    for m, p in enumerate(parameters):
-        # A number in front goes into the rate, once and for all.
-        factor, rest = sum((c * v.diff(p) for c, v in zip(combined, values)), sp.S.Zero).as_coeff_Mul()
-        totals[f"total{m}"] = rest
-        rates.append("rate" if factor == 1 else f"{float(factor)!r} * rate")
-    places = {
-        "PARAMETERS": _rows("state", "i", len(parameters)),
-        "FEATURES": listed(f"data[at + np.uint64({s} * ROW)]" for s in range(len(found))),
-        "VALUES": listed(f"state[i + np.uint64(VALUES + {s} * ROW)]" for s in range(len(found))),
-        "COMBINED": listed(f"scratch[begin + np.uint64({s} * ROW + k)]" for s in range(len(found))),
-        "BEFORE": _rows("state", "p", len(parameters)),
-        "TOTAL": listed(totals),
-        "AFTER": listed(f"after{m}" for m in rows),
-        "UPDATED": listed(f"update(state[p + np.uint64({m} * ROW)], total{m}, {rates[m]})" for m in rows),
+    # A number in front goes into the rate, once and for all.
+    totals = [sum((c * v.diff(p) for c, v in zip(combined, values)), sp.S.Zero).as_coeff_Mul() for p in parameters]
+    rates = [sp.Symbol(f"rate{m}", real=True) for m in rows]
+    after = {
+        f"after{m}": RuleStep(SGD(), [p], [totals[m][1]], rates[m], sp.Symbol).new[0] for m, p in enumerate(parameters)
     }
-    kept = _rows("state", "i + np.uint64(SPACE)" if moments else "i", len(parameters))
-    ends = [fill(texts_of_steps.LINEAR_END, NAME="end_step", SHIFT="", FROM="", ADD_SUMS="", STORED=kept, **places)]
-    if moments:
-        second = {"NAME": "end_second", "SHIFT": ", shift", "FROM": " + np.uint64(SPACE)"}
-        second |= {"ADD_SUMS": indented(2, chain(*map(_pair_sums, rows))), "STORED": places["PARAMETERS"]}
-        ends += [fill(texts_of_steps.LINEAR_END, **second, **places), texts_of_steps.MOMENTS]
+    lists = {
+        "END": three_address(after, [*parameters, *combined, *rates]),
+        "VALUE": three_address(_numbered("value", values), parameters),
+    }
+    texts_of_lists = [f'{name} = """\\\n{program}"""\n' for name, program in lists.items()]
+    constants = f"RATES = {tuple(float(factor) for factor, _ in totals)}\n" + "".join(texts_of_lists)
     functions = [
+        *map(below_all, ("vector_list", "kernel_features")),
+        constants,
         _formula("features", "What is known of an input.", _numbered("feature", found), [symbols.argument]),
-        _formula("values", "What is known of the parameters.", _numbered("value", values), parameters),
-        _formula("slopes", "The total gradient, from the products with residuals.", totals, [*parameters, *combined]),
+        fill(texts_of_steps.LINEAR, FEATURES=listed(f"data[at + np.uint64({s} * ROW)]" for s in range(len(found)))),
     ]
-    return [*functions, fill(texts_of_steps.LINEAR, **places), *ends]
+    here = "state, at, data, places, number, number + batch, target, residual, to, rate"
+    step = fill(
+        texts_of_steps.LINEAR_STEP,
+        TURN=indented(2, _either(f"turn({here}, {{}})", moments)),
+        END=indented(2, _either("end(state, at, scratch, begin, rate, {})", moments)),
+    )
+    if not moments:
+        return functions, step, []
+    return [*functions, texts_of_steps.MOMENTS], step, ["if count == 1:", "    end_pair(state, at, shift)"]
 
 
-def _pair_sums(m: int) -> list[str]:
-    """Lines that add up one vector of parameters before this step, at p, and before the last one, at i."""
-    row = f"np.uint64({m} * ROW)"
-    return [
-        f"a, b = state[i + {row}] - shift[{row} + np.uint64(k)], state[p + {row}] - shift[{row} + np.uint64(k)]",
-        f"state[i + np.uint64(SUMS) + {row}] += a + b",
-        f"state[i + np.uint64(SUMS + SPACE) + {row}] += a * a + b * b",
-    ]
+def _either(call: str, moments: bool) -> list[str]:
+    """A call alone, or as the first and as the second of two steps."""
+    if not moments:
+        return [call.format("SINGLE, None")]
+    return ["if u == 0:", "    " + call.format("FIRST, None"), "else:", "    " + call.format("SECOND, shift")]
 
 
-def _pointwise(model: IndexedModel, symbols: _Symbols, moments: bool) -> list[str]:
+def _pointwise(model: IndexedModel, symbols: _Symbols, moments: bool) -> Parts:
     """phi and its slopes for every sample; of a net between two products."""
     count, wanted = len(symbols.parameters), [*symbols.parameters, *([symbols.argument] if model.matrix else [])]
     slopes = {f"slope{m}": symbols.phi.diff(s) for m, s in enumerate(wanted)}
@@ -216,7 +201,8 @@ def _pointwise(model: IndexedModel, symbols: _Symbols, moments: bool) -> list[st
         SHIFT=", shift" if moments else "",
         ADD_SUMS=indented(2, _SUMS if moments else []),
     )
-    return [_formula("point", "One term and its slopes.", {"phi": symbols.phi} | slopes, inputs), body]
+    point = _formula("point", "One term and its slopes.", {"phi": symbols.phi} | slopes, inputs)
+    return [point, body], fill(texts_of_steps.POINTWISE_STEP, SHIFT=", shift" if moments else ""), []
 
 
 _SUMS = (

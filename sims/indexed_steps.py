@@ -5,7 +5,7 @@ Where moments are summed up, steps of the linear kind come in pairs, so that sum
 
 from __future__ import annotations
 
-__all__ = ["LINEAR", "LINEAR_END", "MATRIX_STEP", "MOMENTS", "POINTWISE", "VECTOR_STEP"]
+__all__ = ["LINEAR", "LINEAR_STEP", "MATRIX_STEP", "MOMENTS", "POINTWISE", "POINTWISE_STEP", "VECTOR_STEP"]
 
 # f = sum_s sum_k value_s(parameters[k]) feature_s(x[k]): two products of the features, with values and with residuals.
 LINEAR = '''\
@@ -22,10 +22,15 @@ def fill_table(x, data):
 def prepare(state):
     """Values of all replicas' parameters."""
     for r in range(state.size // STATE):
-        at = np.uint64(r * STATE)
-        for k in range(ROW):
-            i = at + np.uint64(k)
-            <VALUES> = values(<PARAMETERS>)
+        set_values(state, np.uint64(r * STATE))
+
+
+@inlined
+def fill_up(residual, first, count):
+    """No residuals of draws that only fill up."""
+    if count & 3:
+        for q in range(count, 8):
+            residual[np.uint64(first + q)] = 0.0
 
 
 @inlined
@@ -33,12 +38,10 @@ def begin_samples(state, at, places, target, number, residual, first, data, coun
     """Residuals of one replica, up to eight from `first` on, of the draws from `number` on."""
     wide()
     if count > 4:
-        dots(state, at + np.uint64(VALUES), data, places, number, target, residual, first, VECTORS, 8)
+        dots(state, at, data, places, number, target, residual, first, 8)
     else:
-        dots(state, at + np.uint64(VALUES), data, places, number, target, residual, first, VECTORS, 4)
-    if count & 3:
-        for q in range(count, 8):
-            residual[np.uint64(first + q)] = 0.0  # of draws that only fill up
+        dots(state, at, data, places, number, target, residual, first, 4)
+    fill_up(residual, first, count)
 
 
 @inlined
@@ -46,30 +49,38 @@ def end_samples(scratch, begin, places, number, residual, first, data, count, mo
     """The features of these samples, combined by their residuals."""
     wide()
     if count > 4 and more:
-        combine(scratch, begin, data, places, number, residual, first, VECTORS, 8, 1)
+        combine(scratch, begin, data, places, number, residual, first, 8, 1)
     elif count > 4:
-        combine(scratch, begin, data, places, number, residual, first, VECTORS, 8, 0)
+        combine(scratch, begin, data, places, number, residual, first, 8, 0)
     elif more:
-        combine(scratch, begin, data, places, number, residual, first, VECTORS, 4, 1)
+        combine(scratch, begin, data, places, number, residual, first, 4, 1)
     else:
-        combine(scratch, begin, data, places, number, residual, first, VECTORS, 4, 0)
+        combine(scratch, begin, data, places, number, residual, first, 4, 0)
 '''
 
-# `end_step` without sums; with sums it keeps theta, and `end_second` adds up this one and its own.
-LINEAR_END = '''\
-@inlined
-def <NAME>(state, at, scratch, begin, rate<SHIFT>):
-    """The rest of a step of one replica."""
-    wide()
-    for k in range(ROW):
-        i = at + np.uint64(k)
-        p = i<FROM>
-        <TOTAL> = slopes(<BEFORE>, <COMBINED>)
-        <AFTER> = <UPDATED>
-<ADD_SUMS>
-        <STORED> = <AFTER>
-        <VALUES> = values(<AFTER>)
-'''
+# One step of a few replicas. The samples of a small batch are begun where the step before ends, if it is at hand.
+LINEAR_STEP = """\
+few = batch <= 4
+for b in range(0, batch, 8):
+    samples = min(8, batch - b)
+    # Residuals of one replica are on their way while those of the next are begun.
+    if not few or t + u == 0:
+        for r in range(first, last):
+            at, number = np.uint64(r) * np.uint64(STATE), r * stride + (t + u) * batch + b
+            begin_samples(state, at, places, target, number, residual, (r - first) * 8, data, samples)
+    if not few or t + u == steps - 1:
+        for r in range(first, last):
+            begin, number = (r - first) * SCRATCH, r * stride + (t + u) * batch + b
+            end_samples(scratch, begin, places, number, residual, (r - first) * 8, data, samples, b > 0)
+for r in range(first, last):
+    at, begin = np.uint64(r) * np.uint64(STATE), np.uint64((r - first) * SCRATCH)
+    if few and t + u < steps - 1:
+        number, to = r * stride + (t + u) * batch, (r - first) * 8
+<TURN>
+        fill_up(residual, to, batch)
+    else:
+<END>
+"""
 
 MOMENTS = '''\
 @inlined
@@ -139,22 +150,17 @@ def move(state, at, offset, total, first, count, rate<SHIFT>):
 
 
 @inlined
-def begin_samples(state, at, places, target, number, residual, first, data, count):
-    """Residuals and slopes come together, in the rest of the step."""
-
-
-@inlined
-def end_samples(scratch, begin, places, number, residual, first, data, count, more):
-    """Nothing is left to do."""
-
-
-@inlined
 def end_step(state, at, scratch, places, target, number, residual, data, batch, rate<SHIFT>):
     """One step of one replica, with the draws from `number` on."""
     wide()
     clear(scratch, 0, SLOPE_VECTORS)
 <STEP>
 '''
+
+POINTWISE_STEP = """\
+for r in range(first, last):
+    at, number = np.uint64(r) * np.uint64(STATE), r * stride + (t + u) * batch
+    end_step(state, at, scratch, places, target, number, residual, data, batch, rate<SHIFT>)"""
 
 # Several samples before the first of them needs its residual, so that none waits for the sum of its terms.
 VECTOR_STEP = """\

@@ -189,21 +189,7 @@ def run(
             while t < steps:
                 count = min(GROUP - (step + t) % GROUP, steps - t)
                 for u in range(count):
-                    for b in range(0, batch, 8):
-                        samples = min(8, batch - b)
-                        # Residuals of one replica are on their way while those of the next are begun.
-                        for r in range(first, last):
-                            at, number = np.uint64(r) * np.uint64(STATE), r * stride + (t + u) * batch + b
-                            begin_samples(state, at, places, target, number, residual, (r - first) * 8, data, samples)
-                        for r in range(first, last):
-                            begin, number = (r - first) * SCRATCH, r * stride + (t + u) * batch + b
-                            end_samples(
-                                scratch, begin, places, number, residual, (r - first) * 8, data, samples, b > 0
-                            )
-                    for r in range(first, last):
-                        at, number = np.uint64(r) * np.uint64(STATE), r * stride + (t + u) * batch
-                        begin = np.uint64((r - first) * SCRATCH)
-<END_STEP>
+<STEP>
                 t += count
                 for r in range(first, last):
                     at = np.uint64(r) * np.uint64(STATE)

@@ -12,7 +12,7 @@ from llvmlite import ir
 from numba import types
 from numba.extending import intrinsic
 
-from .kernel_tiles import data_of, spread
+from .kernel_tiles import data_of, filled
 from .kernel_vector import LENGTH, shuffled
 from .lanes import LANES
 from .vector_math import WORDS, Lanes
@@ -53,7 +53,7 @@ def four_codes(typing_context, words, at, replicas, size, to, begin, stride):
         rows = [builder.bitcast(row, WORDS.as_pointer()) for row in rows]
         # Products of halves of words are one instruction where both are seen to be halves.
         twice = builder.and_(builder.shl(args[3], number(1)), number(0xFFFFFFFF))
-        twice = [spread(builder, twice)]
+        twice = [filled(builder, twice)]
         state, codes = [[builder.load(row, align=8)] for row in rows[:4]], []
         for _ in range(2):
             word, state = next_word(v, state)

@@ -17,7 +17,7 @@ from numba.extending import intrinsic
 from .kernel_hints import widen
 from .kernel_vector import LENGTH, VECTOR, shuffled
 
-__all__ = ["clear", "combine", "dots", "product", "weighted", "wide"]
+__all__ = ["clear", "product", "weighted", "wide"]
 
 
 def vector_at(builder, data, *offsets):
@@ -32,7 +32,7 @@ def load_vector(builder, data, *offsets):
     return builder.load(vector_at(builder, data, *offsets), align=8)
 
 
-def spread(builder, number):
+def filled(builder, number):
     """A number in all places."""
     nothing = ir.Constant(ir.VectorType(number.type, LENGTH), ir.Undefined)
     one = builder.insert_element(nothing, number, ir.IntType(32)(0))
@@ -80,19 +80,15 @@ def in_order(builder):
     builder.asm(ir.FunctionType(ir.VoidType(), []), "", "~{memory}", [], side_effect=True)
 
 
-def each_vector(builder, eights, at_once, body):
-    """Call body(offset, place) for each vector of so many times eight numbers, `at_once` in one pass of a loop."""
-    count = eights.literal_value * 8 // LENGTH
-    if count <= 16:
-        for v in range(count):
-            body(ir.IntType(64)(LENGTH * v), v % at_once)
+def each_vector(builder, eights, body, unrolled=16):
+    """Call body(offset) for each vector of so many times eight numbers; in a loop if there are many."""
+    count = eights * 8 // LENGTH
+    if count <= unrolled:
+        for k in range(count):
+            body(ir.IntType(64)(LENGTH * k))
         return
-    with cgutils.for_range(builder, ir.IntType(64)(count // at_once)) as loop:
-        base = builder.mul(loop.index, ir.IntType(64)(LENGTH * at_once))
-        for u in range(at_once):
-            body(builder.add(base, ir.IntType(64)(LENGTH * u)), u)
-    for v in range(count - count % at_once, count):
-        body(ir.IntType(64)(LENGTH * v), v % at_once)
+    with cgutils.for_range(builder, ir.IntType(64)(count)) as loop:
+        body(builder.mul(loop.index, ir.IntType(64)(LENGTH)))
 
 
 @intrinsic
@@ -107,69 +103,6 @@ def wide(typing_context):
 
 
 @intrinsic(prefer_literal=True)
-def dots(typing_context, left, left_at, right, rows, first, target, out, out_at, vectors, samples):
-    """out[out_at + q] = sum_k left[left_at + k] right[rows[first + q] + k] - target[first + q], q < samples, 4 or 8."""
-    count = samples.literal_value
-
-    def codegen(context, builder, signature, args):
-        a, x, offsets, y, f = (data_of(context, builder, signature, args, place) for place in (0, 2, 3, 5, 6))
-        a, begin = builder.gep(a, [args[1]]), rows_of(builder, x, offsets, args[4], count)
-        # Of one sum each addition waits for the one before: eight of them at a time keep the processor busy.
-        at_once = 8 // count
-        totals = [
-            [cgutils.alloca_once_value(builder, ir.Constant(VECTOR, [0.0] * LENGTH)) for _ in begin]
-            for _ in range(at_once)
-        ]
-
-        def add(offset, place):
-            value = load_vector(builder, a, offset)
-            for row, total in zip(begin, totals[place]):
-                builder.store(
-                    multiply_add(builder, value, load_vector(builder, row, offset), builder.load(total)), total
-                )
-            in_order(builder)
-
-        each_vector(builder, vectors, at_once, add)
-        columns = [builder.load(t) for t in totals[0]]
-        for others in totals[1:]:
-            columns = [builder.fadd(c, builder.load(t)) for c, t in zip(columns, others)]
-        f, y = builder.gep(f, [args[7]]), builder.gep(y, [args[4]])
-        done = 0
-        for values in sums(builder, columns):
-            to, away = (
-                builder.bitcast(builder.gep(p, [ir.IntType(64)(done)]), values.type.as_pointer()) for p in (f, y)
-            )
-            builder.store(builder.fsub(values, builder.load(away, align=8)), to, align=8)
-            done += values.type.count
-        return context.get_dummy_value()
-
-    return types.none(left, left_at, right, rows, first, target, out, out_at, vectors, samples), codegen
-
-
-@intrinsic(prefer_literal=True)
-def combine(typing_context, out, out_at, right, rows, first, weights, weight_at, vectors, samples, more):
-    """out[out_at + k] = sum_q weights[weight_at + q] right[rows[first + q] + k], q < samples; added with `more`."""
-    count, added = samples.literal_value, more.literal_value
-
-    def codegen(context, builder, signature, args):
-        total, x, offsets, r = (data_of(context, builder, signature, args, place) for place in (0, 2, 3, 5))
-        total = builder.gep(total, [args[1]])
-        begin, r = rows_of(builder, x, offsets, args[4], count), builder.gep(r, [args[6]])
-        weight = [spread(builder, builder.load(builder.gep(r, [ir.IntType(64)(q)]))) for q in range(count)]
-
-        def add(offset, place):
-            value = load_vector(builder, total, offset) if added else ir.Constant(VECTOR, [0.0] * LENGTH)
-            for row, w in zip(begin, weight):
-                value = multiply_add(builder, w, load_vector(builder, row, offset), value)
-            builder.store(value, vector_at(builder, total, offset), align=8)
-
-        each_vector(builder, vectors, 1, add)
-        return context.get_dummy_value()
-
-    return types.none(out, out_at, right, rows, first, weights, weight_at, vectors, samples, more), codegen
-
-
-@intrinsic(prefer_literal=True)
 def weighted(typing_context, out, out_at, weight, right, right_at, vectors, more):
     """out[out_at + k] = weight right[right_at + k], k < 8 vectors; added to it with `more`.
 
@@ -180,9 +113,9 @@ def weighted(typing_context, out, out_at, weight, right, right_at, vectors, more
     def codegen(context, builder, signature, args):
         to, of = (data_of(context, builder, signature, args, place) for place in (0, 3))
         to, of = builder.gep(to, [args[1]]), builder.gep(of, [args[4]])
-        factor = spread(builder, args[2])
+        factor = filled(builder, args[2])
 
-        def add(offset, place):
+        def add(offset):
             value = load_vector(builder, of, offset)
             value = (
                 multiply_add(builder, factor, value, load_vector(builder, to, offset))
@@ -191,7 +124,7 @@ def weighted(typing_context, out, out_at, weight, right, right_at, vectors, more
             )
             builder.store(value, vector_at(builder, to, offset), align=8)
 
-        each_vector(builder, vectors, 1, add)
+        each_vector(builder, vectors.literal_value, add)
         return context.get_dummy_value()
 
     return types.none(out, out_at, weight, right, right_at, vectors, more), codegen
@@ -208,9 +141,8 @@ def clear(typing_context, out, out_at, vectors):
         )
         each_vector(
             builder,
-            vectors,
-            1,
-            lambda offset, _: builder.store(zero, vector_at(builder, to, offset), align=8),
+            vectors.literal_value,
+            lambda offset: builder.store(zero, vector_at(builder, to, offset), align=8),
         )
         return context.get_dummy_value()
 
@@ -259,7 +191,7 @@ def product(
                     start = builder.gep(x, [builder.load(builder.gep(offsets, [loop.index]))])
                 for q, row in enumerate(totals):
                     at = (start, ir.IntType(64)(q)) if transposed else (begin[q], loop.index)
-                    weight = spread(builder, builder.load(builder.gep(at[0], [at[1]])))
+                    weight = filled(builder, builder.load(builder.gep(at[0], [at[1]])))
                     for value, total in zip(values, row):
                         builder.store(multiply_add(builder, weight, value, builder.load(total)), total)
             for q, row in enumerate(totals):

@@ -10,6 +10,7 @@ every generated module that needs it.
 from __future__ import annotations
 
 import collections
+import functools
 import itertools
 
 from llvmlite import ir
@@ -29,6 +30,8 @@ COLUMNS = LANES // GROUPS
 INDEX, INDEX32 = ir.IntType(64), ir.IntType(32)
 # Operations that are one instruction or two; `Lanes` knows them.
 SIMPLE = ("add", "sub", "mul", "div", "neg", "sqrt", "abs", "multiply_add", "multiply_sub", "sub_multiply")
+# Functions that only a library has.
+LIBRARY = ("pow", "sin", "cos", "tan", "sinh", "cosh")
 
 
 def evaluate(v, listing, inputs, onto=None):
@@ -56,6 +59,7 @@ def evaluate(v, listing, inputs, onto=None):
         results = [f"after {k}" for k in range(len(results))]
     waiting = contracted(waiting, results)
     simple = {name: getattr(v, name) for name in SIMPLE} | {"sign": lambda a: signs(v, a)}
+    simple |= {name: functools.partial(v.library, name) for name in LIBRARY}
 
     def known(argument):
         return values[argument] if argument in values else [v.number(float(argument))] * len(inputs[0])

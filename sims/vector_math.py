@@ -12,6 +12,7 @@ from __future__ import annotations
 import math
 
 from llvmlite import ir
+from numba import types
 from numba.core import cgutils
 
 from .kernel_vector import LENGTH, VECTOR, cpu_has
@@ -61,8 +62,8 @@ class Lanes:
     it, and so would the last bit; other liberties remove tests for nan, or reorder additions that round to an integer.
     """
 
-    def __init__(self, builder):
-        self.builder = builder
+    def __init__(self, builder, context=None):
+        self.builder, self.context = builder, context
         # Permutations by a variable, scaling by powers of two, and 32 registers.
         self.wide = LENGTH == 8
         # One of each two numbers by a bit, and sixteen registers.
@@ -136,6 +137,20 @@ class Lanes:
         def make(*row):
             kind = ir.FunctionType(row[0].type, [value.type for value in row])
             return self.builder.call(cgutils.get_or_insert_function(self.builder.module, kind, name), row)
+
+        return self.each(make, *operands)
+
+    def library(self, name, *operands):
+        """A function of Python's `math`, for one number after the other."""
+        kind = types.float64(*[types.float64] * len(operands))
+        function = self.context.get_function(getattr(math, name), kind)
+
+        def make(*row):
+            value = ir.Constant(VECTOR, ir.Undefined)
+            for k in map(ir.IntType(32), range(LENGTH)):
+                one = function(self.builder, [self.builder.extract_element(vector, k) for vector in row])
+                value = self.builder.insert_element(value, one, k)
+            return value
 
         return self.each(make, *operands)
 
