@@ -84,7 +84,7 @@ def _module(model: IndexedModel, moments: bool) -> str:
     run = fill(texts.RUN, SHIFT=shift, SHIFT_TYPE=kinds, STEP=indented(5, step), END_GROUP=indented(5, end))
     drivers = (texts.COMMON, texts.ACCUMULATE if moments else texts.DRIVERS)
     vectors = ("kernel_hints", "kernel_vector", "vector_math", "vector_words", "kernel_tiles", "kernel_codes")
-    formulas = (*function_sources("kernel_math").values(), *function_sources("kernel_random").values(), _update())
+    formulas = (*function_sources("kernel_math").values(), *function_sources("kernel_random").values())
     return templates.module(header, sizes, drivers, (*map(below_all, vectors), *formulas, texts.CHECK, *functions, run))
 
 
@@ -202,7 +202,7 @@ def _pointwise(model: IndexedModel, symbols: _Symbols, moments: bool) -> Parts:
         ADD_SUMS=indented(2, _SUMS if moments else []),
     )
     point = _formula("point", "One term and its slopes.", {"phi": symbols.phi} | slopes, inputs)
-    return [point, body], fill(texts_of_steps.POINTWISE_STEP, SHIFT=", shift" if moments else ""), []
+    return [_update(), point, body], fill(texts_of_steps.POINTWISE_STEP, SHIFT=", shift" if moments else ""), []
 
 
 _SUMS = (
