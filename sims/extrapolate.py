@@ -14,9 +14,15 @@ from numpy.typing import NDArray
 
 from .confidence import weighted_chi2_tail
 
-__all__ = ["Estimate", "Rung", "extrapolate", "joint_covariance", "polynomial_weights"]
+__all__ = ["Estimate", "Rung", "extrapolate", "joint_covariance", "parted", "polynomial_weights"]
 
 Array = NDArray[np.float64]
+
+# The variance of a replica falls as lambda, and as its root where the slow flow is singular. Exponents below this, and
+# how many spreads of a replica the limit may then be away: replicas of which p are at distance g move the mean by p g,
+# and spread by g sqrt(p (1 - p)).
+_LEAST_FALL = 0.4
+_CAUTION = 3.0
 
 
 @dataclass(frozen=True)
@@ -102,6 +108,25 @@ class Estimate:
             rungs=tuple(rungs),
             coefficients=None if self.coefficients is None else self.coefficients[:, :size] * unit,
         )
+
+
+def parted(strengths: Array, spreads: Array) -> float:
+    """How far a mean may be from its limit where the spread of replicas does not vanish with the noise; else 0.
+
+    Noise takes some replicas across a border between basins if the start is near to one, or on the way a saddle. Then
+    their mean is no power series in lambda, however smooth it looks, until the noise is small beside that distance.
+
+    Parameters
+    ----------
+    strengths : ndarray, shape (J,)
+        Increasing.
+    spreads : ndarray, shape (J,)
+        Root of the variance of a replica at each.
+    """
+    if not np.all(spreads > 0):
+        return 0.0
+    fall = float(np.polyfit(np.log(strengths), 2 * np.log(spreads), 1)[0])
+    return _CAUTION * float(spreads[0]) if fall < _LEAST_FALL else 0.0
 
 
 def polynomial_weights(strengths: Array, variances: Array, degree: int) -> Array:

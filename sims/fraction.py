@@ -50,6 +50,10 @@ class FractionGauge(SampledGauge):
         return measured
 
     def _attempt(self, attempt: int, strength: float, size: int, goal: Goal) -> Measured:
+        ahead = self._seconds_per_replica(strength, attempt) * (_PILOT_REPLICAS + size)
+        if goal.spent + ahead > goal.budget:
+            text = f"the budget of {goal.budget:g} s is too small"
+            return Measured(None, 0.0, text, goal.spent + ahead, goal.spent)
         pilot = self.sampler.run(strength, _PILOT_REPLICAS, ("pilot", attempt))
         spent = goal.spent
         seconds = pilot.seconds / _PILOT_REPLICAS * size

@@ -18,6 +18,8 @@ __all__ = ["LARGEST_TRUNCATION", "ExtrapolatedGauge", "Gauge", "Goal", "SampledG
 
 # Part of the planned half width that the truncation may take before the strengths are lowered.
 LARGEST_TRUNCATION = 0.4
+# Enough to time both threads of a small machine.
+_PROBE_REPLICAS = 128
 
 
 @dataclass(frozen=True)
@@ -81,6 +83,16 @@ class SampledGauge(Gauge):
     def total_steps(self) -> int:
         """See `Gauge`."""
         return self.sampler.total_steps
+
+    def _seconds_per_replica(self, strength: float, attempt: int) -> float:
+        """Time of one replica's whole run, from runs that grow until they can be timed."""
+        whole = int(self.sampler.measurement.schedule(strength)[-1])
+        steps = min(2000, whole)
+        while True:
+            probe = self.sampler.run(strength, _PROBE_REPLICAS, ("probe", attempt), np.array([steps]), settle=False)
+            if probe.seconds > 0.05 or steps == whole:
+                return probe.seconds / _PROBE_REPLICAS * whole / steps
+            steps = min(8 * steps, whole)
 
 
 class ExtrapolatedGauge(SampledGauge):

@@ -12,7 +12,7 @@ from flatmin.theory import Algorithm, Model
 from numpy.typing import NDArray
 
 from .ensemble import Ensemble
-from .extrapolate import Estimate, Rung, extrapolate, paired_covariance
+from .extrapolate import Estimate, Rung, extrapolate, paired_covariance, parted
 from .gauge import LARGEST_TRUNCATION, ExtrapolatedGauge
 from .kernel import Kernel
 from .lanes import LANES
@@ -29,8 +29,6 @@ Array = NDArray[np.float64]
 
 # Four strengths over a decade: one more than the largest number of coefficients that is fitted.
 _RELATIVE_STRENGTHS = np.geomspace(0.1, 1.0, 4)
-# Enough to time both threads of a small machine.
-_PROBE_REPLICAS = 128
 _PILOT_REPLICAS = 256
 # At the other strengths, and how many times what they cost a run must cost that is worth them.
 _OTHER_REPLICAS = 128
@@ -119,7 +117,7 @@ class Ladder(ExtrapolatedGauge):
 
     def _pilot(self, attempt: int, largest: float) -> Pilot | Measured:
         """Find a strength at which every replica stays and settles, and how widely the statistic spreads there."""
-        estimate = _PILOT_REPLICAS * self._seconds_per_replica(attempt, largest)
+        estimate = _PILOT_REPLICAS * self._seconds_per_replica(largest, attempt)
         budget, paired = self._goal.budget, self.measurement.paired
         if estimate > budget - self._goal.spent:
             # The four strengths take some ten times as long.
@@ -203,16 +201,6 @@ class Ladder(ExtrapolatedGauge):
         value, slope = self.measurement.statistic(mean)
         return value, (table - mean) if slope is None else (table - mean) @ slope.T
 
-    def _seconds_per_replica(self, attempt: int, strength: float) -> float:
-        """Time of one replica's whole run, from runs that grow until they can be timed."""
-        whole = int(self.measurement.schedule(strength)[-1])
-        steps = min(2000, whole)
-        while True:
-            probe = self.sampler.run(strength, _PROBE_REPLICAS, ("probe", attempt), np.array([steps]), settle=False)
-            if probe.seconds > 0.05 or steps == whole:
-                return probe.seconds / _PROBE_REPLICAS * whole / steps
-            steps = min(8 * steps, whole)
-
     def _timed(self, attempt: int, pilot: Pilot, left: float) -> float:
         """Seconds per replica at the largest strength, from as many replicas as a tenth of the time allows."""
         count = min(int(0.1 * max(left, 0.0) / pilot.seconds_per_replica), _CHUNK)
@@ -247,15 +235,27 @@ class Ladder(ExtrapolatedGauge):
         joint = paired_covariance(tables, rungs) if paired else None
         estimate, residual = self._in_units(extrapolate(rungs, self.measurement.degree, joint))
         estimate = replace(estimate, widening=tail_inflation(tails, self._goal.level / 2))
+        away = self._parted(strengths, tables)
         trouble, fits = "", estimate.fit_probability > _LEAST_FIT
         if not fits:
             # The limit of another curve through the same means is off by a few of its residuals.
             estimate = replace(estimate, truncation=estimate.truncation + _MISFITS * estimate.misfit)
-        if tails > TAIL_LIMIT:
+        estimate = replace(estimate, truncation=estimate.truncation + away)
+        if away > LARGEST_TRUNCATION * self._goal.half_width:
+            trouble = "replicas part: their spread does not fall with lambda, and the limit is not in sight"
+        elif tails > TAIL_LIMIT:
             trouble = f"heavy tails: single replicas carry the mean (kurtosis over replicas {tails:.2g})"
         elif not fits and estimate.truncation > LARGEST_TRUNCATION * self._goal.half_width:
             trouble = f"the extrapolation to lambda=0 does not fit (probability {estimate.fit_probability:.1g})"
         return Measured(estimate, residual, trouble, needed, seconds, self.sampler.gain)
+
+    def _parted(self, strengths: Array, tables: list[Array]) -> float:
+        """See `parted`; at the study's own strength, of a statistic of replicas that follow one path."""
+        if self.measurement.variance_power < 1:
+            return 0.0
+        values = tables[0].shape[1] - self.measurement.residual_columns
+        spreads = np.array([float(np.sqrt(centred[:, :values].var(axis=0).sum())) for centred in tables])
+        return parted(strengths, spreads) * float(self.measurement.in_units(np.array(1.0), self.own_strength))
 
     def _in_units(self, raw: Estimate) -> tuple[Estimate, float]:
         """The estimate at the study's own strength, without the columns that tell whether it settled."""

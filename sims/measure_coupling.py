@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from .control import Control, LinearControl
 from .ensemble import Ensemble
+from .measurement import whole_steps
 from .power_law import PowerLawMeasurement
 
 __all__ = ["CouplingMeasurement"]
@@ -64,8 +65,8 @@ class CouplingMeasurement(PowerLawMeasurement):
     def schedule(self, strength: float) -> NDArray[np.int64]:
         """See `Measurement`."""
         last = {"long": 1 / strength, "middle": strength**-0.5, "short": 50.0}[self._window] / self.rate
-        last = max(2, round(last))
-        return np.unique(np.rint(np.linspace(1, last, min(last, _MARKS))).astype(np.int64))
+        last = max(2, int(whole_steps(np.array(last))))
+        return np.unique(whole_steps(np.linspace(1, last, min(last, _MARKS))))
 
     def control(
         self, model: Model, algorithm: Algorithm, strength: float, reference: Array | None = None

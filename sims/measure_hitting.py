@@ -7,6 +7,7 @@ from numpy.typing import NDArray
 
 from .ensemble import Ensemble
 from .measure_slow import SlowMeasurement
+from .measurement import whole_steps
 from .power_law import PowerLawMeasurement
 
 __all__ = ["EndMeasurement", "HittingExponentMeasurement", "HittingMeasurement", "first_passage"]
@@ -81,7 +82,7 @@ class HittingMeasurement(SlowMeasurement):
     def schedule(self, strength: float) -> NDArray[np.int64]:
         """See `Measurement`."""
         last = max(self.problem.horizon / (self.rate * strength), 4.0)
-        return np.unique(np.rint(np.linspace(0, last, _MARKS + 1)).astype(np.int64))
+        return np.unique(whole_steps(np.linspace(0, last, _MARKS + 1)))
 
     def reduce(self, points: Array, schedule: NDArray[np.int64], strength: float) -> Array:
         """See `Measurement`."""
@@ -124,7 +125,7 @@ class EndMeasurement(SlowMeasurement):
 
     def schedule(self, strength: float) -> NDArray[np.int64]:
         """See `Measurement`."""
-        return np.array([max(1, round(self.problem.horizon / (self.rate * strength)))])
+        return self.steps(np.array([self.problem.horizon]), strength)
 
     def reduce(self, points: Array, schedule: NDArray[np.int64], strength: float) -> Array:
         """See `Measurement`."""

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from .control import Control, LinearControl
 from .ensemble import Ensemble
-from .measurement import Measurement
+from .measurement import Measurement, whole_steps
 
 __all__ = ["CovarianceMeasurement", "DriftMeasurement", "NormalOffsetMeasurement"]
 
@@ -34,7 +34,9 @@ class _Local(Measurement):
     @property
     def relaxation(self) -> float:
         """Steps in which the slowest fast mode decays by e, at least 1."""
-        return max(self.problem.scales.relaxation_steps, 1.0)
+        steps = max(self.problem.scales.relaxation_steps, 1.0)
+        whole_steps(np.array(steps))
+        return steps
 
     @property
     def burn_in(self) -> int:

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from .control import Control, LinearControl
 from .ensemble import Ensemble
-from .measurement import Measurement
+from .measurement import Measurement, whole_steps
 
 __all__ = ["FixedPointMeasurement", "SlowMeasurement", "TrajectoryMeasurement"]
 
@@ -36,7 +36,7 @@ class SlowMeasurement(Measurement):
 
     def steps(self, slow_times: Array, strength: float) -> NDArray[np.int64]:
         """Steps k at which slow times rate lambda k are reached."""
-        return np.maximum(1, np.rint(slow_times / (self.rate * strength))).astype(np.int64)
+        return whole_steps(np.maximum(1, slow_times / (self.rate * strength)))
 
     def largest_strength(self) -> float:
         """See `Measurement`."""

@@ -17,9 +17,28 @@ from numpy.typing import NDArray
 from .control import Control
 from .ensemble import Ensemble
 
-__all__ = ["Measurement"]
+__all__ = ["Measurement", "TooManySteps", "whole_steps"]
 
 Array = NDArray[np.float64]
+
+# A fast kernel takes as many in a week.
+_MOST_STEPS = 1e15
+
+
+class TooManySteps(Exception):
+    """A run would take longer than any budget, or even have more steps than can be counted."""
+
+
+def whole_steps(steps: Array) -> NDArray[np.int64]:
+    """Numbers of steps, rounded to whole ones.
+
+    Raises
+    ------
+    TooManySteps
+    """
+    if not float(np.max(steps)) < _MOST_STEPS:
+        raise TooManySteps(f"a single run takes {float(np.max(steps)):.0e} steps: no budget is long enough")
+    return np.rint(steps).astype(np.int64)
 
 
 class Measurement(ABC):

@@ -145,7 +145,8 @@ class PowerLaw(ExtrapolatedGauge):
                 return self._nothing("the model is too large for a linear process beside the replicas", 0.0)
             # From the shortest run on: what takes too long is seen before it is done.
             for j, strength in reversed(list(enumerate(strengths))):
-                ahead = seconds[-1] * _PILOT_REPLICAS * 10 ** (1.5 / 4) if seconds else 0.0
+                each = seconds[-1] * 10 ** (1.5 / 4) if seconds else self._seconds_per_replica(strength, attempt)
+                ahead = each * _PILOT_REPLICAS
                 if ahead > self._goal.budget - self._goal.spent:
                     text = f"the pilot run alone takes longer than the budget of {self._goal.budget:g} s"
                     return self._nothing(text, self._goal.spent + 12 * ahead)

@@ -16,6 +16,7 @@ from .decide import Comparison, VerdictName, compare
 from .gauge import Gauge, Goal
 from .measure import gauge
 from .measured import Measured
+from .measurement import TooManySteps
 from .progress import Progress
 from .results import INDISTINGUISHABLE, RivalVerdict, Verdict
 
@@ -102,8 +103,15 @@ class StudyVerdicts:
             scale = min(p.scale for p in alike if p.value is not None)
             half_width = _PLANNED_WIDTH * self.options.margin * scale
             goal = Goal(half_width, self.level, self.options.budget, started)
-            self.measured[statistic] = self.gauges[statistic].run(goal)
+            self.measured[statistic] = self._run(statistic, goal)
         return self.measured[statistic]
+
+    def _run(self, statistic: str, goal: Goal) -> Measured:
+        """Nothing where a single run is longer than any budget."""
+        try:
+            return self.gauges[statistic].run(goal)
+        except TooManySteps as error:
+            return Measured(None, 0.0, str(error), 0.0, 0.0)
 
     def _again(
         self, prediction: Prediction, first: Measured, comparison: Comparison, started: float, stage: int
@@ -125,7 +133,7 @@ class StudyVerdicts:
         assert prediction.problem is not None
         largest = max(first.estimate.strengths)
         goal = Goal(wanted * scale, self.level, options.budget, started, largest, stage)
-        second = self.gauges[prediction.problem.statistic].run(goal)
+        second = self._run(prediction.problem.statistic, goal)
         return (second, "") if second.estimate is not None else (first, f"{reason}; {second.trouble}")
 
     def _decided(self, prediction: Prediction, started: float) -> Verdict:

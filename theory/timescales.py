@@ -37,13 +37,14 @@ class Timescales:
         part; the mean square change of a curvature by the fluctuations, over its distance from where the mode is no
         longer stable; its change by the normal offset, over the same. lambda times it should be well below 1.
     slow_rate : float
-        Speed along Gamma per unit of slow time, over the size of theta.
+        Speed along Gamma per unit of slow time, over the scale of theta: its size or, where that is larger, the
+        distance in which the slopes of the prediction change by their own size (theta may be near zero by chance).
     spread : float
-        Per unit of lambda: tr S over the squared size of theta.
+        Per unit of lambda: tr S over the squared scale of theta.
     minibatch : bool
         Whether minibatch noise is present, so that the drift needs a burn-in.
     walk : float
-        Per unit of slow time: trace of the covariance of a diffusion along Gamma, over the squared size of theta.
+        Per unit of slow time: trace of the covariance of a diffusion along Gamma, over the squared scale of theta.
     """
 
     contraction: float
@@ -58,7 +59,7 @@ class Timescales:
     def relaxation_steps(self) -> float:
         """Steps in which the slowest fast mode decays by a factor e."""
         slowest = max(self.contraction, self.second_moment, 1e-6)
-        return -1.0 / float(np.log(slowest))
+        return -1.0 / float(np.log(slowest)) if slowest < 1 else np.inf
 
 
 def timescales(model: Model, algorithm: Algorithm, visited: Array, derived: type[Derived] = Derived) -> Timescales:
@@ -74,7 +75,7 @@ def timescales(model: Model, algorithm: Algorithm, visited: Array, derived: type
     for theta in np.atleast_2d(visited):
         local = LocalGeometry.at(model, theta)
         contraction = theory.contraction(local)
-        size = max(float(np.linalg.norm(theta)), 1e-300)
+        size = _scale(local)
         speed = float(np.linalg.norm(theory.velocity(local))) / size
         spread = float(np.trace(theory.covariance(local))) / theory.strength / size**2
         walk = float(np.trace(theory.diffusion(local))) / (theory.rate * theory.strength) / size**2
@@ -84,6 +85,12 @@ def timescales(model: Model, algorithm: Algorithm, visited: Array, derived: type
     minibatch = algorithm.minibatch_factor(model) > 0 and model.n > 1
     contraction, second_moment, nonlinearity, slow_rate, spread, walk = worst.tolist()
     return Timescales(contraction, second_moment, nonlinearity, slow_rate, spread, minibatch, walk)
+
+
+def _scale(local: LocalGeometry) -> float:
+    """The scale of theta of `Timescales.slow_rate`, at one point."""
+    bend = float(np.linalg.norm(local.second))
+    return max(float(np.linalg.norm(local.theta)), float(np.linalg.norm(local.jacobian)) / bend if bend else np.inf)
 
 
 def _nonlinearity(theory: Derived, local: LocalGeometry) -> float:

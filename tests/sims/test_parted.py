@@ -1,0 +1,76 @@
+"""Starts near a border between basins, near zero, and runs that no budget allows: no verdict, and never a wrong one."""
+
+from __future__ import annotations
+
+import time
+
+import numpy as np
+import pytest
+import sympy as sp
+from flatmin.sims import ladder, verify
+from flatmin.sims.extrapolate import parted
+from flatmin.sims.measurement import TooManySteps, whole_steps
+from flatmin.theory import Algorithm, Claim, LabelNoise, Model
+
+U, V, X, Y, Z = sp.symbols("u v x y z", real=True)
+ELLIPSE = Model((U, V), U**2 + 4 * V**2, y=[1.0])
+SLOW = Algorithm(0.1, 1, LabelNoise(0.1))
+LADDER = np.geomspace(0.1, 1.0, 4)
+
+
+def two_wells(at):
+    """Gamma is the line y = z = 0; R has minima near x = at - 1 and at + 1, and a maximum between."""
+    x = X - at
+    return Model((X, Y, Z), [s * (2 + (x**2 - 1) ** 2 + c * x) / 2 for s, c in ((Y, 0.3), (Z, -0.3))], y=[0.0, 0.0])
+
+
+def test_a_spread_that_stays_is_seen():
+    assert parted(LADDER, 0.2 * np.sqrt(LADDER)) == 0  # of replicas around one path
+    assert parted(LADDER, 0.2 * LADDER**0.25) == 0  # where the slow flow is singular
+    assert parted(LADDER, 0.2 * LADDER) == 0  # with a control
+    assert parted(LADDER, np.full(4, 0.2)) == pytest.approx(0.6)
+    assert parted(LADDER, np.zeros(4)) == 0
+
+
+@pytest.mark.parametrize("seen", [True, False])
+def test_near_a_border_between_basins_no_end_is_refuted(seen, monkeypatch):
+    """Far less than the ensemble's spread away from it: half of the replicas go to the other end."""
+    monkeypatch.setattr(ladder.Ladder, "attempts", 1)  # with lower strengths it would be decided in time
+    if not seen:
+        monkeypatch.setattr(ladder, "parted", lambda strengths, spreads: 0.0)
+    case = (two_wells(3.0), Algorithm(0.2, 1, LabelNoise(0.1)))
+    (verdict,) = verify(*case, start=[3 + 1e-5, 0.0, 0.0], claims=[Claim("fixed-point")], budget=600.0, seed=1)
+    assert verdict.verdict == ("inconclusive" if seen else "refuted")
+    assert ("replicas part" in verdict.reason) == seen
+
+
+@pytest.mark.parametrize("x", [0.0, 1e-9])
+def test_a_start_near_zero_is_as_good_as_any(x):
+    """The size of theta is no scale there: that of slopes which change little is, and the same one elsewhere."""
+    claims, algorithm = [Claim("escape"), Claim("trajectory")], Algorithm(0.2, 1, LabelNoise(0.1))
+    for at in (0.0, 3.0):
+        verdicts = verify(two_wells(at), algorithm, start=[at + x, 0.0, 0.0], claims=claims, budget=600.0, seed=2)
+        assert [v.verdict for v in verdicts] == ["supported", "supported"]
+
+
+def test_a_run_of_too_many_steps_is_told_of():
+    near = Claim("hitting-time", settings={"gamma": 1e-9})
+    (verdict,) = verify(Model((U, V), U * V, y=[1.0]), SLOW, start=[2.0, 0.5], claims=[near])
+    assert (verdict.verdict, verdict.replica_steps) == ("inconclusive", 0)
+    assert "no budget is long enough" in verdict.reason
+    assert whole_steps(np.array([1.4, 1e14])).tolist() == [1, 10**14]
+    for steps in (1e16, np.inf, np.nan):
+        with pytest.raises(TooManySteps):
+            whole_steps(np.array([1.0, steps]))
+
+
+def test_basins_keep_to_the_budget():
+    """So near to the point that the noise must be tiny: the pilot run alone would take hours."""
+    slow = Algorithm(1e-5, 1, LabelNoise(0.1))
+    begun = time.perf_counter()
+    (verdict,) = verify(
+        ELLIPSE, slow, start=[0.3, 0.48], claims=[Claim("reaches", settings={"gamma": 0.2})], budget=1.0
+    )
+    assert verdict.verdict == "inconclusive"
+    assert "budget" in verdict.reason
+    assert time.perf_counter() - begun < 60  # compiling, and not one run
