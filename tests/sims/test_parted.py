@@ -39,7 +39,9 @@ def test_near_a_border_between_basins_no_end_is_refuted(seen, monkeypatch):
     if not seen:
         monkeypatch.setattr(ladder, "parted", lambda strengths, spreads: 0.0)
     case = (two_wells(3.0), Algorithm(0.2, 1, LabelNoise(0.1)))
-    (verdict,) = verify(*case, start=[3 + 1e-5, 0.0, 0.0], claims=[Claim("fixed-point")], budget=600.0, seed=1)
+    (verdict,) = verify(
+        *case, start=[3 + 1e-5, 0.0, 0.0], claims=[Claim("fixed-point")], margin=0.2, budget=600.0, seed=1
+    )
     assert verdict.verdict == ("inconclusive" if seen else "refuted")
     assert ("replicas part" in verdict.reason) == seen
 
