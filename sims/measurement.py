@@ -21,7 +21,7 @@ __all__ = ["Measurement", "TooManySteps", "whole_steps"]
 
 Array = NDArray[np.float64]
 
-# A fast kernel takes as many in a week.
+# A fast kernel takes the better part of a year for so many steps of its 64 replicas.
 _MOST_STEPS = 1e15
 
 
