@@ -254,8 +254,8 @@ class Ladder(ExtrapolatedGauge):
         if self.measurement.variance_power < 1:
             return 0.0
         values = tables[0].shape[1] - self.measurement.residual_columns
-        spreads = np.array([float(np.sqrt(centred[:, :values].var(axis=0).sum())) for centred in tables])
-        return parted(strengths, spreads) * float(self.measurement.in_units(np.array(1.0), self.own_strength))
+        away = parted(strengths, [centred[:, :values] for centred in tables])
+        return away * float(self.measurement.in_units(np.array(1.0), self.own_strength))
 
     def _in_units(self, raw: Estimate) -> tuple[Estimate, float]:
         """The estimate at the study's own strength, without the columns that tell whether it settled."""

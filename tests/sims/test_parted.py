@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import sympy as sp
 from flatmin.sims import ladder, verify
-from flatmin.sims.extrapolate import parted
+from flatmin.sims.extrapolate import Rung, extrapolate, parted
 from flatmin.sims.measurement import TooManySteps, whole_steps
 from flatmin.theory import Algorithm, Claim, LabelNoise, Model
 
@@ -24,12 +24,49 @@ def two_wells(at):
     return Model((X, Y, Z), [s * (2 + (x**2 - 1) ** 2 + c * x) / 2 for s, c in ((Y, 0.3), (Z, -0.3))], y=[0.0, 0.0])
 
 
+def rows(spread, number):
+    """Rows of three components along one direction, with this spread at each strength."""
+    return [np.outer(s * (number - number.mean()) / number.std(), [0.6, 0.0, 0.8]) for s in spread]
+
+
+NORMAL = np.random.default_rng(1).standard_normal(4000)
+
+
 def test_a_spread_that_stays_is_seen():
-    assert parted(LADDER, 0.2 * np.sqrt(LADDER)) == 0  # of replicas around one path
-    assert parted(LADDER, 0.2 * LADDER**0.25) == 0  # where the slow flow is singular
-    assert parted(LADDER, 0.2 * LADDER) == 0  # with a control
-    assert parted(LADDER, np.full(4, 0.2)) == pytest.approx(0.6)
-    assert parted(LADDER, np.zeros(4)) == 0
+    assert parted(LADDER, rows(0.2 * np.sqrt(LADDER), NORMAL)) == 0  # of replicas around one path
+    assert parted(LADDER, rows(0.2 * LADDER**0.25, NORMAL)) == 0  # where the slow flow is singular
+    assert parted(LADDER, rows(0.2 * LADDER, NORMAL)) == 0  # with a control
+    assert parted(LADDER, rows(np.full(4, 0.2), NORMAL)) == pytest.approx(0.6)
+    assert parted(LADDER, rows(np.zeros(4), NORMAL)) == 0
+
+
+@pytest.mark.parametrize(
+    "number", [NORMAL**2, NORMAL**3, np.exp(NORMAL / 2), np.random.default_rng(2).uniform(size=4000)]
+)
+def test_no_shape_with_one_side_is_taken_for_two(number):
+    assert parted(LADDER, rows(0.2 * np.sqrt(LADDER), number)) == 0
+
+
+@pytest.mark.parametrize("part", [0.002, 0.03, 0.3, 0.5])
+def test_two_sides_are_seen_whatever_their_parts(part):
+    """Though the spread falls: ever fewer replicas cross a border, and the mean is no series yet."""
+    crossed = np.where(np.arange(4000) < part * 4000, 1.0, 0.0)
+    assert parted(LADDER, rows(0.2 * np.sqrt(LADDER), crossed + 0.01 * NORMAL)) == pytest.approx(0.6 * np.sqrt(0.1))
+
+
+def test_what_crosses_a_border_is_no_series():
+    """Probabilities to be on the wrong side of a border at 0.95 spreads: a polynomial fits, and ends elsewhere."""
+    generator, data, tables = np.random.default_rng(3), [], []
+    for strength in LADDER:
+        table = np.where(generator.standard_normal((3000, 1)) * np.sqrt(strength) > 0.95, -1.0, 1.0)
+        table += 0.01 * np.sqrt(strength) * generator.standard_normal((3000, 1))
+        data.append(Rung(float(strength), table.mean(axis=0), np.cov(table.T).reshape(1, 1) / 3000, 3000))
+        tables.append(table - table.mean(axis=0))
+    found = extrapolate(data, 2)
+    wrong = abs(float(found.value[0]) - 1.0)
+    assert wrong > 2 * found.truncation
+    assert found.fit_probability > 1e-4
+    assert wrong < parted(LADDER, tables)
 
 
 @pytest.mark.parametrize("seen", [True, False])
@@ -37,7 +74,7 @@ def test_near_a_border_between_basins_no_end_is_refuted(seen, monkeypatch):
     """Far less than the ensemble's spread away from it: half of the replicas go to the other end."""
     monkeypatch.setattr(ladder.Ladder, "attempts", 1)  # with lower strengths it would be decided in time
     if not seen:
-        monkeypatch.setattr(ladder, "parted", lambda strengths, spreads: 0.0)
+        monkeypatch.setattr(ladder, "parted", lambda strengths, tables: 0.0)
     case = (two_wells(3.0), Algorithm(0.2, 1, LabelNoise(0.1)))
     (verdict,) = verify(
         *case, start=[3 + 1e-5, 0.0, 0.0], claims=[Claim("fixed-point")], margin=0.2, budget=600.0, seed=1
