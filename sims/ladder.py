@@ -242,7 +242,7 @@ class Ladder(ExtrapolatedGauge):
             estimate = replace(estimate, truncation=estimate.truncation + _MISFITS * estimate.misfit)
         estimate = replace(estimate, truncation=estimate.truncation + away)
         if away > LARGEST_TRUNCATION * self._goal.half_width:
-            trouble = "replicas part: their spread does not fall with lambda, and the limit is not in sight"
+            trouble = "replicas part, as at a border between basins: the limit is not in sight"
         elif tails > TAIL_LIMIT:
             trouble = f"heavy tails: single replicas carry the mean (kurtosis over replicas {tails:.2g})"
         elif not fits and estimate.truncation > LARGEST_TRUNCATION * self._goal.half_width:

@@ -201,6 +201,6 @@ class Sampler:
             worst = _MISMATCH * float(np.max(error / np.maximum(allowed, 1e-300)))
             raise ControlMismatch(
                 f"control variate at lambda={strength:.3g}: its mean is {worst:.1f} standard errors from its exact"
-                " value; please report this model"
+                " value: tails too heavy to be judged, as near the second-moment limit, or a fault to be reported"
             )
         return excess

@@ -19,6 +19,7 @@ from .measured import Measured
 from .measurement import TooManySteps
 from .progress import Progress
 from .results import INDISTINGUISHABLE, RivalVerdict, Verdict
+from .sampler import ControlMismatch
 
 __all__ = ["StudyVerdicts"]
 
@@ -107,10 +108,10 @@ class StudyVerdicts:
         return self.measured[statistic]
 
     def _run(self, statistic: str, goal: Goal) -> Measured:
-        """Nothing where a single run is longer than any budget."""
+        """Nothing where a single run is longer than any budget, or where the mean of a control cannot be believed."""
         try:
             return self.gauges[statistic].run(goal)
-        except TooManySteps as error:
+        except (TooManySteps, ControlMismatch) as error:
             return Measured(None, 0.0, str(error), 0.0, 0.0)
 
     def _again(

@@ -7,7 +7,7 @@ import time
 import numpy as np
 import pytest
 import sympy as sp
-from flatmin.sims import ladder, verify
+from flatmin.sims import ladder, sampler, verify
 from flatmin.sims.extrapolate import Rung, extrapolate, parted
 from flatmin.sims.measurement import TooManySteps, whole_steps
 from flatmin.theory import Algorithm, Claim, LabelNoise, Model
@@ -101,6 +101,15 @@ def test_a_run_of_too_many_steps_is_told_of():
     for steps in (1e16, np.inf, np.nan):
         with pytest.raises(TooManySteps):
             whole_steps(np.array([1.0, steps]))
+
+
+def test_a_control_that_is_not_believed_ends_no_study(monkeypatch):
+    """As it happens near the second-moment limit, where a few replicas carry its mean."""
+    monkeypatch.setattr(sampler, "_MISMATCH", 1e-9)
+    claims = [Claim("drift"), Claim("reaches", settings={"gamma": 0.2})]
+    one, other = verify(Model((U, V), U * V, y=[1.0]), SLOW, start=[2.0, 0.5], claims=claims, budget=600.0)
+    assert (one.verdict, other.verdict) == ("inconclusive", "supported")
+    assert "standard errors from its exact value" in one.reason
 
 
 def test_basins_keep_to_the_budget():
