@@ -88,7 +88,9 @@ def test_a_start_near_zero_is_as_good_as_any(x):
     """The size of theta is no scale there: that of slopes which change little is, and the same one elsewhere."""
     claims, algorithm = [Claim("escape"), Claim("trajectory")], Algorithm(0.2, 1, LabelNoise(0.1))
     for at in (0.0, 3.0):
-        verdicts = verify(two_wells(at), algorithm, start=[at + x, 0.0, 0.0], claims=claims, budget=600.0, seed=2)
+        verdicts = verify(
+            two_wells(at), algorithm, start=[at + x, 0.0, 0.0], claims=claims, margin=0.1, budget=600.0, seed=2
+        )
         assert [v.verdict for v in verdicts] == ["supported", "supported"]
 
 
