@@ -130,7 +130,7 @@ def parted(strengths: Array, tables: list[Array]) -> float:
         return 0.0
     fall = float(np.polyfit(np.log(strengths), 2 * np.log(spreads), 1)[0])
     apart = fall < _LEAST_FALL or max(map(_two_sides, tables)) > _TWO_SIDES
-    return _CAUTION * float(spreads[0]) if apart else 0.0
+    return _CAUTION * float(spreads.max()) if apart else 0.0
 
 
 def _two_sides(rows: Array) -> float:
