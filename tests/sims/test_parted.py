@@ -40,11 +40,15 @@ def test_a_spread_that_stays_is_seen():
     assert parted(LADDER, rows(np.zeros(4), NORMAL)) == 0
 
 
-@pytest.mark.parametrize(
-    "number", [NORMAL**2, NORMAL**3, np.exp(NORMAL / 2), np.random.default_rng(2).uniform(size=4000)]
-)
-def test_no_shape_with_one_side_is_taken_for_two(number):
-    assert parted(LADDER, rows(0.2 * np.sqrt(LADDER), number)) == 0
+@pytest.mark.parametrize("size", [128, 4000])
+@pytest.mark.parametrize("law", [lambda g, n: g.standard_normal(n) ** 2, lambda g, n: g.exponential(size=n)])
+def test_no_shape_with_one_side_is_taken_for_two(law, size):
+    """Squares are the most like two sides that a control leaves; of 128 a twentieth may be taken for it."""
+    generator, taken = np.random.default_rng(5), 0
+    for _ in range(100):
+        tables = [rows([s], law(generator, size))[0] for s in 0.2 * np.sqrt(LADDER)]
+        taken += parted(LADDER, tables) > 0
+    assert taken <= 12  # three standard errors more
 
 
 @pytest.mark.parametrize("part", [0.002, 0.03, 0.3, 0.5])
