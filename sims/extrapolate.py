@@ -20,8 +20,8 @@ Array = NDArray[np.float64]
 
 # The variance of a replica falls as lambda, and as its root where the slow flow is singular: with an exponent below
 # this replicas part. So they do with a coefficient of Sarle, (1 + skewness^2) / kurtosis, above this: it is 1 of two
-# points, 0.33 of a normal distribution, 0.56 of a uniform or an exponential one, 0.6 of squares of normal numbers. It is
-# larger of few replicas by chance: of 128 squares above 0.8 once in a hundred times.
+# points, 0.33 of a normal distribution, 0.56 of a uniform or an exponential one, 0.6 of squares of normal numbers. It
+# is larger of few replicas by chance: of 128 squares above 0.8 once in a hundred times.
 _LEAST_FALL, _TWO_SIDES, _OF_FEW = 0.4, 0.7, 1.1
 # How many spreads of a replica the limit may then be away: replicas of which p are at distance g move the mean by p g,
 # and spread by g sqrt(p (1 - p)).
