@@ -118,6 +118,7 @@ def parted(strengths: Array, tables: list[Array]) -> float:
 
     Noise takes some replicas across a border between basins if the start is near to one, or on the way a saddle. Then
     their mean is no power series in lambda, however smooth it looks, until the noise is small beside that distance.
+    Each principal direction of the spread is looked at: what parts in one can be small beside what spreads in others.
 
     Parameters
     ----------
@@ -126,20 +127,27 @@ def parted(strengths: Array, tables: list[Array]) -> float:
     tables : list of ndarray, shape (N, D)
         Rows of the replicas at each, less their mean.
     """
-    spreads = np.array([float(np.sqrt(rows.var(axis=0).sum())) for rows in tables])
-    if not np.all(spreads > 0):
+    covariances = [rows.T @ rows / len(rows) for rows in tables]
+    sizes = [float(np.trace(covariance)) for covariance in covariances]
+    if not min(sizes) > 0:
         return 0.0
-    fall = float(np.polyfit(np.log(strengths), 2 * np.log(spreads), 1)[0])
-    apart = fall < _LEAST_FALL or any(_two_sides(rows) > _TWO_SIDES + _OF_FEW / np.sqrt(len(rows)) for rows in tables)
-    return _CAUTION * float(spreads.max()) if apart else 0.0
+    # Each strength counts as much as others.
+    _, directions = np.linalg.eigh(sum(covariance / size for covariance, size in zip(covariances, sizes)))
+    along = [rows @ directions for rows in tables]
+    spreads = np.array([rows.std(axis=0) for rows in along])
+    away = spreads.max(axis=0)
+    moves = np.all(spreads > 0, axis=0) & (away > 1e-9 * away.max())  # others hold rounding
+    spreads = np.where(moves, spreads, 1.0)
+    fall = np.polyfit(np.log(strengths), 2 * np.log(spreads), 1)[0]
+    sides = [_sarle(rows / spread) - _OF_FEW / np.sqrt(len(rows)) for rows, spread in zip(along, spreads)]
+    apart = moves & ((fall < _LEAST_FALL) | (np.max(sides, axis=0) > _TWO_SIDES))
+    return _CAUTION * float(np.linalg.norm(away[apart]))
 
 
-def _two_sides(rows: Array) -> float:
-    """The coefficient of Sarle along the direction in which rows spread most."""
-    _, _, directions = np.linalg.svd(rows.T @ rows)
-    along = rows @ directions[0]
-    along = along / along.std()
-    return float((1 + np.mean(along**3) ** 2) / np.mean(along**4))
+def _sarle(rows: Array) -> Array:
+    """The coefficient of each column of rows with mean 0 and variance 1; 0 of one that is 0."""
+    fourth = np.mean(rows**4, axis=0)
+    return np.asarray((1 + np.mean(rows**3, axis=0) ** 2) / np.where(fourth > 0, fourth, np.inf))
 
 
 def polynomial_weights(strengths: Array, variances: Array, degree: int) -> Array:

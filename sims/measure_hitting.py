@@ -74,9 +74,8 @@ class HittingMeasurement(SlowMeasurement):
 
     def largest_strength(self) -> float:
         """See `Measurement`."""
-        # The distance in which a replica spreads, root(spread lambda), is a small part of gamma.
-        size = float(np.linalg.norm(self.problem.given["target"]))
-        near = (0.3 * self.problem.settings["gamma"]) ** 2 / max(self.problem.scales.spread * size**2, 1e-12)
+        # The distance in which a replica spreads, root(lambda tr S), is a small part of gamma.
+        near = (0.3 * self.problem.settings["gamma"]) ** 2 / max(self.problem.scales.fluctuation, 1e-12)
         return min(super().largest_strength(), near)
 
     def schedule(self, strength: float) -> NDArray[np.int64]:

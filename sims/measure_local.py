@@ -35,7 +35,7 @@ class _Local(Measurement):
     def relaxation(self) -> float:
         """Steps in which the slowest fast mode decays by e, at least 1."""
         steps = max(self.problem.scales.relaxation_steps, 1.0)
-        whole_steps(np.array(steps))
+        whole_steps(np.array(steps))  # raises where burn-in and windows would be too long to be counted
         return steps
 
     @property

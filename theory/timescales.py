@@ -45,6 +45,8 @@ class Timescales:
         Whether minibatch noise is present, so that the drift needs a burn-in.
     walk : float
         Per unit of slow time: trace of the covariance of a diffusion along Gamma, over the squared scale of theta.
+    fluctuation : float
+        Per unit of lambda: tr S.
     """
 
     contraction: float
@@ -54,6 +56,7 @@ class Timescales:
     spread: float
     minibatch: bool
     walk: float = 0.0
+    fluctuation: float = 0.0
 
     @property
     def relaxation_steps(self) -> float:
@@ -77,14 +80,14 @@ def timescales(model: Model, algorithm: Algorithm, visited: Array, derived: type
         contraction = theory.contraction(local)
         size = _scale(local)
         speed = float(np.linalg.norm(theory.velocity(local))) / size
-        spread = float(np.trace(theory.covariance(local))) / theory.strength / size**2
+        fluctuation = float(np.trace(theory.covariance(local))) / theory.strength
         walk = float(np.trace(theory.diffusion(local))) / (theory.rate * theory.strength) / size**2
         fast = (contraction, theory.second_moment_radius(local), _nonlinearity(theory, local))
-        rows.append((*fast, speed, spread, walk))
+        rows.append((*fast, speed, fluctuation / size**2, walk, fluctuation))
     worst = np.max(np.array(rows), axis=0)
     minibatch = algorithm.minibatch_factor(model) > 0 and model.n > 1
-    contraction, second_moment, nonlinearity, slow_rate, spread, walk = worst.tolist()
-    return Timescales(contraction, second_moment, nonlinearity, slow_rate, spread, minibatch, walk)
+    contraction, second_moment, nonlinearity, slow_rate, spread, walk, fluctuation = worst.tolist()
+    return Timescales(contraction, second_moment, nonlinearity, slow_rate, spread, minibatch, walk, fluctuation)
 
 
 def _scale(local: LocalGeometry) -> float:

@@ -9,8 +9,13 @@ import pytest
 import sympy as sp
 from flatmin.sims import ladder, sampler, verify
 from flatmin.sims.extrapolate import Rung, extrapolate, parted
+from flatmin.sims.measure_hitting import HittingMeasurement
 from flatmin.sims.measurement import TooManySteps, whole_steps
 from flatmin.theory import Algorithm, Claim, LabelNoise, Model
+from flatmin.theory.derived import Derived
+from flatmin.theory.geometry import LocalGeometry
+from flatmin.theory.problem import Problem
+from flatmin.theory.timescales import timescales
 
 U, V, X, Y, Z = sp.symbols("u v x y z", real=True)
 ELLIPSE = Model((U, V), U**2 + 4 * V**2, y=[1.0])
@@ -56,6 +61,21 @@ def test_two_sides_are_seen_whatever_their_parts(part):
     """Though the spread falls: ever fewer replicas cross a border, and the mean is no series yet."""
     crossed = np.where(np.arange(4000) < part * 4000, 1.0, 0.0)
     assert parted(LADDER, rows(0.2 * np.sqrt(LADDER), crossed + 0.01 * NORMAL)) == pytest.approx(0.6)
+
+
+@pytest.mark.parametrize("two_sides", [True, False])
+def test_what_parts_is_seen_beside_a_wide_spread_in_another_direction(two_sides):
+    """The first principal direction, and the whole variance, are those of one path."""
+    generator = np.random.default_rng(7)
+    turned, _ = np.linalg.qr(generator.standard_normal((3, 3)))
+    tables = []
+    for s in np.sqrt(LADDER):
+        wide, narrow = generator.standard_normal((2, 4000))
+        other = s * (generator.random(4000) < 0.1) + 0.01 * s * narrow if two_sides else narrow
+        rows = np.stack([5 * s * wide, 0.5 * (other - other.mean()), np.zeros(4000)], axis=1)
+        tables.append((rows - rows.mean(axis=0)) @ turned)
+    # Of the other direction alone.
+    assert parted(LADDER, tables) == pytest.approx(3 * 0.5 * (0.3 if two_sides else 1), rel=0.05)
 
 
 def test_what_crosses_a_border_is_no_series():
@@ -107,6 +127,19 @@ def test_a_start_near_zero_is_as_good_as_any(x):
             two_wells(at), algorithm, start=[at + x, 0.0, 0.0], claims=claims, margin=0.1, budget=600.0, seed=2
         )
         assert [v.verdict for v in verdicts] == ["supported", "supported"]
+
+
+@pytest.mark.parametrize("at", [0.0, 1e-3, 3.0])
+def test_a_ball_is_wide_beside_a_replica_wherever_zero_is(at):
+    """The strengths of a hitting time do not depend on where the origin of theta is."""
+    model, algorithm = two_wells(at), Algorithm(0.2, 1, LabelNoise(0.1))
+    start, end = np.array([at + 0.5, 0.0, 0.0]), np.array([at + 0.8, 0.0, 0.0])
+    scales = timescales(model, algorithm, np.array([start, end]))
+    given = {"settings": {"gamma": 1e-4}, "given": {"target": end}}
+    problem = Problem("hitting-time", start, np.eye(3)[:, :1], scales, horizon=1.0, **given)
+    s = [np.trace(Derived(model, algorithm).covariance(LocalGeometry.at(model, p))) for p in (start, end)]
+    near = (0.3 * 1e-4) ** 2 / (max(s) / algorithm.strength(model))
+    assert HittingMeasurement(problem, 0.2).largest_strength() == pytest.approx(near, rel=1e-9)
 
 
 def test_a_run_of_too_many_steps_is_told_of():
