@@ -165,7 +165,7 @@ def outside(v, emit, *args):
         function.linkage = "internal"
         heat(function)
         builder = ir.IRBuilder(function.append_basic_block())
-        emit(Lanes(builder), *function.args)
+        emit(Lanes(builder, v.context), *function.args)
         builder.ret_void()
     v.builder.call(module.globals[name], args)
 

@@ -36,7 +36,7 @@ def vector_pass(emit):
 
     def typing(typing_context, *given):
         def codegen(context, builder, signature, args):
-            emit(Lanes(builder), *pointers(context, builder, signature, args))
+            emit(Lanes(builder, context), *pointers(context, builder, signature, args))
             return context.get_dummy_value()
 
         return types.none(*given), codegen
