@@ -8,7 +8,6 @@ the total gradient: L(theta) times normal numbers, L a Cholesky factor of the co
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from itertools import chain
 from typing import Any
 
 import sympy as sp
@@ -20,7 +19,7 @@ from . import counted_layouts as layouts
 from .form import Form
 from .kernel_frame import Layout
 from .kernel_names import Names
-from .kernel_text import fill, function_sources, function_text, indented, listed, row_at, rows_at
+from .kernel_text import fill, function_sources
 from .program import Program, three_address
 
 __all__ = ["MOST_TOGETHER", "CountedText"]
@@ -200,38 +199,8 @@ class CountedText:
             arrays=layouts.ARRAYS,
             begin=layouts.BEGIN,
             steps=f"{draw}\n{step}",
-            noiseless=fill(mean, FLIP=row_at(len(self.names.rows) - 1)) + step,
+            noiseless=fill(mean, FLIP=f"{len(self.names.rows) - 1} * LANES + k") + step,
         )
-
-    def scalar(self, sums: Sequence[str]) -> list[str]:
-        """The passes as loops, for functions that have no vector version; `sums` are the lines that add moments."""
-        names, d = self.names, self.model.d
-        theta = {"THETA_K": rows_at("theta", len(names.rows)), "ADD_RAW": indented(2, sums)}
-        kicks = [*([rows_at("kick", len(self.kicks))] if self.kicks else []), "amplitude", "rate"]
-        if self.together:
-            width, k = len(self.model.inputs), self.model.outputs
-            noise = in_groups([f"noise[{row_at(r)}]" for r in range(self.model.n * k)], k)
-            entries = (
-                (f"count[{row_at(i)}]", *noise[i], f"y[{i}]", *(f"x[{i}, {c}]" for c in range(width)))
-                for i in range(self.model.n)
-            )
-            step = function_text("step", "One step of one replica.", self.lists["STEP"])
-            return [step, fill(layouts.SCALAR_UNROLLED, ARGUMENTS=listed([*chain(*entries), *kicks]), **theta)]
-        data = [f"data{c}" for c in range(len(names.inputs) + 1)]
-        return [
-            function_text("sample", "One sample's part of the total gradient.", self.lists["SAMPLE"]),
-            function_text("update", "One step of one replica.", self.lists["UPDATE"]),
-            fill(
-                layouts.SCALAR_INDEXED,
-                DATA=listed(data),
-                DATA_I=listed([*(f"x[i, {c}]" for c in range(len(names.inputs))), "y[i]"]),
-                PARTS=listed(f"part{j}" for j in range(d)),
-                NOISE_K=listed(f"noise[np.uint64(first + {c} * LANES + k)]" for c in range(self.model.outputs)),
-                ADD_TOTALS=indented(3, (f"total[{row_at(j)}] += part{j}" for j in range(d))),
-                ARGUMENTS=listed([rows_at("total", d), *kicks]),
-                **theta,
-            ),
-        ]
 
 
 def in_groups(entries: list[Any], size: int) -> list[list[Any]]:

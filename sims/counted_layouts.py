@@ -1,14 +1,14 @@
 """The text of a generated module whose steps go over all samples, with counts and noise in rows.
 
 Upper-case words in angle brackets are filled in by `counted_codegen`. The passes over replicas are intrinsics
-(`vector_counted`) or, for functions that only a library has, the loops that stand here.
+(`vector_counted`).
 """
 
 from __future__ import annotations
 
 from .layouts import NOISE_ROWS, SCATTER
 
-__all__ = ["ARRAYS", "BEGIN", "COUNTS", "DRAW", "MEAN_CLASSES", "MEAN_FLIPS", "SCALAR_INDEXED", "SCALAR_UNROLLED"]
+__all__ = ["ARRAYS", "BEGIN", "COUNTS", "DRAW", "MEAN_CLASSES", "MEAN_FLIPS"]
 
 COUNTS = (
     SCATTER
@@ -76,39 +76,3 @@ for i in range(n):
             mean = 1.0 - flip if c == y[i] else flip / (OUTPUTS - 1)
             noise[np.uint64((i * OUTPUTS + c) * LANES + k)] = mean
 """
-
-SCALAR_INDEXED = '''\
-@called
-def samples_pass(theta, total, count, noise, x, y, n):
-    """The total gradient of all samples."""
-    hot()
-    clear(total)
-    for i in range(n):
-        row, first = i * LANES, i * OUTPUTS * LANES
-        <DATA> = <DATA_I>
-        for k in range(LANES):
-            <PARTS> = sample(<THETA_K>, <DATA>, count[np.uint64(row + k)], <NOISE_K>)
-<ADD_TOTALS>
-
-
-@called
-def kicked_pass(theta, total, kick, amplitude, rate, raw):
-    """Update every replica by its total."""
-    hot()
-    for k in range(LANES):
-<ADD_RAW>
-        <THETA_K> = update(<THETA_K>, <ARGUMENTS>)
-'''
-
-SCALAR_UNROLLED = '''\
-@called
-def batch_pass(theta, count, noise, kick, x, y, amplitude, rate, raw):
-    """One step with all samples' formulas in one list."""
-    hot()
-    for k in range(LANES):
-<ADD_RAW>
-        <THETA_K> = step(
-            <THETA_K>,
-            <ARGUMENTS>,
-        )
-'''

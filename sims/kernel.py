@@ -190,7 +190,7 @@ class Kernel:
     @cached_property
     def sharing(self) -> int:
         """How many replicas share the sums of `accumulate`: k with k + 64/sharing and so on."""
-        return 1 if self.one_by_one or "\nSUMMED = LANES\n" in self._moments else GROUPS
+        return 1 if self.one_by_one else GROUPS
 
     @cached_property
     def period(self) -> int:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable
 from functools import cache
 from pathlib import Path
 
@@ -12,28 +12,16 @@ from .lowering import statements
 from .program import Program
 
 __all__ = ["below_all", "fill", "function_sources", "function_text", "indented", "kernel_constants", "listed"]
-__all__ += ["row_at", "rows_at"]
 
 
-def function_text(
-    name: str,
-    docstring: str,
-    program: Program,
-    arguments: Sequence[str] | None = None,
-    places: Mapping[str, str] | None = None,
-    results: Iterable[str] | None = None,
-) -> str:
-    """The text of a function that returns a tuple, or a number if that is all: then one name takes it.
-
-    By default it has the inputs of the program as arguments and returns its outputs.
-    """
-    returned = [(places or {}).get(r, r) for r in (results or program.outputs.values())]
+def function_text(name: str, docstring: str, program: Program) -> str:
+    """The text of a function of a program's inputs that returns its outputs: a tuple, or a number if that is all."""
     lines = [
         "@inlined",
-        f"def {name}({listed(arguments or program.inputs)}):",
+        f"def {name}({listed(program.inputs)}):",
         f'    """{docstring}"""',
-        *(f"    {statement}" for statement in statements(program, places)),
-        f"    return {listed(returned)}",
+        *(f"    {statement}" for statement in statements(program)),
+        f"    return {listed(program.outputs.values())}",
     ]
     return "\n".join(lines) + "\n"
 
@@ -74,13 +62,3 @@ def indented(depth: int, lines: str | Iterable[str]) -> str:
 def listed(items: Iterable[object]) -> str:
     """Separated by commas."""
     return ", ".join(map(str, items))
-
-
-def row_at(row: int) -> str:
-    """The index of lane k in a row."""
-    return "k" if row == 0 else f"{'' if row == 1 else f'{row} * '}LANES + k"
-
-
-def rows_at(array: str, count: int) -> str:
-    """Lane k of so many rows of an array."""
-    return listed(f"{array}[{row_at(j)}]" for j in range(count))

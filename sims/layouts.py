@@ -1,7 +1,6 @@
-"""The layouts of a generated module whose formulas are statements for one replica: loops over replicas and samples.
+"""The layouts of a generated module with replicas side by side: what it calls for a step, and in which order.
 
-Upper-case words in angle brackets are filled in by `codegen`; a line that holds nothing else and is filled with nothing
-disappears. With sums, `raw`, a step also adds the moments of theta before it to their rows.
+The passes over replicas are intrinsics (`vector_steps`, `vector_signs`, `vector_batches`).
 """
 
 from __future__ import annotations
@@ -9,82 +8,7 @@ from __future__ import annotations
 from .kernel_frame import Layout
 from .kernel_text import indented
 
-__all__ = ["BY_ROWS_ARRAYS", "BY_ROWS_BEGIN", "FULL_NOISE", "INDEXED", "NOISE_ROWS", "SCATTER", "SIGNS", "STEP_ROWS"]
-__all__ += ["UNROLLED"]
-
-# One sample's formulas, evaluated for the sample that each replica drew.
-_INDEXED_LOOPS = '''\
-@called
-def gather(drawn, index, table, n):
-    """Copy the inputs and the target of the sample that each replica drew into rows."""
-    hot()
-    if n <= 4:
-        # Selections among so few are faster than loads from lane to lane.
-        for c in range(INPUTS + 1):
-            first = np.uint64(c) * n
-            last = first + n - np.uint64(1)
-            a, b = table[first], table[min(first + np.uint64(1), last)]
-            c2, d = table[min(first + np.uint64(2), last)], table[last]
-            for k in range(LANES):
-                i = index[k]
-                low, high = (a if i == 0 else b), (c2 if i == 2 else d)
-                drawn[c * LANES + k] = low if i < 2 else high
-    else:
-        for c in range(INPUTS + 1):
-            first = np.uint64(c) * n
-            for k in range(LANES):
-                drawn[c * LANES + k] = table[first + index[k]]
-
-
-@called
-def step_drawn(theta, drawn, noise, rate, raw):
-    """One step with the one sample that each replica drew."""
-    hot()
-    for k in range(LANES):
-        residual, <GRADIENT> = sample(<THETA_K>, <DRAWN_K>)
-        residual -= noise[k]
-<ADD_RAW>
-        <THETA_K> = update(
-            <THETA_K>,
-            <TIMES_RESIDUAL>,
-            rate,
-        )
-
-
-@called
-def add_drawn(theta, total, drawn, noise):
-    """Add (f_i - y_i - noise) grad f_i of the sample that each replica drew to its total."""
-    hot()
-    for k in range(LANES):
-        residual, <GRADIENT> = sample(<THETA_K>, <DRAWN_K>)
-        residual -= noise[k]
-<ADD_TOTALS>
-
-
-@called
-def add_sample(theta, total, noise, i, x, y):
-    """Add (f_i - y_i - noise) grad f_i of the same sample i to every replica's total."""
-    hot()
-    <DATA> = <DATA_I>
-    for k in range(LANES):
-        residual, <GRADIENT> = sample(<THETA_K>, <DATA>)
-        residual -= noise[k]
-<ADD_TOTALS>
-
-
-@called
-def apply(theta, total, rate, raw):
-    """Update every replica by its total, and clear the total."""
-    hot()
-    for k in range(LANES):
-<ADD_RAW>
-        <THETA_K> = update(
-            <THETA_K>,
-            <TOTAL_K>,
-            rate,
-        )
-<CLEAR_TOTALS>
-'''
+__all__ = ["INDEXED", "NOISE_ROWS", "SCATTER", "unrolled"]
 
 # The label noise of sample i of a full batch in a row.
 FULL_NOISE = """\
@@ -92,44 +16,6 @@ if law == GAUSSIAN:
     gaussian_noise(words, noise, np.uint64({row}), sigma[i])
 else:
     sign_noise(words, noise, {row}, sigma[i], phase * n + i)"""
-
-INDEXED = Layout(
-    functions=_INDEXED_LOOPS,
-    arrays={
-        "total": "D * LANES",
-        "noise": "LANES",
-        "drawn": "(INPUTS + 1) * LANES",
-        "table": "(INPUTS + 1) * n",
-        "index": "LANES",
-    },
-    # All data column by column.
-    begin="""\
-for i in range(n):
-    for c in range(INPUTS):
-        table[c * n + i] = x[i, c]
-    table[INPUTS * n + i] = y[i]""",
-    steps=f"""\
-if sampling == FULL:
-    for i in range(n):
-{indented(2, FULL_NOISE.format(row="0"))}
-        add_sample(theta, total, noise, np.uint64(i), x, y)
-    apply(theta, total, rate, <RAW>)
-else:
-    for b in range(batch):
-        draw(words, order, index, noise, sigma, b, turn_of(b, batch, step), sampling, law)
-        gather(drawn, index, table, np.uint64(n))
-        if batch > 1:
-            add_drawn(theta, total, drawn, noise)
-    if batch > 1:
-        apply(theta, total, rate, <RAW>)
-    else:
-        step_drawn(theta, drawn, noise, rate, <RAW>)""",
-    # The row of label noise holds zeros.
-    noiseless="""\
-for i in range(n):
-    add_sample(theta, total, noise, np.uint64(i), x, y)
-apply(theta, total, rate, <RAW>)""",
-)
 
 # A batch as counts and sums of noise, whatever takes the step with them.
 SCATTER = '''\
@@ -159,73 +45,109 @@ BY_ROWS_BEGIN = """\
 for k in range(N * LANES):
     count[k] = 1.0"""
 
-# All samples' formulas in one expression; a batch is a count and a sum of label noise for each sample.
-STEP_ROWS = '''\
+INDEXED = Layout(
+    functions='''\
 @called
-def step_rows(theta, count, noise, y, rate, raw):
-    """One step, with row i of `count` and `noise`: how often sample i was drawn, and the sum of its label noise."""
+def gather(drawn, index, pairs, width):
+    """Copy the inputs and the target of the sample that each replica drew into rows."""
     hot()
-    target = (<Y>)
-    for k in range(LANES):
-        <THETA_K><STATISTICS> = step(
-            <THETA_K>,
-            (<COUNT_K>),
-            (<NOISE_K>),
-            target,
-            rate,
-        )
-<ADD_RAW>
-'''
-
-SIGNS = '''\
-@called
-def step_signs_<STRIDE>(theta, words, phase, passes, noisy, rate, raw):
-    """So many passes of <STRIDE> full-batch steps, with the signs in the last word from step `phase` on.
-
-    `noisy` holds all y_i + sigma_i, then all y_i - sigma_i.
-    """
-    hot()
-    above, below = (<ABOVE>), (<BELOW>)
-    for p in range(passes):
-        bit = np.uint64((phase + p * <STRIDE>) * N)
+    for c in range(INPUTS + 1):
+        first = np.uint64(c) * width
         for k in range(LANES):
-            word = words[4 * LANES + k] >> bit
-            <THETA> = <THETA_K>
-<LOAD_RAW>
-            for s in range(<STRIDE>):
-                <THETA><STATISTICS> = step(
-                    <THETA>,
-                    (<ONES>),
-                    (<ZEROS>),
-                    (<TARGETS>),
-                    rate,
-                )
-<ADD_RAW_DEEPER>
-            <THETA_K> = <THETA>
-<STORE_RAW>
-'''
-
-UNROLLED = Layout(
-    functions=SCATTER,
-    arrays={**BY_ROWS_ARRAYS, "noisy": "2 * N"},
-    begin=f"""\
-in_words = sampling == FULL and law == RADEMACHER and N <= 64
-{BY_ROWS_BEGIN}
-for i in range(N):
-    noisy[i], noisy[N + i] = y[i] + sigma[i], y[i] - sigma[i]""",
-    # Several steps at once where one word holds their signs.
+            drawn[c * LANES + k] = pairs[first + np.uint64(2) * index[k]]
+''',
+    # All data twice, column after column, eight samples in two vectors; targets as y + sigma and y - sigma of each.
+    arrays={
+        "total": "D * LANES",
+        "noise": "LANES",
+        "drawn": "(INPUTS + 1) * LANES",
+        "pairs": "(INPUTS + 1) * (2 * n if n > 8 else 16)",
+        "index": "LANES",
+    },
+    begin="""\
+width, in_words, size = np.uint64(2 * n if n > 8 else 16), n <= 64, 0.0
+if law == RADEMACHER:
+    if sampling != FULL or in_words:
+        size = 1.0
+doubled_pass(pairs, x, y, sigma, n, width, size)""",
+    # Branches on the sampling and the law alone, so that what another way takes is not compiled.
     steps=f"""\
-if in_words:
-    if phase == 0:
-        next_words(words)
-    passes = left // STRIDE
-    if passes > 0:
-        step_signs_<STRIDE>(theta, words, phase, passes, noisy, rate, <RAW>)
-        taken = passes * STRIDE
+if sampling == FULL:
+    done = False
+    if law == RADEMACHER:
+        if in_words:
+            taken, done = left, True
+            if phase == 0:
+                next_words(words)
+            full_pass(theta, words, pairs, n, width, rate, phase, taken, <RAW>)
+    if not done:
+        for i in range(n):
+{indented(3, FULL_NOISE.format(row="0"))}
+            same_pass(theta, total, noise, pairs, width, i)
+        update_pass(theta, total, rate, <RAW>)
+elif law == RADEMACHER:
+    taken = left
+    if sampling == WITH_REPLACEMENT:
+        drawn_pass(theta, words, None, pairs, n, width, rate, batch, step, taken, <RAW>)
     else:
-        step_signs_1(theta, words, phase, 1, noisy, rate, <RAW>)
+        drawn_pass(theta, words, order, pairs, n, width, rate, batch, step, taken, <RAW>)
 else:
-{indented(1, NOISE_ROWS)}
-    step_rows(theta, count, noise, y, rate, <RAW>)""",
-    noiseless="step_rows(theta, count, noise, y, rate, <RAW>)",
+    for b in range(batch):
+        draw(words, order, index, noise, sigma, b, turn_of(b, batch, step), sampling, law)
+        gather(drawn, index, pairs, width)
+        rows_pass(theta, total, drawn, noise)
+    update_pass(theta, total, rate, <RAW>)""",
+    # All signs are zero, and so are all sizes.
+    noiseless="full_pass(theta, words, pairs, n, width, rate, 0, 1, <RAW>)",
 )
+
+# As many samples as have their counts, noise and permutation in registers; where four vectors are side by side fewer.
+FEW, FEW_TOGETHER = 8, 4
+
+_BY_ROWS = f"""\
+{NOISE_ROWS}
+counts_pass(theta, count, noise, y, rate, <RAW>)"""
+
+_SIGNS = """\
+if phase == 0:
+    next_words(words)
+taken = left
+signs_pass(theta, words, labels, rate, phase, taken, <RAW>)"""
+
+_LABELS = """\
+if sampling == FULL:
+    if law == RADEMACHER:
+        label_pass(labels, y, sigma, rate)"""
+
+_BATCHES = """\
+taken = left
+batches_pass(theta, words, {order}, sigma, y, batch, rate, step, taken, <RAW>)"""
+
+
+def unrolled(n: int, alone: bool) -> Layout:
+    """The layout of a list of so many samples; `alone`: `batches_pass` takes one vector after the other."""
+
+    in_words = n <= 64
+    drawn = [
+        _BATCHES.format(order=order) if n <= (FEW if alone else FEW_TOGETHER) else _BY_ROWS
+        for order in ("None", "order")
+    ]
+    return Layout(
+        functions=SCATTER,
+        # At most 64 numbers of each sample: `CHOICES` of `vector_signs`.
+        arrays={**BY_ROWS_ARRAYS, "labels": "64 * N"} if in_words else BY_ROWS_ARRAYS,
+        begin=BY_ROWS_BEGIN,
+        begin_noise=_LABELS if in_words else "",
+        # Branches on the sampling and the law alone, so that what another way takes is not compiled.
+        steps=f"""\
+if law == RADEMACHER:
+    if sampling == FULL:
+{indented(2, _SIGNS if in_words else _BY_ROWS)}
+    elif sampling == WITH_REPLACEMENT:
+{indented(2, drawn[0])}
+    else:
+{indented(2, drawn[1])}
+else:
+{indented(1, _BY_ROWS)}""",
+        noiseless="counts_pass(theta, count, noise, y, rate, <RAW>)",
+    )

@@ -1,4 +1,4 @@
-"""From a three-address list to statements that Numba compiles.
+"""From a three-address list to statements that Numba compiles: formulas of models over an index.
 
 The names exp, log, tanh, sigmoid and sign are the generated module's own functions; a division or a square root is one
 instruction; the others are calls of scalar library functions, around which no loop becomes vector code.
@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
-from .program import Line, Program
+from .program import Program
 
 __all__ = ["OPERATIONS", "statements"]
 
@@ -26,13 +26,8 @@ OPERATIONS: Mapping[str, str] = {
 }
 
 
-def statements(program: Program, places: Mapping[str, str] | None = None) -> Iterable[str]:
-    """The lines as assignments, one each; `places` replaces names of inputs by how they are read."""
-    places = places or {}
+def statements(program: Program) -> Iterable[str]:
+    """The lines as assignments, one each."""
     for line in program.lines:
-        yield f"{line.target} = {_expression(line, places)}"
-
-
-def _expression(line: Line, places: Mapping[str, str]) -> str:
-    arguments = [places.get(a, f"({a})" if a.startswith("-") else a) for a in line.arguments]
-    return OPERATIONS[line.operation].format(*arguments)
+        arguments = [f"({a})" if a.startswith("-") else a for a in line.arguments]
+        yield f"{line.target} = {OPERATIONS[line.operation].format(*arguments)}"

@@ -2,7 +2,7 @@
 
 Residual, gradient and whatever else is computed at one theta go into one list, so that common subexpressions are
 shared among all of them. Every line is one operation on names and numbers; no operation is written twice. How a
-line becomes code is decided elsewhere (`lowering`).
+line becomes code is decided elsewhere (`vector_list`, `lowering`).
 """
 
 from __future__ import annotations

@@ -12,7 +12,7 @@ import sympy as sp
 from .kernel_text import below_all, function_sources
 from .program import Line, Program, three_address
 
-__all__ = ["OPERATIONS", "common_sources", "indexed_lists", "vector_module"]
+__all__ = ["common_sources", "indexed_lists", "vector_module"]
 
 # Each row's update without a gradient, and its coefficient for each total gradient.
 NewTheta = Sequence[tuple[sp.Expr, Mapping[int, sp.Expr]]]
@@ -31,10 +31,6 @@ class Names(Protocol):
     def new(self, name: str) -> sp.Symbol: ...
 
     def temporaries(self) -> Iterator[str]: ...
-
-
-# What `vector_list` evaluates.
-OPERATIONS = frozenset({"add", "sub", "mul", "div", "neg", "sqrt", "abs", "sign", "tanh", "exp", "log", "sigmoid"})
 
 
 def fused(program: Program) -> Program:
@@ -115,7 +111,9 @@ def common_sources() -> list[str]:
 
     Numba looks names up when it compiles the first exported function.
     """
-    functions = {**function_sources("kernel_math"), **function_sources("kernel_random")}
-    del functions["next_words"]  # it is an intrinsic here
+    functions = function_sources("kernel_math")
+    draws = {**function_sources("kernel_random")}
+    del draws["next_words"]  # it is an intrinsic here
     passes = ("kernel_vector", "vector_math", "vector_words", "vector_list", "vector_pass", "vector_draws")
-    return [*map(below_all, ("kernel_hints", "kernel_memory")), *functions.values(), *map(below_all, passes)]
+    sources = [functions["log"], functions["cos_turns"], *draws.values()]  # of normal numbers
+    return [*map(below_all, ("kernel_hints", "kernel_memory")), *sources, *map(below_all, passes)]

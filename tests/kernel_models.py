@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import inspect
-
 import numpy as np
 import sympy as sp
-from flatmin.sims import kernel_random as kr
 from flatmin.sims.kernel import Kernel
 from flatmin.sims.lanes import FULL, LANES, RADEMACHER
 from flatmin.sims.random import block_words
@@ -63,56 +60,3 @@ def interpolated(n, seed=0):
     x = np.random.default_rng(seed).uniform(-2, 2, (n, 1))
     y = 1.3 * np.tanh(2.0 * x[:, 0]) - 0.27 * x[:, 0]
     return tanh_model(x, y)
-
-
-def in_python(module):
-    """What the intrinsics do that a module of statements calls."""
-
-    def sign_noise(words, noise, row, sigma, position):
-        if position % 64 == 0:
-            module["next_words"](words)
-        bits = words[4 * LANES :] >> np.uint64(position % 64) & np.uint64(1)
-        noise[row : row + LANES] = np.where(bits, -sigma, sigma)
-
-    def copy(array, to, row):
-        to.reshape(-1)[row * array.size : (row + 1) * array.size] = array
-
-    def numbers_at(space, first, count):
-        assert 0 <= first <= first + count <= len(space), "no room"
-        return space[first : first + count]
-
-    def words_at(space, first, count):
-        return numbers_at(space, first, count).view(np.uint64)
-
-    def flush(raw, held, sums, shift):
-        assert raw.size == module["STATISTICS"] * module["SUMMED"], "no room"
-        raw.fill(0.0)
-
-    def nothing(*_):
-        pass
-
-    exec(inspect.getsource(kr.next_words.py_func), module)
-    return {
-        "sign_noise": sign_noise,
-        "copy": copy,
-        "clear": lambda array: array.fill(0.0),
-        "numbers_at": numbers_at,
-        "words_at": words_at,
-        "flush": flush,
-        "hot": nothing,
-        "check": nothing,
-    }
-
-
-def interpreted(text):
-    """What a generated text of statements defines, for Python: nothing is compiled."""
-    for used, stub in {
-        "from numba import njit, types\n": "from numba import types\ndef njit(*_, **__):\n    return lambda f: f\n",
-        "from numba.extending import intrinsic\n": "def intrinsic(f):\n    return None\n",
-    }.items():
-        assert text.count(used) == 1
-        text = text.replace(used, stub)
-    module = {}
-    exec(text, module)  # the generator's own text
-    module |= in_python(module)
-    return module

@@ -303,7 +303,7 @@ print(hashlib.sha256(points.tobytes()).hexdigest())
 
 
 def test_the_process_that_compiles_finds_the_same_bits(root):
-    """A tangent is a statement for one replica in a function of its own, which is linked where it is called."""
+    """A tangent is a function of a library, which is linked where it is called."""
     bits = [subprocess.run([sys.executable, "-c", TANGENT], capture_output=True, check=True).stdout for _ in range(2)]
     assert len(list(root.iterdir())) == 1
     assert bits[0] == bits[1]

@@ -6,16 +6,14 @@ import copy
 import json
 
 import pytest
-import sympy as sp
 from click.testing import CliRunner
 from flatmin.sims import cache, cli, doctor
 from flatmin.sims.cache import build_module
 from flatmin.sims.codegen import generate, generate_moments
 from flatmin.sims.kernel import Kernel
 from flatmin.sims.kernel_ways import Way, way_text
-from flatmin.sims.lanes import FULL, RADEMACHER
+from flatmin.sims.lanes import FULL, GAUSSIAN, RADEMACHER
 from flatmin.sims.linear_kernel import linear_text
-from flatmin.theory import Model
 from kernel_models import tanh_model, uv_model
 
 
@@ -47,8 +45,7 @@ def unoptimized(text):
 
 def test_scalar_instructions_are_seen(tmp_path):
     """In loops over replicas: what is vectors outright stays vectors."""
-    u, v = sp.symbols("u v", real=True)
-    text = way_text(generate(Model((u, v), [u * v + sp.sin(u) / 10], y=[1.0])), Way(FULL, RADEMACHER))
+    text = way_text(generate(uv_model()), Way(FULL, GAUSSIAN))
     (tmp_path / "right").mkdir()
     assert doctor.instructions(assembly(text, tmp_path / "right")).good
     finding = doctor.instructions(assembly(unoptimized(text), tmp_path))
@@ -57,8 +54,7 @@ def test_scalar_instructions_are_seen(tmp_path):
 
 
 def test_machine_code_with_addresses_in_it_is_not_taken_by_another_process(tmp_path):
-    u, v = sp.symbols("u v", real=True)
-    text = way_text(generate(Model((u, v), [u * v + sp.sin(u) / 10], y=[1.0])), Way(FULL, RADEMACHER))
+    text = way_text(generate(uv_model()), Way(FULL, GAUSSIAN))
     for name, made in (("right", text), ("addresses", unoptimized(text))):
         (tmp_path / name).mkdir()
         build_module(made, tmp_path / name)

@@ -7,11 +7,12 @@ from dataclasses import dataclass, replace
 import numpy as np
 import pytest
 import sympy as sp
-from flatmin.sims import codegen
+from flatmin.sims import replay
 from flatmin.sims.codegen import generate
 from flatmin.sims.engine import simulate
 from flatmin.sims.form import Form
 from flatmin.sims.kernel import Kernel
+from flatmin.sims.lanes import FULL, RADEMACHER
 from flatmin.sims.moments import average
 from flatmin.sims.replay import KernelMismatch, check_kernel
 from flatmin.theory import Algorithm, InvalidInput, LabelNoise, Model
@@ -115,31 +116,49 @@ def test_gradient_noise(rule):
             checked(model, Algorithm(0.05, batch, GradientNoise(covariance(model), 0.2), sampling, rule=rule))
 
 
+def library_models(loss="square"):
+    """As `models`, of functions that only a library has."""
+    w, a, b, x = sp.symbols("w a b x", real=True)
+    fs = [a * sp.sin(w) + sp.cosh(b / 5) / 9, sp.cos(a * b) + sp.sinh(w / 5) / 9 + sp.tan(b / 5) / 9]
+    f = a * sp.sin(w * x) + (1 + b**2) ** sp.Rational(13, 10) * sp.cos(x) / 4
+    data = {"inputs": (x,), "x": [[1.0], [-0.5], [2.0]], "y": [1, -1, 1]}
+    return Model((w, a, b), fs, y=[1.0, -1.0], loss=loss), Model((w, a, b), f, loss=loss, **data)
+
+
 @pytest.mark.parametrize(
     ("noise", "rule"),
     [
+        (LabelNoise(0.3), SGD()),
+        (LabelNoise(0.3, "gaussian"), SGD()),
         (LabelNoise(0.3), HeavyBall(0.8)),
         pytest.param(LabelNoise(0.3), SharpnessAware(0.1), marks=pytest.mark.slow),
-        pytest.param(LabelFlip(0.2), HeavyBall(0.8), marks=pytest.mark.slow),
+        (LabelFlip(0.2), HeavyBall(0.8)),
     ],
     ids=str,
 )
-def test_functions_of_a_library_alone(noise, rule, monkeypatch):
-    """The other lowering: the same results, to rounding."""
-    loss = "square" if isinstance(noise, LabelNoise) else "logistic"
-    # A list has the same formulas as its samples one by one, and takes as long again to compile.
-    for model in models(loss)[1:]:
-        algorithm = Algorithm(0.05, 3, noise, rule=rule)
-        vector = checked(model, algorithm, Kernel)
-        with monkeypatch.context() as patch:
-            patch.setattr(codegen, "OPERATIONS", frozenset())
-            scalar = checked(model, algorithm, Kernel)
-            # The module with moments is generated when it is first needed.
-            sums = average(scalar, algorithm, None, START, 3, 20, burn_in=5)
-        assert scalar.source != vector.source
-        a, b = (simulate(k, algorithm, None, START, 64, [9]).points for k in (scalar, vector))
-        np.testing.assert_allclose(a, b, rtol=0, atol=1e-13)
-        np.testing.assert_allclose(sums.mean, average(vector, algorithm, None, START, 3, 20, burn_in=5).mean)
+def test_functions_of_a_library(noise, rule):
+    """They are called for one number after the other, in all passes over replicas."""
+    for model in library_models("square" if isinstance(noise, LabelNoise) else "logistic"):
+        for batch, sampling in SAMPLINGS if rule == SGD() else SAMPLINGS[2:3]:
+            algorithm = Algorithm(0.05, batch, noise, sampling, rule=rule)
+            kernel = checked(model, algorithm, WholeKernel if rule == SGD() else Kernel)
+        got = average(kernel, algorithm, None, START, 70, 30, burn_in=10, seed=3)
+        points = simulate(kernel, algorithm, None, START, 70, range(10, 30), seed=3).points
+        np.testing.assert_allclose(got.mean, points.mean(axis=(0, 2)), rtol=1e-12)
+        assert np.all(points[-1].std(axis=1) > 1e-3)
+
+
+def test_paths_that_grow_without_bound_are_no_mismatch(monkeypatch):
+    """Angles so large that none is known; at smaller learning rates the kernel is compared all the same."""
+    w, a, b = sp.symbols("w a b", real=True)
+    fs = [a * sp.sin(w) + sp.cosh(b), sp.cos(a * b) + sp.sinh(w) / 3 + sp.tan(b) / 9]
+    model = Model((w, a, b), fs, y=[1.0, -1.0], loss="logistic")
+    algorithm = Algorithm(0.05, "full", LabelFlip(0.2), rule=HeavyBall(0.8))
+    kernel = Kernel.for_algorithm(model, algorithm)
+    check_kernel(kernel, START, 2, FULL, RADEMACHER, algorithm)
+    monkeypatch.setattr(replay, "_QUARTERS", 0)
+    with pytest.raises(KernelMismatch):
+        check_kernel(kernel, START, 2, FULL, RADEMACHER, algorithm)
 
 
 @pytest.mark.parametrize("rule", [HeavyBall(0.8), AWARE], ids=lambda r: type(r).__name__)
