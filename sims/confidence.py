@@ -34,6 +34,9 @@ def weighted_chi2_tail(value: float, weights: Array) -> float:
     # Of two terms or more, so little has a probability below 1e-5; at the rounding of exact data no root is found.
     if value <= 1e-10 * mean:
         return 1.0
+    # Nor is one where even equal weights leave nothing, as of residuals that are not random.
+    if scipy.special.chdtrc(w.size, value) == 0:
+        return 0.0
     if abs(value - mean) < 1e-3 * np.sqrt(2 * total):
         # At the mean the formula is 0/0; two moments are good there.
         shape = mean**2 / total

@@ -35,6 +35,9 @@ def test_tail_falls_from_one_to_zero():
     assert weighted_chi2_tail(1.0, np.zeros(0)) == 0.0
     # Residuals of exact data are rounding.
     assert [weighted_chi2_tail(10.0**-k, weights) for k in (20, 30, 200)] == [1.0] * 3
+    # Those of replicas that are all alike can be any number of errors.
+    assert [weighted_chi2_tail(10.0**k, weights) for k in (4, 13, 15, 200)] == [0.0] * 4
+    assert 1e-300 < weighted_chi2_tail(1300.0, weights) < 1e-280
 
 
 def test_noise_radius_covers_at_its_level():
