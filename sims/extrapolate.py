@@ -14,18 +14,9 @@ from numpy.typing import NDArray
 
 from .confidence import weighted_chi2_tail
 
-__all__ = ["Estimate", "Rung", "extrapolate", "joint_covariance", "parted", "polynomial_weights"]
+__all__ = ["Estimate", "Rung", "extrapolate", "joint_covariance", "polynomial_weights"]
 
 Array = NDArray[np.float64]
-
-# The variance of a replica falls as lambda, and as its root where the slow flow is singular: with an exponent below
-# this replicas part. So they do with a coefficient of Sarle, (1 + skewness^2) / kurtosis, above this: it is 1 of two
-# points, 0.33 of a normal distribution, 0.56 of a uniform or an exponential one, 0.6 of squares of normal numbers. It
-# is larger of few replicas by chance: of 128 squares above 0.8 once in a hundred times.
-_LEAST_FALL, _TWO_SIDES, _OF_FEW = 0.4, 0.7, 1.1
-# How many spreads of a replica the limit may then be away: replicas of which p are at distance g move the mean by p g,
-# and spread by g sqrt(p (1 - p)).
-_CAUTION = 3.0
 
 
 @dataclass(frozen=True)
@@ -111,43 +102,6 @@ class Estimate:
             rungs=tuple(rungs),
             coefficients=None if self.coefficients is None else self.coefficients[:, :size] * unit,
         )
-
-
-def parted(strengths: Array, tables: list[Array]) -> float:
-    """How far a mean may be from its limit where replicas go apart; 0 where they stay together.
-
-    Noise takes some replicas across a border between basins if the start is near to one, or on the way a saddle. Then
-    their mean is no power series in lambda, however smooth it looks, until the noise is small beside that distance.
-    Each principal direction of the spread is looked at: what parts in one can be small beside what spreads in others.
-
-    Parameters
-    ----------
-    strengths : ndarray, shape (J,)
-        Increasing.
-    tables : list of ndarray, shape (N, D)
-        Rows of the replicas at each, less their mean.
-    """
-    covariances = [rows.T @ rows / len(rows) for rows in tables]
-    sizes = [float(np.trace(covariance)) for covariance in covariances]
-    if not min(sizes) > 0:
-        return 0.0
-    # Each strength counts as much as others.
-    _, directions = np.linalg.eigh(sum(covariance / size for covariance, size in zip(covariances, sizes)))
-    along = [rows @ directions for rows in tables]
-    spreads = np.array([rows.std(axis=0) for rows in along])
-    away = spreads.max(axis=0)
-    moves = np.all(spreads > 0, axis=0) & (away > 1e-9 * away.max())  # others hold rounding
-    spreads = np.where(moves, spreads, 1.0)
-    fall = np.polyfit(np.log(strengths), 2 * np.log(spreads), 1)[0]
-    sides = [_sarle(rows / spread) - _OF_FEW / np.sqrt(len(rows)) for rows, spread in zip(along, spreads)]
-    apart = moves & ((fall < _LEAST_FALL) | (np.max(sides, axis=0) > _TWO_SIDES))
-    return _CAUTION * float(np.linalg.norm(away[apart]))
-
-
-def _sarle(rows: Array) -> Array:
-    """The coefficient of each column of rows with mean 0 and variance 1; 0 of one that is 0."""
-    fourth = np.mean(rows**4, axis=0)
-    return np.asarray((1 + np.mean(rows**3, axis=0) ** 2) / np.where(fourth > 0, fourth, np.inf))
 
 
 def polynomial_weights(strengths: Array, variances: Array, degree: int) -> Array:

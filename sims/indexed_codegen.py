@@ -17,7 +17,7 @@ from . import indexed_steps as texts_of_steps
 from . import indexed_templates as texts
 from . import templates
 from .form import RuleStep
-from .kernel_text import below_all, fill, function_sources, function_text, indented, listed
+from .kernel_text import below_all, fill, function_sources, function_text, in_docstring, indented, listed
 from .program import three_address
 
 __all__ = ["features", "generate_indexed", "generate_indexed_moments"]
@@ -74,8 +74,8 @@ def _module(model: IndexedModel, moments: bool) -> str:
     found = features(symbols.phi, symbols.argument) if model.form == "vector" else None
     header = fill(
         templates.HEADER,
-        PARAMETERS=", ".join(f"{name}{list(shape)}" for name, shape in model.shapes.items()),
-        PREDICTION=str(model.prediction),
+        PARAMETERS=in_docstring(", ".join(f"{name}{list(shape)}" for name, shape in model.shapes.items())),
+        PREDICTION=in_docstring(str(model.prediction)),
         LAYOUT="replicas one at a time, vectors over the index; rows of theta have theta.size // D replicas",
     )
     sizes = _constants(model, moments, len(found) if found else 0)

@@ -1,7 +1,8 @@
-"""Elementary functions of the generated kernels: branch-free, so that a loop over replicas becomes vector code.
+"""Elementary functions of what Numba compiles of generated kernels: branch-free, so that loops become vector code.
 
-`math.exp` and `math.tanh` are calls of scalar library functions, which also keep the compiler from vectorizing
-the loop around them. The source text of these functions is copied into every generated module.
+`math.exp` and `math.tanh` are calls of scalar library functions, which also keep the compiler from vectorizing the loop
+around them. The source text of these functions is copied into the modules of models over an index; of those with
+replicas side by side, normal numbers take two of them, and lists have functions of their own (`vector_math`).
 """
 
 # mypy: disable-error-code="no-untyped-def, no-untyped-call, untyped-decorator"

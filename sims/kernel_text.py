@@ -11,7 +11,16 @@ from . import lanes
 from .lowering import statements
 from .program import Program
 
-__all__ = ["below_all", "fill", "function_sources", "function_text", "indented", "kernel_constants", "listed"]
+__all__ = [
+    "below_all",
+    "fill",
+    "function_sources",
+    "function_text",
+    "in_docstring",
+    "indented",
+    "kernel_constants",
+    "listed",
+]
 
 
 def function_text(name: str, docstring: str, program: Program) -> str:
@@ -52,6 +61,11 @@ def fill(text: str, **values: str) -> str:
             text = re.sub(rf"^ *<{key}>\n", "", text, flags=re.MULTILINE)
         text = text.replace(f"<{key}>", value)
     return text
+
+
+def in_docstring(text: str) -> str:
+    """A text from elsewhere in one line of a docstring, which it can not end."""
+    return text.encode("unicode_escape").decode("ascii").replace('"', "'")
 
 
 def indented(depth: int, lines: str | Iterable[str]) -> str:

@@ -12,12 +12,13 @@ from flatmin.theory import Algorithm, Model
 from numpy.typing import NDArray
 
 from .ensemble import Ensemble
-from .extrapolate import Estimate, Rung, extrapolate, paired_covariance, parted
+from .extrapolate import Estimate, Rung, extrapolate, paired_covariance
 from .gauge import LARGEST_TRUNCATION, ExtrapolatedGauge
 from .kernel import Kernel
 from .lanes import LANES
 from .measured import Measured
 from .measurement import Measurement
+from .parting import parted
 from .plan import TAIL_LIMIT, Pilot, kurtosis, relative_costs, sample_sizes, tail_inflation
 from .progress import Progress
 from .sampler import Sampler

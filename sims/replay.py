@@ -219,8 +219,8 @@ def check_kernel(
     The learning rate is a tenth of the inverse of the largest |grad f_i|^2, so that differences do not grow: what
     rounding can do in so few steps is some thousand ulp of the largest parameter, about 1e-12 of it. A wrong sign,
     index or derivative changes theta by lr * sigma * |grad f_i|. The tolerance lies between, nearer to the former.
-    Where differences grow all the same, smaller ones are taken; in the end that at the last step may be what a nudge of
-    the start grows to.
+    Where differences grow all the same, smaller ones are taken (what is wrong at large parameters alone is then not
+    seen); in the end that at the last step may be what a nudge of the start grows to.
 
     Raises
     ------

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import re
 from itertools import pairwise
 
@@ -119,6 +120,16 @@ def wave_model(size=9, n=6):
     f = sp.Sum(sp.sin(u[J]) * x[J] + sp.Abs(v[J]) ** sp.Rational(3, 2) * x[J] ** 2, (J, 0, size - 1))
     xs, y = data(n, size)
     return IndexedModel([u, v], f, inputs=x, x=xs, y=y)
+
+
+@pytest.mark.parametrize("name", ['a"""b', "u\\x", "é\n", 'q"'])
+def test_names_stand_in_no_code(name):
+    """They are in the docstring of the module alone, and cannot end it."""
+    u, x = sp.IndexedBase(name, shape=(3,)), sp.IndexedBase("x", shape=(3,))
+    model = IndexedModel([u], sp.Sum(u[J] ** 2 * x[J], (J, 0, 2)), inputs=x, x=[[1.0, 2.0, 3.0]], y=[1.0])
+    text = generate_indexed(model)
+    assert ast.get_docstring(ast.parse(text)) is not None
+    assert name not in text.split("\n\nimport ")[1]
 
 
 @pytest.mark.parametrize("make", [difference_model, lambda: difference_model(size=40), wave_model])

@@ -8,14 +8,16 @@ import numpy as np
 import pytest
 import sympy as sp
 from flatmin.sims import ladder, sampler, verify
-from flatmin.sims.extrapolate import Rung, extrapolate, parted
+from flatmin.sims.extrapolate import Rung, extrapolate
 from flatmin.sims.measure_hitting import HittingMeasurement
 from flatmin.sims.measurement import TooManySteps, whole_steps
+from flatmin.sims.parting import parted
 from flatmin.theory import Algorithm, Claim, LabelNoise, Model
 from flatmin.theory.derived import Derived
 from flatmin.theory.geometry import LocalGeometry
 from flatmin.theory.problem import Problem
 from flatmin.theory.timescales import timescales
+from scipy import stats
 
 U, V, X, Y, Z = sp.symbols("u v x y z", real=True)
 ELLIPSE = Model((U, V), U**2 + 4 * V**2, y=[1.0])
@@ -37,12 +39,86 @@ def rows(spread, number):
 NORMAL = np.random.default_rng(1).standard_normal(4000)
 
 
+def three_points(part, size):
+    """As many numbers, of which this part is -1 or 1 and the others 0: the coefficient of Sarle is that part."""
+    count = round(part * size / 2)
+    return np.repeat([-1.0, 0.0, 1.0], [count, size - 2 * count, count])
+
+
+def normal(size):
+    """Quantiles of the normal distribution."""
+    return stats.norm.ppf((np.arange(size) + 0.5) / size)
+
+
 def test_a_spread_that_stays_is_seen():
     assert parted(LADDER, rows(0.2 * np.sqrt(LADDER), NORMAL)) == 0  # of replicas around one path
     assert parted(LADDER, rows(0.2 * LADDER**0.25, NORMAL)) == 0  # where the slow flow is singular
     assert parted(LADDER, rows(0.2 * LADDER, NORMAL)) == 0  # with a control
     assert parted(LADDER, rows(np.full(4, 0.2), NORMAL)) == pytest.approx(0.6)
+    assert parted(LADDER, rows(0.2 * LADDER**-0.2, NORMAL)) == pytest.approx(0.6 * 10**0.2)
     assert parted(LADDER, rows(np.zeros(4), NORMAL)) == 0
+    assert parted(LADDER, rows(np.array([0.1, 0.2, np.nan, 0.3]), NORMAL)) == np.inf
+
+
+@pytest.mark.parametrize(
+    ("exponent", "size", "seen"), [(0.35, 4000, True), (0.45, 4000, False), (0.35, 128, False), (0.2, 128, True)]
+)
+def test_a_variance_that_falls_too_little(exponent, size, seen):
+    """Below 0.4 by more than two standard errors, 0.013 each with 4000 replicas and 0.07 with 128."""
+    assert (parted(LADDER, rows(0.2 * LADDER ** (exponent / 2), normal(size))) > 0) == seen
+
+
+@pytest.mark.parametrize("at", range(4))
+@pytest.mark.parametrize(
+    ("coefficient", "size", "seen"), [(0.75, 4000, True), (0.68, 4000, False), (0.75, 128, False), (0.86, 128, True)]
+)
+def test_two_sides_at_one_strength(at, coefficient, size, seen):
+    """Above 0.7 + 1.1/sqrt(N): 0.717 and 0.797."""
+    spread = 0.2 * np.sqrt(LADDER)
+    tables = rows(spread, normal(size))
+    tables[at] = rows(spread, three_points(coefficient, size))[at]
+    assert parted(LADDER, tables) == (pytest.approx(0.6) if seen else 0)
+
+
+def test_directions_are_taken_together():
+    size = 4096
+    generator, numbers = np.random.default_rng(1), three_points(0.9, size)
+    tables = [np.stack([s * generator.permutation(numbers) for s in (0.3, 0.4)], axis=1) for _ in LADDER]
+    tables = [table - table.mean(axis=0) for table in tables]
+    # Each has the variance 0.9 of its square.
+    assert parted(LADDER, tables) == pytest.approx(3 * 0.5 * np.sqrt(0.9), rel=0.01)
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_crossings_at_large_strengths_along_no_axis_of_the_spread(seed):
+    """A polynomial fits the means, and its limit is off; at the other strengths the axes are those of one path."""
+    generator, data, tables = np.random.default_rng(seed), [], []
+    for strength in LADDER:
+        table = generator.standard_normal((4000, 2)) * [1.2, 0.1] * np.sqrt(strength)
+        table += np.outer(generator.random(4000) < stats.norm.sf(0.8 / np.sqrt(strength)), np.sqrt([8.0, 8.0]))
+        data.append(Rung(float(strength), table.mean(axis=0), np.cov(table.T) / 4000, 4000))
+        tables.append(table - table.mean(axis=0))
+    found = extrapolate(data, 2)
+    wrong = float(np.linalg.norm(found.value))
+    assert wrong > found.truncation + 4 * np.sqrt(np.trace(found.covariance))
+    assert found.fit_probability > 1e-4
+    assert wrong < parted(LADDER, tables)
+
+
+def test_crossings_along_what_spreads_least_elsewhere():
+    """So few replicas have four directions, and that of the crossings is not one of them but where they are."""
+    generator = np.random.default_rng(4)
+    tables = [generator.standard_normal((128, 8)) * np.geomspace(1, 0.01, 8) * np.sqrt(s) for s in LADDER]
+    tables[-1][:, -1] += 3 * (generator.random(128) < 0.2)
+    assert parted(LADDER, [table - table.mean(axis=0) for table in tables]) > 3
+
+
+def test_many_directions_of_few_replicas_are_no_news():
+    """Some spread less at one strength than at the others, by chance."""
+    generator = np.random.default_rng(2)
+    for _ in range(20):
+        tables = [generator.standard_normal((128, 64)) * np.geomspace(1, 0.1, 64) * np.sqrt(s) for s in LADDER]
+        assert parted(LADDER, [table - table.mean(axis=0) for table in tables]) == 0
 
 
 @pytest.mark.parametrize("size", [128, 4000])
