@@ -7,7 +7,7 @@ the total gradient: L(theta) times normal numbers, L a Cholesky factor of the co
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import sympy as sp
@@ -75,15 +75,13 @@ class CountedText:
         outputs |= {str(s): e for s, e in zip(residuals, slopes, strict=True)}
         return residuals
 
-    def _kicked(
-        self, outputs: dict[str, sp.Expr], total: sp.Expr, j: int, point: Mapping[sp.Symbol, sp.Expr]
-    ) -> sp.Expr:
-        """A total with the noise in entry j of the gradient at a point."""
+    def _kicks(self, outputs: dict[str, sp.Expr]) -> list[sp.Expr]:
+        """The noise in the gradient: its covariance is that at theta, and all gradients of a step have the same one."""
+        d = self.model.d
         if not self.kicks:
-            return total
-        if j == 0:
-            self._root = self._cholesky(outputs, self.names.rename(self.form.covariance).xreplace(dict(point)))
-        return total - self.amplitude * sum(self._root[j, k] * self.kicks[k] for k in range(j + 1))
+            return [sp.S.Zero] * d
+        root = self._cholesky(outputs, self.names.rename(self.form.covariance))
+        return [self.amplitude * sum(root[j, k] * self.kicks[k] for k in range(j + 1)) for j in range(d)]
 
     def _cholesky(self, outputs: dict[str, sp.Expr], covariance: sp.Matrix) -> sp.Matrix:
         """L with L L^T = covariance; a pivot that is zero, or below it by rounding, has a column of zeros."""
@@ -126,6 +124,7 @@ class CountedText:
             predictions = in_groups([names.rename(e) for e in model.sample_expressions], model.outputs)
         noises = in_groups(names.noises, model.outputs)
         outputs: dict[str, sp.Expr] = {}
+        kicks = self._kicks(outputs)
         for m, (point, totals) in enumerate(names.step.points):
             at = {}
             if point != names.theta:
@@ -137,9 +136,8 @@ class CountedText:
             ):
                 moved = [e.xreplace(at) for e in f]
                 pushed += zip(self._residuals(outputs, f"{m}_{i}", moved, (count, *noise), target), f, strict=True)
-            for j, (total, t) in enumerate(zip(totals, names.theta, strict=True)):
-                sum_ = sp.Add(*(r * e.diff(t).xreplace(at) for r, e in pushed))
-                outputs[str(total)] = self._kicked(outputs, sum_, j, at)
+            for total, t, kick in zip(totals, names.theta, kicks, strict=True):
+                outputs[str(total)] = sp.Add(*(r * e.diff(t).xreplace(at) for r, e in pushed)) - kick
         new = {str(names.new(f"new_{r}")): e for r, e in zip(names.rows, self._new_rows(), strict=True)}
         drawn = zip(names.counts, noises, names.targets, self.columns, strict=True)
         samples = [s for count, noise, target, row in drawn for s in (count, *noise, target, *row)]
@@ -160,7 +158,7 @@ class CountedText:
         inputs = [*names.rows, *names.inputs, names.target, *drawn]
         sample = three_address(outputs | parts, inputs, names.temporaries())
         kicked: dict[str, sp.Expr] = {}
-        totals = {t: self._kicked(kicked, t, j, {}) for j, t in enumerate(names.total)}
+        totals = {t: t - kick for t, kick in zip(names.total, self._kicks(kicked), strict=True)}
         new = {
             str(names.new(f"new_{r}")): e.xreplace(totals) for r, e in zip(names.rows, self._new_rows(), strict=True)
         }

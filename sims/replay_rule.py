@@ -50,8 +50,11 @@ class Iteration:
             For gradient noise.
         """
 
+        # Of the covariance at theta, wherever the rule takes gradients.
+        kick = self._kick(normals.T) if self.algorithm.noise.kind == "gradient" else 0.0
+
         def gradient(point: Array) -> Array:
-            return self._gradient(point, count.T, noise.T, normals.T)
+            return self._gradient(point, count.T, noise.T) - kick
 
         if self.rule is None:
             self.theta = self.theta - self.algorithm.lr * gradient(self.theta)
@@ -59,12 +62,9 @@ class Iteration:
             self.theta, *self.memory = self.rule(self.theta, self.memory, self.constants, gradient)
         return self.theta
 
-    def _gradient(self, point: Array, count: Array, noise: Array, normals: Array) -> Array:
+    def _gradient(self, point: Array, count: Array, noise: Array) -> Array:
         force = self._force(point, count, noise)
-        total = np.asarray(np.einsum("li,lij->lj", force, self.model.samples.jacobian(point)) / self.batch)
-        if self.algorithm.noise.kind == "gradient":
-            total -= self._kick(point, normals)
-        return total
+        return np.asarray(np.einsum("li,lij->lj", force, self.model.samples.jacobian(point)) / self.batch)
 
     def _force(self, point: Array, count: Array, noise: Array) -> Array:
         """Slope of the loss in each output, summed over the draws, shape (lanes, n), or (lanes, n K)."""
@@ -84,11 +84,11 @@ class Iteration:
             force -= noise
         return np.asarray(force)
 
-    def _kick(self, point: Array, normals: Array) -> Array:
+    def _kick(self, normals: Array) -> Array:
         noise: Any = self.algorithm.noise
         covariance = numeric(self.model.parameters, list(noise.on(self.model)))
-        d, out = self.model.d, np.empty_like(point)
-        for k, theta in enumerate(point):
+        d, out = self.model.d, np.empty_like(self.theta)
+        for k, theta in enumerate(self.theta):
             out[k] = lower_root(np.array(covariance(*theta), dtype=np.float64).reshape(d, d)) @ normals[k]
         return out * float(np.sqrt(noise.strength / self.algorithm.lr))
 

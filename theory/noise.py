@@ -191,6 +191,8 @@ class LabelFlip(Noise):
 class GradientNoise(Noise):
     """Normal noise of a given covariance: each step adds noise of covariance eta strength Sigma(theta).
 
+    It is added to the gradient, the same in all gradients that a rule takes in a step.
+
     Parameters
     ----------
     covariance : sympy.Matrix or nested sequence of sympy.Expr

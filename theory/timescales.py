@@ -81,9 +81,9 @@ def timescales(model: Model, algorithm: Algorithm, visited: Array, derived: type
         size = _scale(local)
         speed = float(np.linalg.norm(theory.velocity(local))) / size
         fluctuation = float(np.trace(theory.covariance(local))) / theory.strength
-        walk = float(np.trace(theory.diffusion(local))) / (theory.rate * theory.strength) / size**2
-        fast = (contraction, theory.second_moment_radius(local), _nonlinearity(theory, local))
-        rows.append((*fast, speed, fluctuation / size**2, walk, fluctuation))
+        walk = float(np.trace(theory.diffusion(local))) / (theory.rate * theory.strength)
+        fast = (contraction, theory.second_moment_radius(local), _nonlinearity(theory, local, walk))
+        rows.append((*fast, speed, fluctuation / size**2, walk / size**2, fluctuation))
     worst = np.max(np.array(rows), axis=0)
     minibatch = algorithm.minibatch_factor(model) > 0 and model.n > 1
     contraction, second_moment, nonlinearity, slow_rate, spread, walk, fluctuation = worst.tolist()
@@ -96,13 +96,14 @@ def _scale(local: LocalGeometry) -> float:
     return max(float(np.linalg.norm(local.theta)), float(np.linalg.norm(local.jacobian)) / bend if bend else np.inf)
 
 
-def _nonlinearity(theory: Derived, local: LocalGeometry) -> float:
+def _nonlinearity(theory: Derived, local: LocalGeometry, walk: float) -> float:
     s = theory.covariance(local) / theory.strength
     fs = local.second @ s
     first = float(np.einsum("ia,ab,ib->", local.jacobian, s, local.jacobian))
     second = float(0.5 * np.einsum("iab,iba->", fs, fs) + 0.25 * np.sum(np.einsum("iaa->i", fs) ** 2))
     offset = theory.normal_offset(local) / theory.strength
-    worst = second / max(first, 1e-300)
+    # Noise along Gamma alone leaves fluctuations off it that are rounding beside the walk.
+    worst = second / first if first > 1e-9 * walk else 0.0
     for margin, q in zip(theory.stability_margins(local), local.normal.T):
         slope = local.third(np.outer(q, q)) / margin
         worst = max(worst, float(slope @ s @ slope), abs(float(slope @ offset)))

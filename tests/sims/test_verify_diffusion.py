@@ -37,6 +37,14 @@ def test_isotropic_noise_and_its_rivals():
     assert refuted[1] == always | {"noise not projected"}
 
 
+def test_noise_along_the_set_alone():
+    """Off it nothing fluctuates: strengths are those that the walk allows."""
+    noise = GradientNoise([[U**2, -U * V], [-U * V, V**2]], 1e-3)
+    (verdict, _) = verify(UV, Algorithm(0.4, "full", noise), start=[1.1, 0.9], claims=claims(), seed=1, budget=600)
+    assert verdict.verdict == "supported"
+    assert min(verdict.strengths) > 1e-12
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("seed", [0, 1, 2])
 @pytest.mark.parametrize("rule", [None, Nesterov(0.5), Preconditioned((1.0, 0.5, 2.0))])
