@@ -32,6 +32,8 @@ _PLANNED_WIDTH = 0.5
 # So often at most; each look has an equal part of the level.
 _SECOND_WIDTH = 0.6
 _STAGES = 4
+# Part of the margin by which an error is close to it.
+_NEAR = 0.1
 # An ensemble that still moves by more than this part of the margin has not settled.
 _UNSETTLED = 0.25
 
@@ -125,12 +127,15 @@ class StudyVerdicts:
         wanted = min(_SECOND_WIDTH * comparison.gap, 0.7 * half)
         needed = first.seconds * (half / max(wanted, 1e-12)) ** 2
         spent = time.perf_counter() - started
-        reason = "the interval crosses the margin"
+        reason, truncation = "the interval crosses the margin", first.estimate.truncation / scale
         # More data do not make truncation and transients smaller.
-        if needed > 1e6 or comparison.gap < first.estimate.truncation / scale:
+        if comparison.gap < truncation and truncation > _NEAR * options.margin:
+            return first, f"{reason}: the term left out of the extrapolation alone counts {100 * truncation:.2g} %"
+        if comparison.gap < truncation or (comparison.gap < _NEAR * options.margin and needed > 1e6):
             return first, f"{reason}: the error is too close to it for any budget"
         if stage > _STAGES or spent + needed > options.budget:
-            return first, f"{reason}; a budget of about {max(1.3 * (spent + needed), 1.0):.0f} s would decide it"
+            asked = max(1.3 * (spent + needed), 1.0)
+            return first, f"{reason}; a budget of about {asked:{'.0f' if asked < 1e6 else '.0e'}} s would decide it"
         assert prediction.problem is not None
         largest = max(first.estimate.strengths)
         goal = Goal(wanted * scale, self.level, options.budget, started, largest, stage)

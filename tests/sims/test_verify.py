@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 
 import numpy as np
@@ -183,6 +184,31 @@ def test_near_the_margin_more_data_decide(error, expected):
     assert verdict.verdict == expected
     said = "would decide it" in verdict.reason or "too close to it for any budget" in verdict.reason
     assert said is (expected == "inconclusive")
+
+
+@pytest.mark.parametrize(
+    ("truncation", "spread", "reason"),
+    [
+        (0.03, 0.0, "margin: the term left out of the extrapolation alone counts 3 %"),
+        (0.0, 50.0, r"margin; a budget of about \de\+\d\d s would decide it"),
+        (0.0, 0.05, r"margin; a budget of about \d+ s would decide it"),
+    ],
+)
+def test_what_keeps_a_claim_open_is_told(truncation, spread, reason, monkeypatch):
+    """Beside a right theory: the extrapolation, or too few data for the budget."""
+    original = Ladder.run
+
+    def changed(self, goal):
+        measured = original(self, goal)
+        size = np.linalg.norm(measured.estimate.value)
+        wide = measured.estimate.covariance + (spread * size) ** 2 * np.eye(2)
+        estimate = replace(measured.estimate, truncation=truncation * size, covariance=wide)
+        return replace(measured, seconds=1.0, estimate=estimate)
+
+    monkeypatch.setattr(Ladder, "run", changed)
+    (verdict,) = verify(UV, SGD, start=START, claims=[Claim("drift")], seed=11, budget=5.0)
+    assert verdict.verdict == "inconclusive"
+    assert re.search(f"{reason}$", verdict.reason), verdict.reason
 
 
 def test_a_rival_shares_the_trouble_of_its_claim(monkeypatch):
