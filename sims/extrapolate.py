@@ -53,6 +53,8 @@ class Estimate:
         Statistical covariance of `value`.
     truncation : float
         Bound on the norm of the error by the first term left out of the polynomial.
+    uncertain : float
+        Part of the truncation that is there because the last term kept is not known better: it falls with more data.
     degree : int
     fit_probability : float
         Probability of residuals as large as these if the polynomial is right; 1 when there are none.
@@ -87,6 +89,7 @@ class Estimate:
     rungs: tuple[Rung, ...] = ()
     coefficients: Array | None = None
     power: float | None = None
+    uncertain: float = 0.0
 
     def in_units(self, unit: float, size: int) -> Estimate:
         """The first `size` components, in units in which one is `unit`."""
@@ -99,6 +102,7 @@ class Estimate:
             covariance=self.covariance[:size, :size] * unit**2,
             misfit=self.misfit * unit,
             truncation=self.truncation * unit,
+            uncertain=self.uncertain * unit,
             rungs=tuple(rungs),
             coefficients=None if self.coefficients is None else self.coefficients[:, :size] * unit,
         )
@@ -144,12 +148,12 @@ def extrapolate(rungs: Sequence[Rung], degree: int, joint: Array | None = None) 
     covariance = np.einsum("j,k,jakb->ab", weights[0], weights[0], joint)
     last_error = float(np.sqrt(max(np.einsum("j,k,jaka->", weights[degree], weights[degree], joint), 0.0)))
     missing = abs(float(weights[0] @ (strengths / strengths.max()) ** (degree + 1)))
-    truncation = missing * (float(np.linalg.norm(coefficients[degree])) + last_error)
+    last = float(np.linalg.norm(coefficients[degree]))
     residuals = means - np.vander(strengths / strengths.max(), degree + 1, increasing=True) @ coefficients
     return Estimate(
         value=coefficients[0],
         covariance=covariance,
-        truncation=truncation,
+        truncation=missing * (last + last_error),
         degree=degree,
         fit_probability=_fit_probability(strengths, means, joint, weights),
         misfit=float(np.max(np.linalg.norm(residuals, axis=1))),
@@ -157,6 +161,8 @@ def extrapolate(rungs: Sequence[Rung], degree: int, joint: Array | None = None) 
         replicas=min(r.replicas for r in rungs),
         rungs=tuple(rungs),
         coefficients=coefficients,
+        # The size of a term is at least what it is less twice its error.
+        uncertain=missing * (last_error + min(last, 2 * last_error)),
     )
 
 

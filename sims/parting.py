@@ -45,10 +45,11 @@ def parted(strengths: Array, tables: list[Array]) -> float:
     sizes = [float(np.trace(covariance)) for covariance in covariances]
     if not np.all(np.isfinite(sizes)):
         return np.inf
-    if not min(sizes) > 0:
+    if not max(sizes) > 0:
         return 0.0
     leading = (max(1, len(rows) // _PER_DIRECTION) for rows in tables)
-    bases = [np.linalg.eigh(c / size)[1][:, -few:] for c, size, few in zip(covariances, sizes, leading)]
+    parts = zip(covariances, sizes, leading)
+    bases = [np.linalg.eigh(covariance / size)[1][:, -few:] for covariance, size, few in parts if size > 0]
     return max(_away(strengths, [rows @ basis for rows in tables]) for basis in bases)
 
 
@@ -56,16 +57,22 @@ def _away(strengths: Array, tables: list[Array]) -> float:
     """The same for columns that do not depend on each other."""
     spreads = np.array([rows.std(axis=0) for rows in tables])
     widest = spreads.max(axis=0)
-    moves = np.all(spreads > 0, axis=0) & (widest > 1e-9 * widest.max())  # others hold rounding
+    moves = widest > 1e-9 * widest.max()  # others hold rounding
     widest, spreads = widest[moves], spreads[:, moves]
-    units = [rows[:, moves] / spread for rows, spread in zip(tables, spreads)]
-    third, fourth = (np.array([np.mean(u**power, axis=0) for u in units]) for power in (3, 4))
+    # Where replicas are all alike there are no sides.
+    alike = spreads < 1e-30 * widest
+    spreads = np.maximum(spreads, 1e-30 * widest)
+    third, fourth = np.empty_like(spreads), np.empty_like(spreads)
+    for j, (rows, spread) in enumerate(zip(tables, spreads)):
+        unit = rows[:, moves] / spread
+        square = unit * unit
+        third[j], fourth[j] = np.mean(square * unit, axis=0), np.maximum(np.mean(square * square, axis=0), 1.0)
     counts = np.array([[len(rows)] for rows in tables])
     x = np.log(strengths)[:, None]
     x = (x - x.mean()) / np.sum((x - x.mean()) ** 2)
     fall = np.sum(x * 2 * np.log(spreads), axis=0)
     # The logarithm of a variance from N rows has the variance (kurtosis - 1)/N.
     error = np.sqrt(np.sum(x**2 * (fourth - 1) / counts, axis=0))
-    sarle = (1 + third**2) / fourth - _OF_FEW / np.sqrt(counts)
+    sarle = np.where(alike, 0.0, (1 + third**2) / fourth - _OF_FEW / np.sqrt(counts))
     apart = (fall + _ERRORS * error < _LEAST_FALL) | np.any(sarle > _TWO_SIDES, axis=0)
     return _CAUTION * float(np.linalg.norm(widest[apart]))

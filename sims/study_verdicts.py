@@ -127,11 +127,12 @@ class StudyVerdicts:
         wanted = min(_SECOND_WIDTH * comparison.gap, 0.7 * half)
         needed = first.seconds * (half / max(wanted, 1e-12)) ** 2
         spent = time.perf_counter() - started
-        reason, truncation = "the interval crosses the margin", first.estimate.truncation / scale
-        # More data do not make truncation and transients smaller.
-        if comparison.gap < truncation and truncation > _NEAR * options.margin:
-            return first, f"{reason}: the term left out of the extrapolation alone counts {100 * truncation:.2g} %"
-        if comparison.gap < truncation or (comparison.gap < _NEAR * options.margin and needed > 1e6):
+        reason = "the interval crosses the margin"
+        # More data do not make this smaller.
+        bias = (first.estimate.truncation - first.estimate.uncertain) / scale
+        if comparison.gap < bias and bias > _NEAR * options.margin:
+            return first, f"{reason}: what the extrapolation leaves out alone counts {100 * bias:.2g} %"
+        if comparison.gap < bias or (comparison.gap < _NEAR * options.margin and needed > 1e6):
             return first, f"{reason}: the error is too close to it for any budget"
         if stage > _STAGES or spent + needed > options.budget:
             asked = max(1.3 * (spent + needed), 1.0)

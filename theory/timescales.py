@@ -20,6 +20,9 @@ __all__ = ["Timescales", "timescales"]
 
 Array = NDArray[np.float64]
 
+# Part of a walk along Gamma that first-order fluctuations of f are compared with, where they are less.
+_SEEN = 0.01
+
 
 @dataclass(frozen=True)
 class Timescales:
@@ -102,8 +105,8 @@ def _nonlinearity(theory: Derived, local: LocalGeometry, walk: float) -> float:
     first = float(np.einsum("ia,ab,ib->", local.jacobian, s, local.jacobian))
     second = float(0.5 * np.einsum("iab,iba->", fs, fs) + 0.25 * np.sum(np.einsum("iaa->i", fs) ** 2))
     offset = theory.normal_offset(local) / theory.strength
-    # Noise along Gamma alone leaves fluctuations off it that are rounding beside the walk.
-    worst = second / first if first > 1e-9 * walk else 0.0
+    # Beside a walk along Gamma what fluctuates off it counts for as much as it is seen.
+    worst = second / max(first + _SEEN * walk, 1e-300)
     for margin, q in zip(theory.stability_margins(local), local.normal.T):
         slope = local.third(np.outer(q, q)) / margin
         worst = max(worst, float(slope @ s @ slope), abs(float(slope @ offset)))

@@ -82,3 +82,15 @@ def test_an_exact_rung_does_not_break_the_fit():
     estimate = extrapolate(data, 1)
     assert estimate.value[0] == pytest.approx(1.0, rel=1e-12)
     assert np.all(np.isfinite(estimate.covariance))
+
+
+@pytest.mark.parametrize(("slope", "part"), [(0.0, (0.6, 1.0)), (100.0, (0.0, 0.1))])
+def test_what_more_data_take_from_the_truncation(slope, part):
+    """All but a little where the last term is not seen for its error; little where it is."""
+    generator, strengths = np.random.default_rng(1), np.geomspace(0.1, 1.0, 4)
+    rungs = [
+        Rung(s, np.array([1 + slope * s + generator.standard_normal()]), np.eye(1), 100) for s in strengths.tolist()
+    ]
+    found = extrapolate(rungs, 1)
+    assert part[0] <= found.uncertain / found.truncation <= part[1]
+    assert found.in_units(3.0, 1).uncertain == pytest.approx(3 * found.uncertain)

@@ -16,8 +16,8 @@ from flatmin.sims.lanes import LANES
 from flatmin.sims.random import block_words
 from flatmin.sims.replay import kernel_noise
 from flatmin.theory import Algorithm, LabelNoise, Model
-from flatmin.theory.noise import LabelFlip
-from kernel_models import interpolated, pair_model, uv_model
+from flatmin.theory.noise import GradientNoise, LabelFlip
+from kernel_models import interpolated, pair_model, tanh_model, uv_model
 
 # Numbers between arrays, and after the last one: no result that is made with one of these is a number.
 GAP, TAIL, NAN = 128, 1 << 14, np.uint64(0x7FF8_0000_0000_BEEF)
@@ -53,8 +53,8 @@ def guarded(text, folder, n, spaces):
 
 def keeps_to_arrays(case, name, folder, change=lambda text: text):
     """Whether what Python calls of a kernel leaves gaps as they are, and finds numbers."""
-    model, batch, noise = CASES[case]
-    algorithm, spaces = Algorithm(0.05, batch, noise), []
+    model, batch, noise, *sampling = CASES[case]
+    algorithm, spaces = Algorithm(0.05, batch, noise, *sampling), []
     form = Form.of(model, algorithm)
     kernel = Kernel(
         model, generate(model, form), form, build=lambda text: guarded(change(text), folder, model.n, spaces)
@@ -81,6 +81,8 @@ def many(n):
 
 
 FLIPS = Model(pair_model().parameters, pair_model().prediction, y=[1.0, -1.0], loss="logistic")
+LABELS = tanh_model(((1.0,), (3.0,), (-1.0,)), (1.0, -1.0, 1.0))
+LABELS = Model(LABELS.parameters, LABELS.prediction[0], inputs=LABELS.inputs, x=LABELS.x, y=LABELS.y, loss="logistic")
 CASES = {
     "list, signs": (uv_model(), "full", LabelNoise(0.1)),
     "list, draws": (pair_model(), 3, LabelNoise(0.1)),
@@ -90,6 +92,8 @@ CASES = {
     "inputs, normal": (interpolated(3), 2, LabelNoise(0.1, "gaussian")),
     "inputs, rows": (interpolated(70), "full", LabelNoise(0.1)),
     "counted": (FLIPS, 3, LabelFlip(0.2)),
+    "counted, inputs": (LABELS, 2, LabelFlip(0.2), "without-replacement"),
+    "counted, normal": (pair_model(), 2, GradientNoise(sp.eye(3), 0.1)),
 }
 
 
@@ -107,6 +111,8 @@ MUTANTS = {
     "pairs": ("inputs, signs", "advance", "(2 * n if n > 8 else 16)", "n"),
     "drawn": ("inputs, normal", "advance", "(INPUTS + 1) * LANES", "INPUTS * LANES"),
     "counts": ("list, rows", "advance", "N * LANES", "(N - 1) * LANES"),
+    "total of counts": ("counted, inputs", "advance", "PARAMETERS * LANES", "(PARAMETERS - 2) * LANES"),
+    "kicks": ("counted, normal", "advance", "KICKS * LANES", "(KICKS - 2) * LANES"),
     "the state before": ("list, signs", "descend", "(D + 5) * LANES", "0"),
     "sums": ("list, signs", "accumulate", "room(STATISTICS * SUMMED", "room(0 * SUMMED"),
 }

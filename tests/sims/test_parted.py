@@ -60,6 +60,24 @@ def test_a_spread_that_stays_is_seen():
     assert parted(LADDER, rows(np.array([0.1, 0.2, np.nan, 0.3]), NORMAL)) == np.inf
 
 
+def test_replicas_that_are_all_alike_at_one_strength_hide_nothing():
+    tables = rows(0.2 * np.sqrt(LADDER), three_points(0.9, 4000))
+    for at in range(4):
+        some = [table * (j != at) for j, table in enumerate(tables)]
+        assert parted(LADDER, some) == pytest.approx(0.6 if at < 3 else 0.6 * np.sqrt(LADDER[2]))
+    alone = rows(0.2 * np.sqrt(LADDER), normal(4000))
+    assert parted(LADDER, [0 * alone[0], *alone[1:]]) == 0
+
+
+def test_as_many_directions_as_there_are_replicas_for():
+    """With 64 the second direction, where crossings are, is looked at."""
+    generator, tables = np.random.default_rng(6), []
+    for strength in LADDER:
+        other = three_points(0.95, 64) * 0.3 * np.sqrt(strength)
+        tables.append(np.stack([np.sqrt(strength) * generator.permutation(normal(64)), other, 0 * other], axis=1))
+    assert parted(LADDER, tables) == pytest.approx(0.9 * np.sqrt(0.95), rel=0.05)
+
+
 @pytest.mark.parametrize(
     ("exponent", "size", "seen"), [(0.35, 4000, True), (0.45, 4000, False), (0.35, 128, False), (0.2, 128, True)]
 )

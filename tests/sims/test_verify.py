@@ -187,26 +187,34 @@ def test_near_the_margin_more_data_decide(error, expected):
 
 
 @pytest.mark.parametrize(
-    ("truncation", "spread", "reason"),
+    ("off", "truncation", "uncertain", "spread", "reason"),
     [
-        (0.03, 0.0, "margin: the term left out of the extrapolation alone counts 3 %"),
-        (0.0, 50.0, r"margin; a budget of about \de\+\d\d s would decide it"),
-        (0.0, 0.05, r"margin; a budget of about \d+ s would decide it"),
+        (0.0, 0.03, 0.0, 0.0, "margin: what the extrapolation leaves out alone counts 3 %"),
+        (0.01, 0.015, 0.0, 0.0, "margin: what the extrapolation leaves out alone counts 1.5 %"),
+        (0.0, 0.01, 0.0, 0.05, r"margin; a budget of about \d+ s would decide it"),
+        (0.0, 0.0, 0.0, 50.0, r"margin; a budget of about \de\+\d\d s would decide it"),
+        (0.0, 0.0, 0.0, 0.05, r"margin; a budget of about \d+ s would decide it"),
+        (0.0199, 0.001, 0.001, 0.0, r"margin; a budget of about \d+ s would decide it"),
+        (0.0199, 0.001, 0.0, 0.0, "margin: the error is too close to it for any budget"),
+        (0.01999999, 0.0, 0.0, 0.01, "margin: the error is too close to it for any budget"),
     ],
 )
-def test_what_keeps_a_claim_open_is_told(truncation, spread, reason, monkeypatch):
-    """Beside a right theory: the extrapolation, or too few data for the budget."""
-    original = Ladder.run
+def test_what_keeps_a_claim_open_is_told(off, truncation, uncertain, spread, reason, monkeypatch):
+    """What the extrapolation leaves out, too few data for the budget, or an error at the margin."""
+    original, claim = Ladder.run, Claim("drift")
+    predicted = predict(UV, SGD, claim, np.array([2.0, 0.5])).value
 
     def changed(self, goal):
         measured = original(self, goal)
         size = np.linalg.norm(measured.estimate.value)
         wide = measured.estimate.covariance + (spread * size) ** 2 * np.eye(2)
-        estimate = replace(measured.estimate, truncation=truncation * size, covariance=wide)
+        bias = {"truncation": truncation * size, "uncertain": uncertain * size}
+        estimate = replace(measured.estimate, covariance=wide, **bias)
+        estimate = replace(estimate, value=predicted * (1 + off) if off else estimate.value)
         return replace(measured, seconds=1.0, estimate=estimate)
 
     monkeypatch.setattr(Ladder, "run", changed)
-    (verdict,) = verify(UV, SGD, start=START, claims=[Claim("drift")], seed=11, budget=5.0)
+    (verdict,) = verify(UV, SGD, start=START, claims=[claim], seed=11, budget=5.0)
     assert verdict.verdict == "inconclusive"
     assert re.search(f"{reason}$", verdict.reason), verdict.reason
 
