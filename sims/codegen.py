@@ -57,29 +57,28 @@ def _module(model: Model, form: Form, moments: bool) -> str:
         PREDICTION="\n            ".join(str(names.rename(f)) for f in model.prediction),
         LAYOUT="unrolled: all samples in one expression" if unrolled else "indexed: one sample's expression",
     )
-    pairs = moment_pairs(model.d)
+    pairs, counted = moment_pairs(model.d) if moments else None, form.counted(model)
     sizes: dict[str, object] = {"D": len(names.rows)}
-    if moments or form.counted(model):
+    if moments or counted:
         sizes["PARAMETERS"] = model.d
-    if moments:
+    if pairs is not None:
         sizes |= {
             "STATISTICS": model.d + len(pairs),
             "ALL_PAIRS": model.d <= MOST_PAIRED,
             "SUMMED": "LANES // GROUPS",
         }
-    counted = form.counted(model)
     if counted:
         text = CountedText(model, form, names)
         sizes |= text.sizes
         others, layout = [*text.functions(), below_all("vector_counted")], text.layout
-        body = vector_module(text.lists, _monomials(model, pairs if moments else None), others)
+        body = vector_module(text.lists, _monomials(model, pairs), others)
     elif unrolled:
         sizes["N"] = model.n
-        body, layout = _unrolled(model, form, pairs if moments else None)
+        body, layout = _unrolled(model, form, pairs)
     else:
         sizes["INPUTS"] = len(model.inputs)
         lists = indexed_lists(names.rename(model.prediction[0]), names, _new_rows(names))
-        body, layout = vector_module(lists, _monomials(model, pairs if moments else None)), layouts.INDEXED
+        body, layout = vector_module(lists, _monomials(model, pairs)), layouts.INDEXED
     drivers, frame = framed(layout, "N" if unrolled and not counted else "y.size", moments)
     return templates.module(header, sizes, drivers, (*common_sources(), *body, below_all("vector_guard"), *frame))
 
